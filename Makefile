@@ -1,0 +1,35 @@
+# make run    train configs/default.py on this machine, images made on the spot
+# make test   lint, types and tests, as CI runs them
+PYTHON ?= python3
+CONFIG ?= configs/default.py
+BIN := .venv/bin
+
+.PHONY: run test check slow clean
+run: .venv/installed
+	$(BIN)/python -m colorgan.main --config=$(CONFIG)
+
+test: check
+	$(BIN)/python -m pytest
+
+check: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The tests that take minutes.
+slow: .venv/installed-dev
+	$(BIN)/python -m pytest -m slow
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info

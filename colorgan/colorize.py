@@ -1,0 +1,109 @@
+"""Colours photographs of any size with a trained run.
+
+Colour is predicted at the network's size and laid over the photograph's own luma at full size. Files keep their
+names, folders their structure.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from colorgan import color, command_line, sharding, train_step, trained
+from colorgan.data import transforms
+from colorgan.data.sources import IMAGE_SUFFIXES
+from colorgan.errors import UserError
+
+ColorFn = Callable[[np.ndarray], np.ndarray]
+
+
+def create_color_fn(run: trained.Trained) -> ColorFn:
+    """A function from gray uint8 [S,S] to RGB uint8 [S,S,3], S being the run's image size."""
+
+    @jax.jit
+    def predict(gray: jax.Array) -> jax.Array:
+        rgb = train_step.predict(run.generator, run.variables, color.to_signed(gray)[None, :, :, None])
+        return color.to_pixels(rgb)[0].astype(jnp.uint8)
+
+    return lambda gray: np.asarray(predict(gray))
+
+
+def colorize_image(photo: Image.Image, color_fn: ColorFn, size: int) -> Image.Image:
+    """An upright RGB photograph, taken as gray, to colour at its own size.
+
+    Args:
+      photo: mode "RGB"; its colours are not looked at.
+      color_fn: from `create_color_fn`.
+      size: that of the networks, in pixels.
+    """
+    luma = photo.convert("YCbCr").getchannel(0)  # Rec. 601, full range
+    # The longer side fills the network's square; the rest is filled with the image mirrored at its edge.
+    scale = size / max(photo.size)
+    width, height = (max(1, round(side * scale)) for side in photo.size)
+    small = np.asarray(luma.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0))
+    left, top = (size - width) // 2, (size - height) // 2
+    padding = ((top, size - height - top), (left, size - width - left))
+    predicted = Image.fromarray(color_fn(np.pad(small, padding, mode="symmetric"))).convert("YCbCr")
+    predicted = predicted.crop((left, top, left + width, top + height))
+    chroma = [predicted.getchannel(n).resize(photo.size, Image.Resampling.BICUBIC) for n in (1, 2)]
+    return Image.merge("YCbCr", [luma, *chroma]).convert("RGB")
+
+
+def find_photographs(inputs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+    """Every image file in `inputs`, files and folders, with the path it is to have below the output folder.
+
+    Raises:
+      UserError: an input is not there, or a folder holds no images.
+    """
+    for path in inputs:
+        if path.is_file():
+            yield path, Path(path.name)
+        elif path.is_dir():
+            files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in IMAGE_SUFFIXES]
+            if not files:
+                raise UserError(f"folder {path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
+            yield from ((file, file.relative_to(path)) for file in files)
+        else:
+            raise UserError(f"there is no file or folder {path}")
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Ends with one line of JSON; exit code 1 if a photograph could not be coloured."""
+    photographs = list(find_photographs(arguments.inputs))
+    sharding.select_platform("")
+    run = trained.load_trained(arguments.workdir, arguments.checkpoint)
+    color_fn = create_color_fn(run)
+    failures = []
+    for source, name in tqdm(photographs, unit=" photographs", dynamic_ncols=True):
+        target = arguments.output / name
+        try:
+            if target.exists() and not arguments.overwrite:
+                raise FileExistsError(f"{target} is there already (--overwrite replaces it)")
+            photo = transforms.decode_image(source.read_bytes())
+            target.parent.mkdir(parents=True, exist_ok=True)
+            colored = colorize_image(photo, color_fn, run.config.image_size)
+            colored.save(target, quality=95)  # formats without a quality ignore it
+        except Exception as error:  # decoders raise of every kind; the other photographs go on
+            failures.append(f"{source}: {error}")
+    print(json.dumps({"num_colored": len(photographs) - len(failures), "output": str(arguments.output)}))
+    if failures:
+        raise UserError(f"{len(failures)} of {len(photographs)} photographs failed: " + "; ".join(failures))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m colorgan.colorize", description=__doc__)
+    trained.add_arguments(parser)
+    parser.add_argument("--output", required=True, type=Path, help="the folder for the coloured photographs")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there already")
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="photographs, or folders of them")
+    return parser
+
+
+if __name__ == "__main__":
+    command_line.run(main, _parser())

@@ -1,0 +1,124 @@
+"""What a config may say, and which of it a run may change when it goes on."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from colorgan.data import sources
+from colorgan.errors import UserError
+
+IMAGE_SIZES = (32, 64, 128, 256, 512)
+PLATFORMS = ("", "cpu", "gpu", "tpu")
+PRECISIONS = ("float32", "bfloat16")
+BEST_METRICS = ("validation/psnr", "validation/ssim", "validation/colorfulness")
+
+# What shapes the networks, their optimisers or the order of the data: a run goes on with these as they were. Data
+# may move; that it still holds as many images is checked apart.
+FIXED_KEYS = (
+    "seed",
+    "image_size",
+    "batch_size",
+    "precision",
+    "data.load_size",
+    "model",
+    "loss",
+    "optimizer",
+    "ema_decay",
+)
+
+
+def check_config(config: ConfigDict) -> None:
+    """Raises UserError, one sentence, for the first value that cannot work."""
+
+    def check(holds: bool, key: str, need: str) -> None:
+        if not holds:
+            value = flatten(config.to_dict())[key]
+            raise UserError(f"config.{key} is {value!r} but must be {need}")
+
+    check(config.image_size in IMAGE_SIZES, "image_size", f"a power of two, one of {_list(IMAGE_SIZES)}")
+    check(config.platform in PLATFORMS, "platform", "cpu, gpu, tpu or empty")
+    check(config.precision in PRECISIONS, "precision", _list(PRECISIONS))
+    check(config.best_metric in BEST_METRICS, "best_metric", f"one of {_list(BEST_METRICS)}")
+    check(0 <= config.seed < 2**32, "seed", "from 0 to 2**32 - 1")
+    for key in (
+        "batch_size",
+        "num_epochs",
+        "data.num_threads",
+        "model.width",
+        "log_every_steps",
+        "checkpoint_every_epochs",
+        "num_checkpoints",
+        "num_samples",
+    ):
+        check(flatten(config.to_dict())[key] >= 1, key, "at least 1")
+    check(config.data.num_workers >= 0, "data.num_workers", "0 or more")
+    check(config.data.load_size >= config.image_size, "data.load_size", f"at least image_size ({config.image_size})")
+    check(0 <= config.data.max_bad_fraction <= 1, "data.max_bad_fraction", "from 0 to 1")
+    check(config.model.max_width >= config.model.width, "model.max_width", "at least model.width")
+    check(config.loss.l1_weight >= 0, "loss.l1_weight", "0 or more")
+    for key in ("generator_learning_rate", "critic_learning_rate"):
+        check(config.optimizer[key] > 0, f"optimizer.{key}", "above 0")
+    for key in ("beta1", "beta2"):
+        check(0 <= config.optimizer[key] < 1, f"optimizer.{key}", "from 0 to below 1")
+    check(0 <= config.ema_decay < 1, "ema_decay", "from 0 to below 1")
+    check(_whole_numbers(config.sample_epochs), "sample_epochs", "epochs of at least 1, such as (1, 10, 20)")
+    check(
+        _whole_numbers(config.profile_steps)
+        and len(config.profile_steps) in (0, 2)
+        and list(config.profile_steps) == sorted(config.profile_steps),
+        "profile_steps",
+        "empty or two steps, the first and the last, such as (10, 20)",
+    )
+    sources.check_name(config.data.train)
+    sources.check_name(config.data.validation)
+
+
+def check_batch_size(batch_size: int, num_devices: int) -> None:
+    """Raises UserError if the devices cannot share a global batch evenly."""
+    if batch_size % num_devices:
+        raise UserError(
+            f"config.batch_size is {batch_size}, which {num_devices} devices cannot share evenly; "
+            f"use a multiple of {num_devices}"
+        )
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """What differs between two configs: the differences that a run cannot go on with, and the others.
+
+    Each is a text such as "batch_size: 16 -> 32".
+    """
+    flat_old, flat_new = flatten(old), flatten(new)
+    fixed: list[str] = []
+    free: list[str] = []
+    for key in sorted(flat_old.keys() | flat_new.keys()):
+        before, after = flat_old.get(key), flat_new.get(key)
+        if before != after:
+            is_fixed = any(key == name or key.startswith(name + ".") for name in FIXED_KEYS)
+            (fixed if is_fixed else free).append(f"{key}: {before!r} -> {after!r}")
+    return fixed, free
+
+
+def to_plain(config: ConfigDict) -> dict[str, Any]:
+    """The config as JSON would give it back: dicts, lists, numbers and strings."""
+    return json.loads(config.to_json_best_effort())
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts to one, with dotted keys and lists for tuples."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def _whole_numbers(values: Any) -> bool:
+    return isinstance(values, tuple | list) and all(type(value) is int and value >= 1 for value in values)
+
+
+def _list(values: tuple[Any, ...]) -> str:
+    return ", ".join(map(str, values))

@@ -1,0 +1,170 @@
+"""Grain: from a source to this process's slice of every global batch, decoded and square.
+
+The order follows from the seed alone. Batch k of B images holds draws k*B to (k+1)*B-1 of an endless sequence in
+which every epoch is a new permutation of all records, so the place in the data is step x batch size.
+"""
+
+import dataclasses
+import logging
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import grain
+import numpy as np
+
+from colorgan.data import sources, transforms
+from colorgan.errors import UserError
+
+log = logging.getLogger(__name__)
+
+Batch = dict[str, np.ndarray]
+
+GOOD, BAD, TOO_MANY_BAD = 0, 1, 2
+_FOREVER = 2**20  # epochs; Grain's endless repeat() overflows in batches of one image
+
+
+class Images:
+    """A source's images, decoded to uint8 [size,size,3]; a record that cannot be read is replaced by a neighbour."""
+
+    def __init__(self, source: sources.Source, size: int, max_bad_fraction: float) -> None:
+        self.source, self.size = source, size
+        self.max_bad = int(max_bad_fraction * len(source))
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """The image, its record's index, and GOOD or not; never an exception, which Grain cannot bear."""
+        # More than max_bad neighbours in a row end the run anyway, so that is how far to look.
+        for distance in range(self.max_bad + 1):
+            try:
+                image = self.decode((index + distance) % len(self))
+            except Exception:  # decoders raise of every kind; the main process tells the user which
+                continue
+            return {"image": image, "index": index, "bad": BAD if distance else GOOD}
+        return {"image": np.zeros(self.shape, np.uint8), "index": index, "bad": TOO_MANY_BAD}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.size, self.size, 3
+
+    def decode(self, index: int) -> np.ndarray:
+        """uint8 [size,size,3] of one record. Raises any exception for a record that cannot be read."""
+        return transforms.square(transforms.decode_image(self.source.read(index)), self.size)
+
+    def __repr__(self) -> str:  # Grain compares reprs between processes and restarts
+        return f"Images({len(self)}, {self.size})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Loading:
+    """How batches are loaded; changes nothing about what they hold.
+
+    Attributes:
+      num_workers: processes that decode; 0 decodes in threads of this process.
+      num_threads: decoding threads in each.
+      process_index, process_count: this process's place among those that share every global batch.
+    """
+
+    num_workers: int = 0
+    num_threads: int = 2
+    process_index: int = 0
+    process_count: int = 1
+
+
+class TrainBatches:
+    """Endless iterator over this process's slices of the training batches; close it.
+
+    Each is {"image": uint8 [B/P,size,size,3], ...}. Bad records are logged by name and counted once each; more than
+    the images' `max_bad` raise UserError.
+    """
+
+    def __init__(self, images: Images, batch_size: int, seed: int, first_batch: int, loading: Loading) -> None:
+        count, index = loading.process_count, loading.process_index
+        dataset = grain.MapDataset.source(images).seed(seed).shuffle().repeat(_FOREVER)
+        dataset = dataset.batch(batch_size // count)[first_batch * count + index :: count]
+        self._images, self._bad = images, set[int]()
+        self._iterator = iter(_load(dataset, loading))
+
+    def figures(self) -> dict[str, float]:
+        """How many different records were bad so far, in this process since it started."""
+        return {"data/bad_records": len(self._bad)}
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        batch = next(self._iterator)
+        _report_bad(self._images, batch, self._bad)
+        return batch
+
+    def close(self) -> None:
+        """Ends the workers."""
+        self._iterator.close()
+        self._iterator = iter(())  # frees the workers' shared memory now, not at interpreter exit
+
+
+def validation_batches(images: Images, batch_size: int, loading: Loading) -> Iterator[Batch]:
+    """This process's slices of all images in their own order, each global batch filled up to `batch_size`.
+
+    Each is {"image": uint8 [B/P,size,size,3], "mask": bool [B/P]}; the mask is false for the filling and for
+    bad records.
+    """
+    local_size = batch_size // loading.process_count
+    num_batches = -(-len(images) // batch_size)
+    dataset = grain.MapDataset.source(images).repeat(_FOREVER)[: num_batches * batch_size]
+    dataset = dataset.batch(local_size)[loading.process_index :: loading.process_count]
+    iterator = iter(_load(dataset, dataclasses.replace(loading, num_workers=0)))
+    bad: set[int] = set()
+    try:
+        for n, batch in enumerate(iterator):
+            _report_bad(images, batch, bad)
+            position = (n * loading.process_count + loading.process_index) * local_size + np.arange(local_size)
+            yield {"image": batch["image"], "mask": (position < len(images)) & (batch["bad"] == GOOD)}
+    finally:
+        iterator.close()
+
+
+def _load(dataset: grain.MapDataset, loading: Loading) -> grain.IterDataset:
+    # Grain's default would prefetch 500 batches.
+    options = grain.ReadOptions(num_threads=loading.num_threads, prefetch_buffer_size=2 * loading.num_threads)
+    loaded = dataset.to_iter_dataset(options)
+    if loading.num_workers:
+        workers = grain.MultiprocessingOptions(num_workers=loading.num_workers, per_worker_buffer_size=2)
+        loaded = loaded.mp_prefetch(workers, worker_init_fn=_ignore_signals)
+    return loaded
+
+
+def _ignore_signals(worker_index: int, worker_count: int) -> None:
+    """In a worker: Ctrl-C and SIGTERM reach the whole process group, and the trainer decides what they mean."""
+    del worker_index, worker_count
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _report_bad(images: Images, batch: Batch, seen: set[int]) -> None:
+    """Logs the batch's bad records that are not in `seen`, adds them, and raises UserError past the limit."""
+    for index in map(int, batch["index"][batch["bad"] != GOOD]):
+        if index in seen:
+            continue
+        seen.add(index)
+        log.warning("bad record replaced by a neighbour: %s", _describe_bad(images, index))
+    if len(seen) > images.max_bad or (batch["bad"] == TOO_MANY_BAD).any():
+        example = _describe_bad(images, next(iter(seen)))
+        raise UserError(
+            f"{len(seen)} of {len(images)} images cannot be read, more than config.data.max_bad_fraction allows "
+            f"({images.max_bad}); one of them is {example}"
+        )
+
+
+def _describe_bad(images: Images, index: int) -> str:
+    try:
+        name = images.source.name(index)
+    except Exception:  # a record too damaged to hold its name
+        name = f"record {index}"
+    try:
+        images.decode(index)
+    except Exception as error:
+        return f"{name} ({type(error).__name__}: {error})"
+    return f"{name} (readable now)"

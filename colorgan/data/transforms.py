@@ -1,0 +1,59 @@
+"""Encoded bytes to uint8 RGB: decode, bring to RGB, cut to a square, resize."""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps
+
+# A truncated file is a bad record, not half an image on gray.
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+def decode_image(image: bytes | np.ndarray) -> Image.Image:
+    """An encoded image, or an array [H,W], [H,W,1] or [H,W,3] of uint8, to an upright 8-bit RGB image.
+
+    Gray, palette, CMYK and 16-bit images become RGB; what is transparent is laid on white; EXIF orientation is
+    applied.
+
+    Raises:
+      Exception: of many kinds, from the decoder, for anything that is not a whole image.
+    """
+    if isinstance(image, np.ndarray):
+        opened = Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image)
+    else:
+        with warnings.catch_warnings():
+            # Pillow warns of large photographs and of odd metadata; decompression bombs are an error all the same.
+            warnings.simplefilter("ignore")
+            opened = Image.open(io.BytesIO(image))
+            opened.load()
+            opened = ImageOps.exif_transpose(opened)
+    return to_rgb(opened)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow mode to "RGB".
+
+    Raises:
+      ValueError: floating-point pixels, whose range nobody knows.
+    """
+    if image.mode == "F":
+        raise ValueError("images of floating-point numbers are not supported")
+    if image.mode.startswith("I"):  # 16 bit; a plain convert() would clip at 255
+        pixels = np.asarray(image).astype(np.uint32)
+        image = Image.fromarray(((pixels * 255 + 32767) // 65535).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def square(image: Image.Image, size: int) -> np.ndarray:
+    """The central square of an RGB image at `size` pixels, antialiased: uint8 [size,size,3]."""
+    width, height = image.size
+    side = min(width, height)
+    if (width, height) != (size, size):
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side)
+        image = image.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+    return np.asarray(image)

@@ -1,0 +1,42 @@
+"""`python -m colorgan.main --config=FILE`: trains, or goes on with, one run."""
+
+from pathlib import Path
+
+import jax
+from absl import flags
+from ml_collections import config_flags
+
+from colorgan import command_line, config, sharding
+from colorgan.train import train
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, e.g. configs/default.py.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder; runs/<name of the config> by default.")
+
+
+def main() -> None:
+    config.check_config(_CONFIG.value)
+    name = Path(flags.FLAGS["config"].config_filename).stem
+    workdir = Path(_WORKDIR.value or Path("runs", name)).expanduser()
+    sharding.join_hosts(_CONFIG.value.platform)
+    sharding.select_platform(_CONFIG.value.platform)
+    train(_CONFIG.value, workdir)
+    if jax.process_index() == 0:
+        print(_what_next(workdir))
+
+
+def _what_next(workdir: Path) -> str:
+    return f"""
+The run is complete.
+  its folder        {workdir}
+  sample grids      {workdir}/samples
+  TensorBoard logs  {workdir}/tensorboard
+
+What comes next:
+  tensorboard --logdir={workdir}/tensorboard
+  python -m colorgan.evaluate --workdir={workdir} --data=folder:YOUR_IMAGES
+  python -m colorgan.colorize --workdir={workdir} --output=colored YOUR_PHOTOGRAPHS
+"""
+
+
+if __name__ == "__main__":
+    command_line.run_with_config(main)

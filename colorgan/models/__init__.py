@@ -1,0 +1,25 @@
+"""The two networks. Nothing outside this folder imports flax.linen."""
+
+import jax.numpy as jnp
+
+from colorgan.models.critic import Critic
+from colorgan.models.generator import Generator
+from colorgan.models.layers import lowering_for
+
+__all__ = ["Critic", "Generator", "create_networks"]
+
+
+def create_networks(
+    image_size: int, width: int, max_width: int, precision: str, platform: str
+) -> tuple[Generator, Critic]:
+    """Generator and critic for square images of `image_size` pixels, without parameters yet.
+
+    Args:
+      image_size: a power of two of at least 32.
+      width: channels of the first layers.
+      max_width: the most channels of a layer, and the length of the latent vector.
+      precision: "float32" or "bfloat16", what they compute in.
+      platform: "cpu", "gpu" or "tpu", which decides how convolutions are computed.
+    """
+    dtype, lowering = jnp.dtype(precision), lowering_for(platform)
+    return Generator(image_size, width, max_width, dtype, lowering), Critic(width, max_width, dtype, lowering)

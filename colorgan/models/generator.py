@@ -1,0 +1,78 @@
+"""The generator: gray image to latent vector to colour image."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from colorgan.models.layers import LEAK, BatchNorm, Convolution, convolve_down, convolve_up
+
+NUM_DROPOUTS = 3  # the decoder's first layers, which see little but the latent vector
+DROPOUT = 0.5
+
+
+class Generator(nn.Module):
+    """A U-Net of 4x4 convolutions with stride 2 (pix2pix, Isola et al. 2017, arXiv:1611.07004).
+
+    The encoder halves the image until 1x1 is left, so its depth is log2(image_size): at 128 px widths
+    64-128-256-512-512-512 and then the latent vector's 512. The decoder mirrors it with skip concatenations.
+
+    Attributes:
+      image_size: side of the square input in pixels, a power of two of at least 32.
+      width: channels of the first layer; doubled by each layer, up to `max_width`.
+      max_width: the most channels of a layer, and the length of the latent vector.
+      dtype: what it computes in; parameters and output are float32.
+      lowering: how convolutions are computed, see `layers.lowering_for`.
+    """
+
+    image_size: int
+    width: int
+    max_width: int
+    dtype: Any = jnp.float32
+    lowering: str = "native"
+
+    def setup(self) -> None:
+        depth = self.image_size.bit_length() - 2  # layers with a skip connection
+        widths = [min(self.width << n, self.max_width) for n in range(depth)]
+        decoder_widths = [min(2 * width, self.max_width) for width in reversed(widths)]
+        options = {"dtype": self.dtype, "lowering": self.lowering}
+        self.encoder = [Convolution(width, convolve_down, **options) for width in widths]
+        self.encoder_norms = [BatchNorm(self.dtype) for _ in widths[1:]]
+        self.bottleneck = Convolution(self.max_width, convolve_down, **options)
+        self.decoder = [Convolution(width, convolve_up, **options) for width in decoder_widths]
+        self.decoder_norms = [BatchNorm(self.dtype) for _ in decoder_widths]
+        self.dropout = nn.Dropout(DROPOUT)
+        self.to_rgb = Convolution(3, convolve_up, **options)
+
+    def __call__(self, gray: jax.Array, training: bool = False) -> jax.Array:
+        """gray [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in (-1,1), float32.
+
+        Training normalises by the batch (pass `mutable=["batch_stats"]`) and drops out (pass a "dropout" rng);
+        otherwise the result for an image depends on that image alone.
+        """
+        latent, skips = self.encode(gray, training)
+        return self.decode(latent, skips, training)
+
+    def encode(self, gray: jax.Array, training: bool = False) -> tuple[jax.Array, list[jax.Array]]:
+        """gray [B,S,S,1] in [-1,1] to its latent vectors [B,1,max_width] and the skip connections."""
+        x = gray
+        skips = []
+        for n, convolution in enumerate(self.encoder):
+            x = convolution(x)
+            if n > 0:
+                x = self.encoder_norms[n - 1](x, training)
+            x = nn.leaky_relu(x, LEAK)
+            skips.append(x)
+        latent = nn.relu(self.bottleneck(x))  # [B,1,1,max_width]
+        return latent[:, 0], skips
+
+    def decode(self, latent: jax.Array, skips: list[jax.Array], training: bool = False) -> jax.Array:
+        """What `encode` returned to RGB [B,S,S,3] in (-1,1), float32."""
+        x = latent[:, None]
+        for n, (convolution, norm) in enumerate(zip(self.decoder, self.decoder_norms, strict=True)):
+            x = norm(convolution(x), training)
+            if n < NUM_DROPOUTS:
+                x = self.dropout(x, deterministic=not training)
+            x = nn.relu(jnp.concatenate([x, skips[-1 - n]], axis=-1))
+        return nn.tanh(self.to_rgb(x).astype(jnp.float32))

@@ -1,0 +1,263 @@
+"""What a person sees of a run: TensorBoard, metrics.jsonl, log.txt, samples and a progress line."""
+
+import contextlib
+import json
+import logging
+import math
+import os
+import resource
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import jax
+import numpy as np
+from PIL import Image
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from colorgan.errors import UserError
+
+METRICS_FILE, LOG_FILE, SAMPLES_FOLDER, TENSORBOARD_FOLDER = "metrics.jsonl", "log.txt", "samples", "tensorboard"
+_BAR = "{desc} {percentage:3.0f}%|{bar:20}| step {n}/{total}, {elapsed} gone, {remaining} left{postfix}"
+
+log = logging.getLogger(__name__)
+
+
+class Monitor:
+    """Writes a run's figures, texts and pictures; a context manager. In processes other than 0 it does nothing.
+
+    What an earlier, stopped run wrote for steps after `first_step` is cut, so every step stands there once.
+    """
+
+    def __init__(self, workdir: Path, first_step: int, num_steps: int, enabled: bool) -> None:
+        """`first_step` is the last finished one, `num_steps` the last of the whole run."""
+        self._enabled, self._workdir = enabled, workdir
+        self._first_step, self._step, self._num_steps = first_step, first_step, num_steps
+        if not enabled:
+            return
+        cut_metrics(workdir / METRICS_FILE, first_step)
+        self._metrics = open(workdir / METRICS_FILE, "a")  # noqa: SIM115 (closed in __exit__)
+        # Steps that are there twice are shown once: from here on the new file counts. The suffix keeps two
+        # writers that start within a second apart.
+        self._board = SummaryWriter(
+            str(workdir / TENSORBOARD_FOLDER), purge_step=first_step + 1, filename_suffix=f".{first_step}.{os.getpid()}"
+        )
+        # disable=None: no bar where nobody watches (a file, a pipe).
+        self._start = time.monotonic()
+        self._bar = tqdm(total=num_steps, initial=first_step, bar_format=_BAR, disable=None, dynamic_ncols=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._enabled:
+            self._bar.close()
+            self._board.close()
+            self._metrics.close()
+
+    def progress(self, step: int, description: str) -> None:
+        """Moves the progress line on to `step`."""
+        if self._enabled:
+            self._bar.set_description_str(description, refresh=False)
+            self._bar.update(step - self._step)
+            self._step = step
+
+    def write(self, step: int, figures: Mapping[str, float]) -> None:
+        """Scalars of one step, to TensorBoard and as one line of metrics.jsonl. Once for a step."""
+        if self._enabled:
+            for name, value in figures.items():
+                self._board.add_scalar(name, value, step)
+            self._metrics.write(json.dumps({"step": step, **figures}) + "\n")
+            self._metrics.flush()
+            self._bar.set_postfix_str(_in_short(figures), refresh=False)
+
+    def log_epoch(self, epoch: int, num_epochs: int, figures: Mapping[str, float]) -> None:
+        """One line about a finished epoch, with the time left if the rest is as fast."""
+        if self._enabled:
+            steps, steps_left = self._step - self._first_step, self._num_steps - self._step
+            left = tqdm.format_interval((time.monotonic() - self._start) / steps * steps_left)
+            log.info("epoch %d/%d: %s, %s left", epoch, num_epochs, _in_short(figures), left)
+
+    def write_text(self, name: str, text: str, step: int) -> None:
+        """A text in TensorBoard, shown as it is, in columns."""
+        if self._enabled:
+            self._board.add_text(name, "\n".join("    " + line for line in text.splitlines()), step)
+
+    def write_samples(self, epoch: int, step: int, grid: Image.Image) -> None:
+        """A grid of samples, to TensorBoard and to samples/epoch_NNNN.png."""
+        if self._enabled:
+            folder = self._workdir / SAMPLES_FOLDER
+            folder.mkdir(exist_ok=True)
+            grid.save(folder / f"epoch_{epoch:04d}.png")
+            self._board.add_image("samples", np.asarray(grid), step, dataformats="HWC")
+
+    def sync(self) -> None:
+        """Returns when every figure so far is on disk: a checkpoint never runs ahead of its figures."""
+        if self._enabled:
+            self._board.flush()
+            self._metrics.flush()
+            os.fsync(self._metrics.fileno())
+
+
+def cut_metrics(path: Path, last_step: int) -> None:
+    """Keeps the whole lines of a metrics.jsonl up to `last_step`; later and torn ones go."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            if json.loads(line)["step"] > last_step:
+                break
+        except (ValueError, KeyError, TypeError):
+            break
+        kept.append(line + "\n")
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text("".join(kept))
+    scratch.replace(path)
+
+
+def _in_short(figures: Mapping[str, float]) -> str:
+    """The figures that a progress line has room for."""
+    text = "l1 {train/generator/l1:.3f}, adversarial {train/generator/adversarial:.2f}, "
+    text += "critic {train/critic/loss:.2f}, {perf/images_per_second:.0f} images/s"
+    if "validation/psnr" in figures:
+        text += ", validation psnr {validation/psnr:.2f} (gray {validation/gray_psnr:.2f})"
+    return text.format_map(figures)
+
+
+class PendingFigures:
+    """Figures of steps, left on the device until they are wanted."""
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[int, Mapping[str, jax.Array]]] = []
+
+    def add(self, step: int, figures: Mapping[str, jax.Array]) -> None:
+        """Float scalars on the device."""
+        self._steps.append((step, figures))
+
+    def take(self, before: int | None = None) -> dict[str, float]:
+        """The figures of the last step there is (ahead of step `before`), empty if none; forgets it and all earlier.
+
+        Raises:
+          UserError: a figure of one of these steps is not finite; names the first.
+        """
+        taken = [(step, figures) for step, figures in self._steps if before is None or step < before]
+        self._steps = self._steps[len(taken) :]
+        fetched: dict[str, float] = {}
+        for step, figures in jax.device_get(taken):
+            fetched = {name: float(value) for name, value in figures.items()}
+            for name, value in fetched.items():
+                if not math.isfinite(value):
+                    raise UserError(
+                        f"{name} is {value} at step {step}: the run cannot go on; the last checkpoint is kept, and "
+                        "a lower learning rate or another seed may get past"
+                    )
+        return fetched
+
+
+class StepTimer:
+    """Images a second and the share of time spent waiting for data, between two readings."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._figures: dict[str, float] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets the time since the last reading: what was not training."""
+        self._start, self._waited, self._steps = time.monotonic(), 0.0, 0
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around the wait for one step's batch."""
+        start = time.monotonic()
+        yield
+        self._waited += time.monotonic() - start
+        self._steps += 1
+
+    def read(self) -> dict[str, float]:
+        """The figures since the last reading; the last ones again if there was no step since."""
+        if not self._steps:
+            return self._figures
+        seconds = max(time.monotonic() - self._start, 1e-9)
+        self._figures = {
+            "perf/images_per_second": self._steps * self._batch_size / seconds,
+            "perf/data_wait_fraction": self._waited / seconds,
+            "perf/device_memory_bytes": float(device_memory_bytes()),
+        }
+        self.restart()
+        return self._figures
+
+
+class Profiler:
+    """Records a jax.profiler trace of `steps`, (first, last) or empty for none, into `folder`; a context manager."""
+
+    def __init__(self, folder: Path, steps: Sequence[int]) -> None:
+        self._folder, self._steps, self._running = folder, steps, False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def before_step(self, step: int) -> None:
+        if self._steps and step == self._steps[0]:
+            jax.profiler.start_trace(str(self._folder))
+            self._running = True
+
+    def after_step(self, step: int, result: Any) -> None:
+        """`result` is what the step returned, which the trace has to wait for."""
+        if self._running and step >= self._steps[1]:
+            jax.block_until_ready(result)
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._running:
+            jax.profiler.stop_trace()
+            self._running = False
+            log.info("profile of steps %d to %d: %s", *self._steps, self._folder)
+
+
+def device_memory_bytes() -> int:
+    """The most memory one device of this process has held; for a CPU, the most the process has."""
+    statistics = jax.local_devices()[0].memory_stats()
+    if statistics and "peak_bytes_in_use" in statistics:
+        return statistics["peak_bytes_in_use"]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+
+
+@contextlib.contextmanager
+def logging_to(workdir: Path, enabled: bool) -> Iterator[None]:
+    """Sends colorgan's messages to the terminal, above the progress line, and to log.txt of the run."""
+    logger = logging.getLogger("colorgan")
+    handlers: list[logging.Handler] = []
+    if enabled:
+        file_handler = logging.FileHandler(workdir / LOG_FILE)
+        file_handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handlers = [file_handler, _TerminalHandler()]
+    level, propagate = logger.level, logger.propagate
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    for handler in handlers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.propagate = propagate
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+class _TerminalHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record))  # stdout, without tearing the progress line

@@ -1,0 +1,66 @@
+"""Which devices there are and how arrays lie on them: batches split, everything else copied."""
+
+import contextlib
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from colorgan.errors import UserError
+
+DATA_AXIS = "data"
+
+
+def join_hosts(platform: str) -> None:
+    """On "tpu", joins this process to those of the slice's other hosts. Call before any device is used."""
+    if platform == "tpu":
+        # A ValueError says that no cluster was found: this host is alone.
+        with contextlib.suppress(ValueError):
+            jax.distributed.initialize()
+
+
+def select_platform(platform: str) -> None:
+    """Makes JAX use `platform` ("cpu", "gpu", "tpu", or "" for the best there is). Call before any device is used.
+
+    Raises:
+      UserError: this machine has no such device.
+    """
+    # XLA:CPU aborts or deadlocks when several devices' steps overlap; elsewhere this changes nothing.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    if platform:
+        jax.config.update("jax_platforms", "cuda" if platform == "gpu" else platform)
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # JAX asserts where the plug-in of a GPU is not installed
+        reason = str(error).partition("(set JAX_PLATFORMS")[0].strip() or "no plug-in for it is installed"
+        install = {"gpu": "pip install -e '.[cuda]'", "tpu": "pip install -e '.[tpu]'"}.get(platform, "jax")
+        raise UserError(
+            f"config.platform is {platform!r} but JAX finds no such device here ({reason}); where there is one, "
+            f"{install} brings what it needs, and --config.platform=cpu does without"
+        ) from error
+
+
+def create_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A one-dimensional mesh over `devices`, by default all of all hosts."""
+    return Mesh(np.asarray(jax.devices() if devices is None else devices), (DATA_AXIS,))
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The first axis split over the devices."""
+    return NamedSharding(mesh, PartitionSpec(DATA_AXIS))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The whole array on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def to_global(mesh: Mesh, local: np.ndarray) -> jax.Array:
+    """This process's contiguous slice of a batch to the global array over all processes' devices."""
+    return jax.make_array_from_process_local_data(batch_sharding(mesh), local)
+
+
+def platform_of(mesh: Mesh) -> str:
+    """ "cpu", "gpu" or "tpu"."""
+    return mesh.devices.flat[0].platform

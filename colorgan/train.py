@@ -1,0 +1,237 @@
+"""The training loop: the story of a run."""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import logging
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from clu import parameter_overview
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+from PIL import Image
+
+from colorgan import checkpoint, evaluate, models, monitor, optimizer, sample_grid, sharding, train_state, trained
+from colorgan import config as config_lib
+from colorgan.data import pipeline, sources
+from colorgan.errors import UserError
+from colorgan.train_state import GAN, GANState
+from colorgan.train_step import sample_step, train_step
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Epochs:
+    """Where epochs end, in steps: after the step that draws the last of an epoch's images."""
+
+    num_images: int
+    batch_size: int
+
+    def finished(self, step: int) -> int:
+        """How many epochs are over after `step` steps."""
+        return step * self.batch_size // self.num_images
+
+    def last_step(self, epoch: int) -> int:
+        """The step that ends `epoch`, counted from 1."""
+        return math.ceil(epoch * self.num_images / self.batch_size)
+
+    def figures(self, step: int) -> dict[str, float]:
+        """How many times the run has seen every image."""
+        return {"train/epoch": step * self.batch_size / self.num_images}
+
+
+def train(config: ConfigDict, workdir: Path) -> None:
+    """Trains `config` in `workdir` from its last checkpoint, or from the start, to the end.
+
+    Raises:
+      UserError: the config, the data or the folder cannot be used, or a figure is not finite.
+    """
+    mesh = sharding.create_mesh()
+    config_lib.check_batch_size(config.batch_size, mesh.size)
+    is_first_process = jax.process_index() == 0
+    train_images, validation_images = _open_images(config)
+    epochs = Epochs(len(train_images), config.batch_size)
+    num_steps = epochs.last_step(config.num_epochs)
+    _create_folder(workdir)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(monitor.logging_to(workdir, is_first_process))
+        checkpoints = stack.enter_context(checkpoint.Checkpoints(workdir, config.best_metric, config.num_checkpoints))
+        gan = create_gan(config, sharding.platform_of(mesh))
+        state, step = _start_state(config, gan, mesh, checkpoints, len(train_images))
+        if is_first_process:
+            _describe_run(workdir, config, state)
+        message = "%d training images, %d epochs of %d images a step, %d of %d steps done, on %d %s device(s)"
+        sizes = (len(train_images), config.num_epochs, config.batch_size, step, num_steps, mesh.size)
+        log.info(message, *sizes, sharding.platform_of(mesh))
+        if step >= num_steps:
+            log.info("the run is complete; a larger config.num_epochs goes on")
+            return
+
+        eval_step_fn = evaluate.create_eval_step(gan.generator, mesh)
+        draw_samples = _create_sampler(gan, mesh, validation_images, config.num_samples)
+        loading = pipeline.Loading(
+            config.data.num_workers, config.data.num_threads, jax.process_index(), jax.process_count()
+        )
+        batches = pipeline.TrainBatches(train_images, config.batch_size, config.seed, step, loading)
+        stack.callback(batches.close)
+        watch = stack.enter_context(monitor.Monitor(workdir, step, num_steps, is_first_process))
+        watch.write_text("config", json.dumps(config_lib.to_plain(config), indent=2), step)
+        watch.write_text("networks", _overview(state), step)
+        profiler = stack.enter_context(monitor.Profiler(workdir / monitor.TENSORBOARD_FOLDER, config.profile_steps))
+        pending = monitor.PendingFigures()
+
+        log.info("compiling the training step")
+        shape = (config.batch_size, *train_images.shape)
+        batch = jax.ShapeDtypeStruct(shape, np.uint8, sharding=sharding.batch_sharding(mesh))
+        train_step_fn = create_train_step(config, gan, mesh).lower(state, batch).compile()
+        timer = monitor.StepTimer(config.batch_size)
+        for epoch in range(epochs.finished(step) + 1, config.num_epochs + 1):
+            steps = range(step + 1, epochs.last_step(epoch) + 1)
+            for step in steps:
+                profiler.before_step(step)
+                with timer.waiting():
+                    images = sharding.to_global(mesh, next(batches)["image"])
+                state, step_metrics = train_step_fn(state, images)
+                profiler.after_step(step, step_metrics)
+                pending.add(step, step_metrics)
+                watch.progress(step, f"epoch {epoch}/{config.num_epochs}")
+                # The device is not waited for: these are figures of steps that are already past.
+                if (step - 1) % config.log_every_steps == 0 and (figures := pending.take(before=step)):
+                    watch.write(step - 1, figures | epochs.figures(step - 1) | timer.read() | batches.figures())
+
+            figures = pending.take() | epochs.figures(step) | timer.read() | batches.figures()
+            saves = epoch % config.checkpoint_every_epochs == 0 or epoch == config.num_epochs
+            validation = {}
+            if saves:
+                validation_batches = pipeline.validation_batches(validation_images, config.batch_size, loading)
+                scores = evaluate.evaluate(eval_step_fn, state.generator_ema, validation_batches, mesh)
+                validation = {f"validation/{name}": value for name, value in scores.items()}
+            watch.write(step, figures | validation)
+            watch.log_epoch(epoch, config.num_epochs, figures | validation)
+            if epoch in config.sample_epochs or epoch == config.num_epochs:
+                watch.write_samples(epoch, step, draw_samples(state))
+            if saves:
+                watch.sync()
+                meta = {"config": config_lib.to_plain(config), "num_images": len(train_images), "epoch": epoch}
+                checkpoints.save(step, state, meta, validation)
+            timer.restart()
+
+
+def create_gan(config: ConfigDict, platform: str) -> GAN:
+    """Networks and optimisers as `config` says, for "cpu", "gpu" or "tpu"."""
+    generator, critic = models.create_networks(
+        config.image_size, config.model.width, config.model.max_width, config.precision, platform
+    )
+    rates = config.optimizer
+    schedules = [
+        optimizer.create_schedule(rate) for rate in (rates.generator_learning_rate, rates.critic_learning_rate)
+    ]
+    optimizers = [optimizer.create_optimizer(schedule, rates.beta1, rates.beta2) for schedule in schedules]
+    return GAN(generator, critic, *optimizers, *schedules)
+
+
+def create_train_step(config: ConfigDict, gan: GAN, mesh: Mesh) -> jax.stages.Wrapped:
+    """`train_step` of (state, global uint8 batch on `mesh`), jitted; donates the state."""
+    everywhere = sharding.replicated(mesh)
+    return jax.jit(
+        functools.partial(
+            train_step,
+            gan=gan,
+            seed=config.seed,
+            l1_weight=config.loss.l1_weight,
+            ema_decay=config.ema_decay,
+        ),
+        in_shardings=(everywhere, sharding.batch_sharding(mesh)),
+        out_shardings=everywhere,
+        donate_argnums=0,
+    )
+
+
+def _open_images(config: ConfigDict) -> tuple[pipeline.Images, pipeline.Images]:
+    """Training and validation images; UserError if there are none, or fewer than a batch."""
+    data = config.data
+    train_source = sources.open_source(data.train, data.load_size, sources.TRAIN_SEED)
+    validation_source = sources.open_source(data.validation, config.image_size, sources.VALIDATION_SEED)
+    if len(train_source) < config.batch_size:
+        raise UserError(
+            f"config.batch_size is {config.batch_size} but {data.train} holds only {len(train_source)} images"
+        )
+    return (
+        pipeline.Images(train_source, data.load_size, data.max_bad_fraction),
+        pipeline.Images(validation_source, config.image_size, data.max_bad_fraction),
+    )
+
+
+def _create_folder(workdir: Path) -> None:
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / monitor.LOG_FILE).open("a").close()
+    except OSError as error:
+        raise UserError(f"cannot write the run's folder: {error}; choose another with --workdir=DIR") from error
+
+
+def _start_state(
+    config: ConfigDict, gan: GAN, mesh: Mesh, checkpoints: checkpoint.Checkpoints, num_images: int
+) -> tuple[GANState, int]:
+    """The newest checkpoint's state, or a new one; and its step."""
+    step = checkpoints.choose_step("latest")
+    if step is None:
+        return train_state.create_state(gan, config.seed, sharding.replicated(mesh)), 0
+    meta = checkpoints.restore_meta(step)
+    fixed, free = config_lib.changes(meta["config"], config_lib.to_plain(config))
+    if meta["num_images"] != num_images:
+        fixed.append(f"number of training images: {meta['num_images']} -> {num_images}")
+    if fixed:
+        raise UserError(
+            f"this run's folder holds a run of another config, which cannot go on with {'; '.join(fixed)}; "
+            "change that back, or start a new run with --workdir=DIR"
+        )
+    log.info("going on from step %d", step)
+    for change in free:
+        log.info("changed since the checkpoint: %s", change)
+    return checkpoints.restore(step, train_state.abstract_state(gan, sharding.replicated(mesh))), step
+
+
+def _describe_run(workdir: Path, config: ConfigDict, state: GANState) -> None:
+    """Writes config.json and networks.json."""
+    sizes = {
+        "num_generator_values": train_state.num_values(state.generator.variables),
+        "num_critic_values": train_state.num_values(state.critic.variables),
+    }
+    (workdir / trained.CONFIG_FILE).write_text(json.dumps(config_lib.to_plain(config), indent=2) + "\n")
+    (workdir / trained.NETWORKS_FILE).write_text(json.dumps(sizes, indent=2) + "\n")
+
+
+def _overview(state: GANState) -> str:
+    tables = [
+        f"{name}\n{parameter_overview.get_parameter_overview(network.params, include_stats=False)}"
+        for name, network in (("generator", state.generator), ("critic", state.critic))
+    ]
+    return "\n\n".join(tables)
+
+
+def _create_sampler(
+    gan: GAN, mesh: Mesh, images: pipeline.Images, num_samples: int
+) -> Callable[[GANState], Image.Image]:
+    """A function from a state to the grid of the first validation images."""
+    real = np.stack([images[index]["image"] for index in range(min(num_samples, len(images)))])
+    real_on_devices = jax.device_put(real, sharding.replicated(mesh))
+    sample_step_fn = jax.jit(
+        functools.partial(sample_step, generator=gan.generator, critic=gan.critic),
+        out_shardings=sharding.replicated(mesh),
+    )
+
+    def draw_samples(state: GANState) -> Image.Image:
+        outputs: Any = sample_step_fn(state.generator_ema, state.critic.variables, real_on_devices)
+        gray, fake, probability_fake, probability_real = jax.device_get(outputs)
+        gray, fake = gray.astype(np.uint8), fake.astype(np.uint8)
+        return sample_grid.draw_grid(gray, fake, real, probability_fake, probability_real)
+
+    return draw_samples

@@ -1,0 +1,61 @@
+"""A trained generator, brought back from a run's folder."""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from colorgan import checkpoint, models, sharding, train_state
+from colorgan.errors import UserError
+from colorgan.models import Generator
+from colorgan.train_state import Variables
+
+CONFIG_FILE, NETWORKS_FILE = "config.json", "networks.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What colours: the generator and the moving average of its variables, on every device.
+
+    Attributes:
+      config: the run's.
+      step: the checkpoint's.
+      generator: the network.
+      variables: for `generator.apply`.
+    """
+
+    config: ConfigDict
+    step: int
+    generator: Generator
+    variables: Variables
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """--workdir and --checkpoint, what `load_trained` takes."""
+    parser.add_argument("--workdir", required=True, type=Path, help="the run's folder")
+    parser.add_argument("--checkpoint", default="latest", choices=("latest", "best"), help="which of the run's")
+
+
+def load_trained(workdir: Path, which: str) -> Trained:
+    """The generator of the "latest" or the "best" checkpoint.
+
+    Raises:
+      UserError: there is no run in `workdir`, or it has no checkpoint yet.
+    """
+    try:
+        config = ConfigDict(json.loads((workdir / CONFIG_FILE).read_text()))
+    except OSError as error:
+        raise UserError(f"{workdir} is not the folder of a run: {error}") from error
+    mesh, model = sharding.create_mesh(), config.model
+    generator, _ = models.create_networks(
+        config.image_size, model.width, model.max_width, config.precision, sharding.platform_of(mesh)
+    )
+    abstract = train_state.abstract_variables(generator, sharding.replicated(mesh))
+    with checkpoint.Checkpoints(workdir, config.best_metric) as checkpoints:
+        step = checkpoints.choose_step(which)
+        if step is None:
+            raise UserError(f"{workdir} holds no checkpoint yet; train it first")
+        variables = checkpoints.restore_generator(step, abstract)
+    return Trained(config, step, generator, variables)

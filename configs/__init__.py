@@ -1,0 +1,1 @@
+"""One file per kind of run; `default.py` lists every key."""

@@ -1,0 +1,70 @@
+"""Small networks and images made on the spot: trains on two CPU cores in about two minutes.
+
+The complete list of keys. The other configs say only what differs.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+
+    # One number from which every random choice follows: initial values, order, crops, flips, dropout.
+    config.seed = 0
+    # Side of the square images in pixels: 32, 64, 128, 256 or 512. The generator's depth follows from it.
+    config.image_size = 64
+    # Images a step, over all devices of all hosts.
+    config.batch_size = 16
+    config.num_epochs = 8
+    # "cpu", "gpu" or "tpu"; empty takes the best that is there.
+    config.platform = ""
+    # What the networks compute in: "float32" or "bfloat16". Parameters, losses and updates are float32 always.
+    config.precision = "float32"
+
+    config.data = ml_collections.ConfigDict()
+    # procedural:COUNT, folder:PATH, array_record:GLOB or tfds:NAME/SPLIT.
+    config.data.train = "procedural:2000"
+    config.data.validation = "procedural:128"
+    # Training images are brought to this size on the host, then cropped at random to image_size on the device.
+    config.data.load_size = 68
+    # Processes that decode; 0 decodes in threads of the trainer itself.
+    config.data.num_workers = 0
+    # Decoding threads in each of them.
+    config.data.num_threads = 2
+    # Unreadable records are replaced and counted; more than this share of them ends the run.
+    config.data.max_bad_fraction = 0.01
+
+    config.model = ml_collections.ConfigDict()
+    # Channels of the first layer; each layer doubles them, up to max_width.
+    config.model.width = 16
+    config.model.max_width = 128
+
+    config.loss = ml_collections.ConfigDict()
+    # Weight of the generator's L1 distance to the real image, beside an adversarial loss of weight 1.
+    config.loss.l1_weight = 100.0
+
+    config.optimizer = ml_collections.ConfigDict()
+    # Adam's learning rates and moment decays.
+    config.optimizer.generator_learning_rate = 1e-3
+    config.optimizer.critic_learning_rate = 2e-4
+    config.optimizer.beta1 = 0.5
+    config.optimizer.beta2 = 0.999
+
+    # Decay a step of the generator's moving average, which is what evaluates and colours.
+    config.ema_decay = 0.99
+
+    # A line of figures every so many steps, and at the end of every epoch.
+    config.log_every_steps = 25
+    # Validation figures and a checkpoint every so many epochs, and at the end.
+    config.checkpoint_every_epochs = 1
+    # How many of the newest checkpoints are kept, beside the best.
+    config.num_checkpoints = 2
+    # The validation figure, higher is better, whose best checkpoint is kept.
+    config.best_metric = "validation/psnr"
+    # Epochs after which a grid of samples is drawn; the last epoch always has one.
+    config.sample_epochs = (1, *range(10, 1000, 10))
+    # Rows of a grid: the first validation images.
+    config.num_samples = 6
+    # (first, last) step of a jax.profiler trace; empty records none.
+    config.profile_steps = ()
+    return config

@@ -1,0 +1,16 @@
+"""One GPU box: the seed's networks in bfloat16, larger batches, random crops, photographs that are fetched by name."""
+
+import ml_collections
+
+from configs import seed
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = seed.get_config()
+    config.platform = "gpu"
+    config.precision = "bfloat16"
+    config.batch_size = 64
+    config.data.load_size = 144
+    config.data.num_workers = 4
+    config.data.num_threads = 4
+    return config

@@ -1,0 +1,73 @@
+"""What a config may say."""
+
+import pytest
+
+from colorgan import config as config_lib
+from colorgan.errors import UserError
+from configs import default, gpu, seed, tpu
+
+CONFIGS = {"default": default, "seed": seed, "gpu": gpu, "tpu": tpu}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_shipped_configs_are_valid_and_have_the_same_keys(name):
+    config = CONFIGS[name].get_config()
+    config_lib.check_config(config)
+    assert config_lib.flatten(config.to_dict()).keys() == config_lib.flatten(default.get_config().to_dict()).keys()
+
+
+def test_long_runs_are_those_of_the_seed():
+    for module in (seed, gpu, tpu):
+        config = module.get_config()
+        assert (config.num_epochs, config.image_size) == (150, 128)
+        assert (config.model.width, config.model.max_width) == (64, 512)
+        assert config.data.train.startswith("tfds:")
+    assert gpu.get_config().precision == tpu.get_config().precision == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("image_size", 96, "config.image_size is 96 but must be a power of two"),
+        ("image_size", 16, "power of two"),
+        ("platform", "cuda", "cpu, gpu, tpu or empty"),
+        ("precision", "float16", "float32, bfloat16"),
+        ("batch_size", 0, "config.batch_size is 0 but must be at least 1"),
+        ("num_epochs", 0, "at least 1"),
+        ("seed", -1, "from 0"),
+        ("data.load_size", 32, r"at least image_size \(64\)"),
+        ("data.num_workers", -1, "0 or more"),
+        ("data.max_bad_fraction", 1.5, "from 0 to 1"),
+        ("data.train", "photos", "unknown data source 'photos'"),
+        ("data.validation", "folder", "unknown data source"),
+        ("model.max_width", 8, "at least model.width"),
+        ("optimizer.beta1", 1.0, "from 0 to below 1"),
+        ("optimizer.critic_learning_rate", 0.0, "above 0"),
+        ("ema_decay", 1.0, "from 0 to below 1"),
+        ("best_metric", "train/loss", "one of validation/psnr"),
+        ("sample_epochs", (0, 10), "epochs of at least 1"),
+        ("profile_steps", (3,), "empty or two steps"),
+        ("profile_steps", (5, 3), "empty or two steps"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_sentence(key, value, message):
+    config = default.get_config()
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match=message) as caught:
+        config_lib.check_config(config)
+    assert "\n" not in str(caught.value)
+
+
+def test_batch_that_the_devices_do_not_divide():
+    config_lib.check_batch_size(16, 8)
+    with pytest.raises(UserError, match="batch_size is 12, which 8 devices cannot share evenly"):
+        config_lib.check_batch_size(12, 8)
+
+
+def test_changes_tells_what_a_run_may_change():
+    old, new = default.get_config(), default.get_config()
+    new.num_epochs, new.model.width, new.optimizer.beta1, new.data.train = 99, 8, 0.9, "folder:elsewhere"
+    fixed, free = config_lib.changes(config_lib.to_plain(old), config_lib.to_plain(new))
+    assert fixed == ["model.width: 16 -> 8", "optimizer.beta1: 0.5 -> 0.9"]
+    assert free == ["data.train: 'procedural:2000' -> 'folder:elsewhere'", "num_epochs: 8 -> 99"]
+    assert config_lib.changes(config_lib.to_plain(old), config_lib.to_plain(old)) == ([], [])

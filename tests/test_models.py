@@ -1,0 +1,96 @@
+"""The networks are the seed's, and behave at prediction."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from colorgan import models
+from colorgan.train_state import num_values
+
+
+def _shapes(image_size, width=64, max_width=512):
+    generator, critic = models.create_networks(image_size, width, max_width, "float32", "cpu")
+    gray, color = jnp.zeros((2, image_size, image_size, 1)), jnp.zeros((2, image_size, image_size, 3))
+    rng = jax.random.key(0)
+    return generator, jax.eval_shape(generator.init, rng, gray), jax.eval_shape(critic.init, rng, gray, color), gray
+
+
+def test_seed_has_the_seeds_number_of_values():
+    _, generator, critic, _ = _shapes(128)
+    assert num_values(generator) == 48_660_291
+    assert num_values(critic) == 8_265_497
+
+
+@pytest.mark.parametrize("image_size", [32, 64, 128, 256, 512])
+def test_latent_is_one_vector_at_every_size(image_size):
+    generator, variables, _, gray = _shapes(image_size)
+    latent, skips = jax.eval_shape(lambda v, x: generator.apply(v, x, method="encode"), variables, gray)
+    assert latent.shape == (2, 1, 512)
+    assert [skip.shape[1] for skip in skips] == [image_size >> n for n in range(1, len(skips) + 1)]
+    assert skips[-1].shape[1] == 2
+    rgb = jax.eval_shape(generator.apply, variables, gray)
+    assert rgb.shape == (2, image_size, image_size, 3)
+    assert rgb.dtype == jnp.float32
+
+
+def test_widths_follow_from_the_config():
+    _, generator, _, _ = _shapes(64, width=8, max_width=20)
+    kernels = [generator["params"][f"encoder_{n}"]["kernel"].shape for n in range(5)]
+    assert [kernel[-1] for kernel in kernels] == [8, 16, 20, 20, 20]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    generator, critic = models.create_networks(32, 4, 16, "float32", "cpu")
+    gray = jax.random.uniform(jax.random.key(1), (4, 32, 32, 1), minval=-1, maxval=1)
+    return generator, critic, jax.jit(generator.init)(jax.random.key(0), gray), gray
+
+
+def _predict(network, variables, *images):
+    return jax.jit(network.apply)(variables, *images)
+
+
+def test_a_prediction_depends_on_its_image_alone(tiny):
+    generator, _, variables, gray = tiny
+    together = _predict(generator, variables, gray)
+    alone = _predict(generator, variables, gray[1:2])
+    np.testing.assert_allclose(together[1:2], alone, atol=1e-6)
+    np.testing.assert_array_equal(together, _predict(generator, variables, gray))
+
+
+def test_training_drops_out_and_normalises_by_the_batch(tiny):
+    generator, _, variables, gray = tiny
+
+    @jax.jit
+    def train(seed, images):
+        return generator.apply(
+            variables, images, training=True, mutable=["batch_stats"], rngs={"dropout": jax.random.key(seed)}
+        )
+
+    rgb, updated = train(0, gray)
+    assert not np.allclose(rgb, train(1, gray)[0], atol=1e-4)
+    assert not np.allclose(rgb[:2], train(0, gray[:2])[0], atol=1e-4)
+    before, after = jax.tree.leaves(variables["batch_stats"]), jax.tree.leaves(updated["batch_stats"])
+    assert all(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_lowerings_share_parameters_and_results(tiny):
+    generator, critic, variables, gray = tiny
+    native_generator, native_critic = models.create_networks(32, 4, 16, "float32", "gpu")
+    rgb = _predict(generator, variables, gray)
+    np.testing.assert_allclose(_predict(native_generator, variables, gray), rgb, atol=1e-5)
+    critic_variables = jax.jit(critic.init)(jax.random.key(2), gray, rgb)
+    logits = _predict(critic, critic_variables, gray, rgb)
+    assert logits.shape == (4,)
+    np.testing.assert_allclose(_predict(native_critic, critic_variables, gray, rgb), logits, atol=1e-5)
+
+
+def test_bfloat16_computes_low_and_keeps_high(tiny):
+    generator, _, variables, gray = tiny
+    low, _ = models.create_networks(32, 4, 16, "bfloat16", "cpu")
+    parameters = jax.tree.leaves(jax.eval_shape(low.init, jax.random.key(0), gray))
+    assert {x.dtype for x in parameters} == {jnp.dtype("float32")}
+    latent, _ = jax.eval_shape(lambda: low.apply(variables, gray, method="encode"))
+    assert latent.dtype == jnp.bfloat16
+    np.testing.assert_allclose(_predict(low, variables, gray), _predict(generator, variables, gray), atol=0.02)

@@ -1,0 +1,122 @@
+"""What a run writes for people and scripts."""
+
+import json
+import logging
+import time
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from colorgan import monitor
+from colorgan.errors import UserError
+
+FIGURES = {
+    "train/generator/l1": 0.5,
+    "train/generator/adversarial": 0.7,
+    "train/critic/loss": 1.4,
+    "perf/images_per_second": 10.0,
+}
+
+
+def _lines(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def _write(workdir, first_step, last_step, scale=1.0):
+    with monitor.Monitor(workdir, first_step, 9, enabled=True) as watch:
+        for step in range(first_step + 1, last_step + 1):
+            watch.progress(step, "epoch 1/1")
+            watch.write(step, FIGURES | {"train/generator/l1": step * scale})
+
+
+def test_figures_reach_both_files(tmp_path):
+    _write(tmp_path, 0, 3)
+    assert _lines(tmp_path) == [{"step": n, **FIGURES, "train/generator/l1": float(n)} for n in (1, 2, 3)]
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(event.step, event.value) for event in board.Scalars("train/generator/l1")] == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_a_run_that_goes_on_cuts_what_came_after_its_checkpoint(tmp_path):
+    _write(tmp_path, 0, 5)
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 6, "train/gen')  # torn by a crash
+    _write(tmp_path, 3, 6, scale=10.0)
+    assert [(line["step"], line["train/generator/l1"]) for line in _lines(tmp_path)] == [
+        *((1, 1), (2, 2), (3, 3)),
+        *((4, 40), (5, 50), (6, 60)),
+    ]
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in board.Scalars("train/generator/l1")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_torn_line_before_the_checkpoint_ends_what_is_kept(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"st\n')
+    monitor.cut_metrics(tmp_path / "metrics.jsonl", 5)
+    assert _lines(tmp_path) == [{"step": 1}]
+
+
+def test_other_processes_write_nothing(tmp_path):
+    with monitor.Monitor(tmp_path, 0, 9, enabled=False) as watch:
+        watch.progress(1, "")
+        watch.write(1, FIGURES)
+        watch.write_text("config", "x", 0)
+        watch.write_samples(1, 1, Image.new("RGB", (4, 4)))
+        watch.sync()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_samples_and_texts(tmp_path):
+    grid = Image.new("RGB", (30, 20), (200, 10, 10))
+    with monitor.Monitor(tmp_path, 0, 9, enabled=True) as watch:
+        watch.write_samples(10, 123, grid)
+        watch.write_text("config", "seed = 0\nplatform = ''", 0)
+    with Image.open(tmp_path / "samples" / "epoch_0010.png") as image:
+        assert (np.asarray(image) == np.asarray(grid)).all()
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(image.step, image.width, image.height) for image in board.Images("samples")] == [(123, 30, 20)]
+    assert b"seed = 0" in board.Tensors("config/text_summary")[0].tensor_proto.string_val[0]
+
+
+def test_pending_figures_are_taken_once_and_in_order():
+    pending = monitor.PendingFigures()
+    for step in (1, 2, 3):
+        pending.add(step, {"train/critic/loss": jnp.float32(step)})
+    assert pending.take(before=3) == {"train/critic/loss": 2.0}
+    assert pending.take(before=3) == {}
+    assert pending.take() == {"train/critic/loss": 3.0}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_figure_that_is_not_finite_names_its_step(value):
+    pending = monitor.PendingFigures()
+    for step in (1, 2, 3, 4):
+        pending.add(step, {"train/critic/loss": jnp.float32(value if step >= 3 else 0)})
+    with pytest.raises(UserError, match=f"train/critic/loss is {value} at step 3"):
+        pending.take()
+
+
+def test_timer_counts_steps_and_waiting():
+    timer = monitor.StepTimer(batch_size=8)
+    for _ in range(3):
+        with timer.waiting():
+            time.sleep(0.03)
+        time.sleep(0.01)
+    figures = timer.read()
+    assert 0.5 < figures["perf/data_wait_fraction"] < 1
+    assert 20 < figures["perf/images_per_second"] < 24 / 0.12
+    assert figures["perf/device_memory_bytes"] > 1e6
+    assert timer.read() == figures  # no step since
+
+
+def test_log_goes_to_the_file_and_the_terminal(tmp_path, capsys):
+    logger = logging.getLogger("colorgan.train")
+    with monitor.logging_to(tmp_path, enabled=True):
+        logger.info("epoch %d", 3)
+    logger.info("after")
+    assert capsys.readouterr().out == "epoch 3\n"
+    text = (tmp_path / "log.txt").read_text()
+    assert text.endswith("INFO epoch 3\n")
+    assert text.count("\n") == 1

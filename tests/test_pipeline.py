@@ -1,0 +1,114 @@
+"""The order of the data, its slices, and records that cannot be read."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from colorgan.data import pipeline, sources
+from colorgan.errors import UserError
+
+
+class Numbers:
+    """A source whose image n is filled with n; indices in `bad` cannot be read."""
+
+    def __init__(self, count, bad=()):
+        self.count, self.bad = count, frozenset(bad)
+
+    def __len__(self):
+        return self.count
+
+    def read(self, index):
+        if index in self.bad:
+            raise OSError("damaged")
+        return np.full((8, 8, 3), index, np.uint8)
+
+    def name(self, index):
+        return f"number_{index}.png"
+
+
+def _images(count, bad=(), max_bad_fraction=0.1):
+    return pipeline.Images(Numbers(count, bad), 8, max_bad_fraction)
+
+
+def _draw(images, num_batches, batch_size=4, seed=0, first_batch=0, **loading):
+    batches = pipeline.TrainBatches(images, batch_size, seed, first_batch, pipeline.Loading(**loading))
+    try:
+        return np.concatenate([next(batches)["image"][:, 0, 0, 0] for _ in range(num_batches)])
+    finally:
+        batches.close()
+
+
+def test_every_epoch_is_a_new_permutation():
+    drawn = _draw(_images(20), 15).reshape(3, 20)
+    assert all(sorted(epoch) == list(range(20)) for epoch in drawn)
+    assert len({tuple(epoch) for epoch in drawn}) == 3
+
+
+def test_epochs_follow_each_other_where_batches_do_not_divide_them():
+    drawn = _draw(_images(10), 5)
+    assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
+
+
+def test_order_follows_from_the_seed_alone():
+    order = _draw(_images(20), 10)
+    np.testing.assert_array_equal(order, _draw(_images(20), 10, num_threads=1))
+    assert not np.array_equal(order, _draw(_images(20), 10, seed=1))
+
+
+def test_any_place_can_be_the_first():
+    order = _draw(_images(20), 12)
+    np.testing.assert_array_equal(order[7 * 4 :], _draw(_images(20), 5, first_batch=7))
+
+
+@pytest.mark.parametrize("process_count", [2, 4])
+def test_processes_hold_contiguous_slices_of_the_same_batches(process_count):
+    whole = _draw(_images(20), 6, first_batch=3).reshape(6, 4)
+    slices = [
+        _draw(_images(20), 6, first_batch=3, process_index=p, process_count=process_count).reshape(6, -1)
+        for p in range(process_count)
+    ]
+    np.testing.assert_array_equal(whole, np.concatenate(slices, axis=1))
+
+
+def test_workers_change_nothing():
+    # Workers unpickle the source, so it is one that they can import.
+    images = pipeline.Images(sources.open_source("procedural:12", 8), 8, 0.1)
+    np.testing.assert_array_equal(_draw(images, 5), _draw(images, 5, num_workers=1))
+
+
+def test_bad_record_is_replaced_named_and_counted_once(caplog):
+    caplog.set_level(logging.WARNING)
+    images = _images(20, bad=[7])
+    batches = pipeline.TrainBatches(images, 4, 0, 0, pipeline.Loading())
+    drawn = np.concatenate([next(batches)["image"][:, 0, 0, 0] for _ in range(10)])
+    batches.close()
+    assert batches.figures() == {"data/bad_records": 1}
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == ["bad record replaced by a neighbour: number_7.png (OSError: damaged)"]
+    # Everything else is as it would be, and number 8 stands in for number 7.
+    expected = _draw(_images(20), 10)
+    np.testing.assert_array_equal(drawn, np.where(expected == 7, 8, expected))
+
+
+def test_too_many_bad_records_end_the_run():
+    with pytest.raises(
+        UserError, match=r"3 of 20 images cannot be read, more than .*number_\d+.png \(OSError: damaged\)"
+    ):
+        _draw(_images(20, bad=[3, 9, 15]), 10)
+
+
+def test_a_source_that_is_all_bad_ends_the_run_at_once():
+    with pytest.raises(UserError, match="cannot be read"):
+        _draw(_images(20, bad=range(20)), 1)
+
+
+@pytest.mark.parametrize("process_count", [1, 2])
+def test_validation_counts_every_image_once(process_count):
+    seen = []
+    for index in range(process_count):
+        loading = pipeline.Loading(process_index=index, process_count=process_count)
+        for batch in pipeline.validation_batches(_images(10, bad=[4]), 4, loading):
+            assert batch["image"].shape == (4 // process_count, 8, 8, 3)
+            seen += list(batch["image"][batch["mask"]][:, 0, 0, 0])
+    assert sorted(seen) == [0, 1, 2, 3, 5, 6, 7, 8, 9]

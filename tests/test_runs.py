@@ -1,0 +1,176 @@
+"""Whole runs, started as a user starts them."""
+
+import json
+import re
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from conftest import run_command, tiny_flags
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+STEPS_OF_TWO_EPOCHS = 6  # 24 images, 8 a step
+
+FIGURES = {
+    *("train/generator/loss", "train/generator/adversarial", "train/generator/l1"),
+    *("train/generator/gradient_norm", "train/generator/learning_rate"),
+    *("train/critic/loss", "train/critic/probability_real", "train/critic/probability_fake"),
+    *("train/critic/gradient_norm", "train/critic/learning_rate", "train/epoch"),
+    *("perf/images_per_second", "perf/data_wait_fraction", "perf/device_memory_bytes", "data/bad_records"),
+}
+VALIDATION_FIGURES = {"validation/psnr", "validation/ssim", "validation/colorfulness", "validation/gray_psnr"}
+
+
+def _train(workdir, *arguments, config="configs/default.py", check=True):
+    return run_command("colorgan.main", f"--config={config}", f"--workdir={workdir}", *arguments, check=check)
+
+
+def _size(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def _lines(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def _train_figures(workdir):
+    return [{k: v for k, v in line.items() if k == "step" or k.startswith("train/")} for line in _lines(workdir)]
+
+
+def _arrays(workdir, step):
+    """All arrays of a checkpoint, by item and path."""
+    arrays = {}
+    for item in ("generator", "critic", "generator_ema"):
+        tree = ocp.StandardCheckpointer().restore(workdir / "checkpoints" / str(step) / item)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            arrays[item + jax.tree_util.keystr(path)] = np.asarray(leaf)
+    return arrays
+
+
+def test_folder_of_a_run(finished_run):
+    names = {path.name for path in finished_run.iterdir()}
+    assert names == {
+        *("config.json", "networks.json", "checkpoints", "tensorboard", "samples", "metrics.jsonl", "log.txt")
+    }
+    config = json.loads((finished_run / "config.json").read_text())
+    assert (config["image_size"], config["data"]["train"]) == (32, "procedural:24")
+    networks = json.loads((finished_run / "networks.json").read_text())
+    arrays = _arrays(finished_run, STEPS_OF_TWO_EPOCHS)
+    ema = sum(x.size for name, x in arrays.items() if name.startswith("generator_ema"))
+    assert networks["num_generator_values"] == ema
+    assert networks["num_critic_values"] > 1000
+    assert sorted(path.name for path in (finished_run / "checkpoints").iterdir()) == ["3", "6"]
+    assert sorted(path.name for path in (finished_run / "samples").iterdir()) == ["epoch_0001.png", "epoch_0002.png"]
+    assert _size(finished_run / "samples" / "epoch_0002.png") > (3 * 160, 2 * 160)
+
+
+def test_figures_of_a_run(finished_run):
+    lines = _lines(finished_run)
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    for line in lines:
+        assert line.keys() >= FIGURES
+        assert all(np.isfinite(value) for value in line.values())
+        assert (line.keys() >= VALIDATION_FIGURES) == (line["step"] in (3, 6))
+    assert [line["train/epoch"] for line in lines] == pytest.approx([1 / 3, 2 / 3, 1, 4 / 3, 5 / 3, 2])
+    assert lines[-1]["validation/num_images"] == 12
+    board = EventAccumulator(str(finished_run / "tensorboard")).Reload()
+    assert set(board.Tags()["scalars"]) >= FIGURES | VALIDATION_FIGURES
+    assert [e.value for e in board.Scalars("train/generator/l1")] == pytest.approx(
+        [line["train/generator/l1"] for line in lines]
+    )
+    assert [event.step for event in board.Images("samples")] == [3, 6]
+    assert {"config/text_summary", "networks/text_summary"} <= set(board.Tags()["tensors"])
+
+
+def test_a_run_that_goes_on_is_the_run_that_was_not_stopped(finished_run, tmp_path):
+    workdir = tmp_path / "resumed"
+    _train(workdir, *tiny_flags(num_epochs=1))
+    assert [line["step"] for line in _lines(workdir)] == [1, 2, 3]
+    with open(workdir / "metrics.jsonl", "a") as file:
+        file.write('{"step": 4, "train/generator/l1": 0.1}\n{"step": 5, "tr')  # figures past the checkpoint
+    second = _train(workdir, *tiny_flags(num_epochs=2))
+    assert "going on from step 3" in second.stdout
+    assert "num_epochs: 1 -> 2" in (workdir / "log.txt").read_text()
+    assert _train_figures(workdir) == _train_figures(finished_run)
+    expected, resumed = _arrays(finished_run, STEPS_OF_TWO_EPOCHS), _arrays(workdir, STEPS_OF_TWO_EPOCHS)
+    assert expected.keys() == resumed.keys()
+    assert any("opt_state" in name for name in expected)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(resumed[name], array, err_msg=name)
+
+
+def test_a_finished_run_says_so(finished_run):
+    before = (finished_run / "metrics.jsonl").read_bytes()
+    done = _train(finished_run, *tiny_flags())
+    assert "the run is complete" in done.stdout
+    for place in ("samples", "tensorboard", "colorgan.evaluate", "colorgan.colorize"):
+        assert place in done.stdout
+    assert (finished_run / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"model__width": 8}, "model.width: 4 -> 8"),
+        ({"seed": 1}, "seed: 0 -> 1"),
+        ({"data__train": "procedural:25"}, "number of training images: 24 -> 25"),
+    ],
+)
+def test_a_run_of_another_config_is_refused(finished_run, changes, difference):
+    done = _train(finished_run, *tiny_flags(**changes), check=False)
+    assert done.returncode == 1
+    assert difference in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert json.loads((finished_run / "config.json").read_text())["model"]["width"] == 4
+
+
+def test_tpu_config_runs_shrunk_on_a_cpu(tmp_path, photographs):
+    data = f"folder:{photographs}"
+    flags = tiny_flags(data__train=data, data__validation=data, num_epochs=1, data__num_workers=1)
+    _train(tmp_path / "run", "--config.platform=cpu", "--config.profile_steps=(1, 2)", *flags, config="configs/tpu.py")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["precision"] == "bfloat16"
+    assert _lines(tmp_path / "run")[-1]["step"] == 2  # 12 photographs in steps of 8
+    assert list((tmp_path / "run" / "tensorboard").rglob("*.xplane.pb"))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
+    workdir = tmp_path / "run"
+    flags = tiny_flags(log_every_steps=2, optimizer__generator_learning_rate=1e30)
+    done = _train(workdir, *flags, check=False)
+    assert done.returncode == 1
+    assert re.search(r"train/\S+ is (nan|inf) at step [23]: the run cannot go on", done.stderr)
+    assert done.stderr.count("\n") == 1
+    assert not list((workdir / "checkpoints").iterdir())
+
+
+def test_evaluate(finished_run, photographs):
+    done = run_command("colorgan.evaluate", f"--workdir={finished_run}", f"--data=folder:{photographs}")
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["num_images"] == 12
+    assert result["step"] == STEPS_OF_TWO_EPOCHS
+    assert {"psnr", "ssim", "colorfulness", "gray_psnr", "gray_ssim", "true_colorfulness"} <= result.keys()
+
+
+def test_evaluate_gives_the_figures_of_training(finished_run):
+    done = run_command("colorgan.evaluate", f"--workdir={finished_run}", "--data=procedural:12")
+    result = json.loads(done.stdout.splitlines()[-1])
+    for name in ("psnr", "ssim", "colorfulness", "gray_psnr"):
+        assert result[name] == pytest.approx(_lines(finished_run)[-1][f"validation/{name}"], rel=1e-5)
+
+
+def test_colorize(finished_run, photographs, tmp_path):
+    arguments = (f"--workdir={finished_run}", f"--output={tmp_path}", str(photographs))
+    done = run_command("colorgan.colorize", *arguments)
+    assert json.loads(done.stdout.splitlines()[-1])["num_colored"] == 12
+    for source in photographs.rglob("*.*"):
+        if source.suffix != ".txt" and not source.name.startswith("."):
+            assert _size(tmp_path / source.relative_to(photographs)) == _size(source)
+    again = run_command("colorgan.colorize", *arguments, check=False)
+    assert again.returncode == 1
+    assert "12 of 12 photographs failed" in again.stderr
+    run_command("colorgan.colorize", *arguments, "--overwrite")

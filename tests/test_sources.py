@@ -1,0 +1,117 @@
+"""Each kind of source, and one clear sentence for each that cannot be used."""
+
+import pickle
+import sys
+
+import numpy as np
+import pytest
+from tiny_photos import tiny_photos_dataset_builder as tiny_photos
+
+from colorgan.data import sources, transforms
+from colorgan.errors import UserError
+from colorgan.prepare import prepare
+
+
+def test_procedural_tells_training_from_validation():
+    train, validation = (sources.open_source("procedural:5", 32, seed) for seed in (0, 1))
+    assert len(train) == 5
+    assert train.read(2).shape == (32, 32, 3)
+    np.testing.assert_array_equal(train.read(2), sources.open_source("procedural:9", 32, 0).read(2))
+    assert not np.array_equal(train.read(2), validation.read(2))
+
+
+def test_folder_is_read_recursively_in_a_fixed_order(photographs):
+    (photographs / "notes.txt").write_text("no image")
+    (photographs / ".hidden.jpg").write_text("no image")
+    source = sources.open_source(f"folder:{photographs}", 32)
+    names = [source.name(n) for n in range(len(source))]
+    assert len(names) == 12
+    assert names == sorted(names)
+    assert names[0] == "class_0/image_00.jpg"
+    assert source.read(0) == (photographs / names[0]).read_bytes()
+
+
+def test_array_record_holds_the_bytes_and_names_of_the_folder(photographs, tmp_path):
+    folder = sources.open_source(f"folder:{photographs}", 32)
+    prepare(folder, tmp_path / "shards", num_shards=3)
+    for pattern in (f"{tmp_path}/shards/*.array_record", f"{tmp_path}/shards"):
+        records = sources.open_source(f"array_record:{pattern}", 32)
+        assert len(records) == 12
+        assert [records.name(n) for n in range(12)] == [folder.name(n) for n in range(12)]
+        assert [records.read(n) for n in range(12)] == [folder.read(n) for n in range(12)]
+
+
+@pytest.mark.parametrize("kind", ["procedural", "folder", "array_record"])
+def test_sources_travel_to_workers(kind, photographs, tmp_path):
+    if kind == "array_record":
+        prepare(sources.open_source("procedural:4", 32), tmp_path / "shards", num_shards=2)
+    place = {"procedural": "4", "folder": photographs, "array_record": tmp_path / "shards"}[kind]
+    source = sources.open_source(f"{kind}:{place}", 32)
+    travelled = pickle.loads(pickle.dumps(source))
+    assert len(travelled) == len(source)
+    np.testing.assert_array_equal(travelled.read(1), source.read(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("photos", "unknown data source 'photos'"),
+        ("zip:photos", "unknown data source"),
+        ("folder:", "unknown data source"),
+        ("procedural:many", "needs a number of images"),
+        ("procedural:0", "needs a number of images"),
+        ("tfds:imagenette", "needs a set and a split"),
+        ("folder:/no/such/place", "there is no folder '/no/such/place'"),
+        ("array_record:/no/such/*.place", "no file matches"),
+        ("tfds:no_such_set/train", "no_such_set not found"),
+    ],
+)
+def test_what_cannot_be_used_is_said(name, message):
+    with pytest.raises(UserError, match=message):
+        sources.open_source(name, 32)
+
+
+def test_folder_without_images_is_said(tmp_path):
+    with pytest.raises(UserError, match="holds no images"):
+        sources.open_source(f"folder:{tmp_path}", 32)
+
+
+def test_file_that_is_no_array_record_is_said(tmp_path):
+    (tmp_path / "a.array_record").write_bytes(b"nonsense" * 100)
+    with pytest.raises(UserError, match="cannot be read"):
+        sources.open_source(f"array_record:{tmp_path}/*", 32)
+
+
+@pytest.fixture
+def tfds(monkeypatch, tmp_path):
+    import tensorflow_datasets
+    from tensorflow_datasets.core import constants
+
+    monkeypatch.setattr(constants, "DATA_DIR", str(tmp_path))
+    return tensorflow_datasets
+
+
+@pytest.mark.filterwarnings("default")  # of TFDS and its dependencies
+def test_tfds_prepares_a_set_and_reads_its_bytes(tfds):
+    source = sources.open_source("tfds:tiny_photos/train", 32)
+    assert len(source) == tiny_photos.NUM_IMAGES
+    expected = {tiny_photos.encoded_image(n) for n in range(tiny_photos.NUM_IMAGES)}
+    assert {source.read(n) for n in range(len(source))} == expected
+    travelled = pickle.loads(pickle.dumps(source))
+    assert travelled.read(1) == source.read(1)
+    assert "tensorflow" not in sys.modules
+    with pytest.raises(UserError, match="tfds:tiny_photos/nosplit"):
+        sources.open_source("tfds:tiny_photos/nosplit", 32)
+
+
+@pytest.mark.filterwarnings("default")
+def test_tfds_set_of_the_configs(tfds, monkeypatch):
+    from tensorflow_datasets.core.features import image_feature
+
+    # The mock encodes its random images with TensorFlow, which is not there.
+    encode = lambda encoder, image: tiny_photos.encode(image)  # noqa: E731
+    monkeypatch.setattr(image_feature._ImageEncoder, "encode_image_or_path", encode)
+    with tfds.testing.mock_data(num_examples=5):
+        source = sources.open_source("tfds:imagenette/320px-v2/train", 32)
+        assert len(source) == 5
+        assert transforms.decode_image(source.read(3)).mode == "RGB"
