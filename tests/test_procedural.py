@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from colorgan.data import procedural
+from colorgan.data import canvas
 from colorgan.data.procedural import create_image
 
 # (index, size, seed): the start of the SHA-256 of the pixels. Equal on all machines; a change of these values
@@ -107,13 +107,13 @@ def test_gray_tells_the_colour() -> None:
 def test_arithmetic_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """A float64 that slips in costs time; every layer passes through `blend`."""
     types = set()
-    blend = procedural._Scene.blend
+    blend = canvas.Scene.blend
 
-    def recording(self: procedural._Scene, where, colour, cover) -> None:  # type: ignore[no-untyped-def]
+    def recording(self: canvas.Scene, where, colour, cover) -> None:  # type: ignore[no-untyped-def]
         types.update({np.asarray(colour).dtype, np.asarray(cover).dtype, self.canvas.dtype})
         blend(self, where, colour, cover)
 
-    monkeypatch.setattr(procedural._Scene, "blend", recording)
+    monkeypatch.setattr(canvas.Scene, "blend", recording)
     for index in range(64):
         create_image(index, 32)
     assert types == {np.dtype(np.float32)}
@@ -121,7 +121,7 @@ def test_arithmetic_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_threads_do_not_disturb_each_other() -> None:
     expected = [create_image(index, 40).tobytes() for index in range(32)]
-    for table in (procedural._texture, procedural._dots, procedural._centres, procedural._rgb):
+    for table in (canvas.texture_of, canvas.dots, canvas._centres, canvas.rgb):
         table.cache_clear()
     found: dict[int, list[bytes]] = {}
 
@@ -137,6 +137,6 @@ def test_threads_do_not_disturb_each_other() -> None:
 
 
 def test_cached_tables_are_read_only() -> None:
-    tables = procedural._texture("rock", 32), procedural._dots(32), procedural._centres(32)
-    assert not any(table.flags.writeable for table in (*tables, procedural._rgb(0xFFFFFF)))
-    assert not procedural._hour_colours("day").flags.writeable
+    tables = canvas.texture_of("rock", 32), canvas.dots(32), canvas._centres(32)
+    assert not any(table.flags.writeable for table in (*tables, canvas.rgb(0xFFFFFF)))
+    assert not canvas._hour_colours("day").flags.writeable

@@ -1,7 +1,12 @@
 """Each kind of source, and one clear sentence for each that cannot be used."""
 
+import functools
+import http.server
+import io
 import pickle
 import sys
+import tarfile
+import threading
 
 import numpy as np
 import pytest
@@ -10,6 +15,7 @@ from tiny_photos import tiny_photos_dataset_builder as tiny_photos
 from colorgan.data import sources, transforms
 from colorgan.errors import UserError
 from colorgan.prepare import prepare
+from configs import tpu
 
 
 def test_procedural_tells_training_from_validation():
@@ -105,7 +111,32 @@ def test_tfds_prepares_a_set_and_reads_its_bytes(tfds):
 
 
 @pytest.mark.filterwarnings("default")
-def test_tfds_set_of_the_configs(tfds, monkeypatch):
+def test_tfds_fetches_the_set_of_the_configs(tfds, monkeypatch, tmp_path):
+    """TFDS's own builder, from download to records, with a small archive from a server on this machine."""
+    from tensorflow_datasets.datasets.imagenette import imagenette_dataset_builder
+
+    with tarfile.open(tmp_path / "imagenette2-320.tgz", "w:gz") as archive:
+        for n in range(8):
+            split, label = ("train", "val")[n % 2], ("n01440764", "n02102040")[n // 4]
+            image = tiny_photos.encoded_image(n)
+            member = tarfile.TarInfo(f"imagenette2-320/{split}/{label}/image_{n}.JPEG")
+            member.size = len(image)
+            archive.addfile(member, io.BytesIO(image))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(imagenette_dataset_builder, "_URL_PREFIX", f"http://127.0.0.1:{server.server_port}/")
+        config = tpu.get_config()
+        train = sources.open_source(config.data.train, 32)
+        server.shutdown()
+    validation = sources.open_source(config.data.validation, 32)  # prepared already
+    assert {train.read(n) for n in range(len(train))} == {tiny_photos.encoded_image(n) for n in (0, 2, 4, 6)}
+    assert len(validation) == 4
+    assert "tensorflow" not in sys.modules
+
+
+@pytest.mark.filterwarnings("default")
+def test_tfds_mock(tfds, monkeypatch):
     from tensorflow_datasets.core.features import image_feature
 
     # The mock encodes its random images with TensorFlow, which is not there.
