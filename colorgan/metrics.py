@@ -43,11 +43,11 @@ def _window_mean(x: jax.Array) -> jax.Array:
 def colorfulness(image: jax.Array) -> jax.Array:
     """How vivid an image is: 0 for gray, about 30 for an average photograph.
 
-    Hasler and Suesstrunk 2003 (doi:10.1117/12.477378), as the colorization papers' code has it: of R-G and
-    (R+G)/2-B, the root of the summed variances plus 0.3 times the root of the summed squared means.
+    Hasler and Suesstrunk 2003 (doi:10.1117/12.477378), as the colorization papers' code has it: of |R-G| and
+    |(R+G)/2-B|, the root of the summed variances plus 0.3 times the root of the summed squared means.
     """
     red, green, blue = image[..., 0], image[..., 1], image[..., 2]
-    red_green, yellow_blue = red - green, (red + green) / 2 - blue
+    red_green, yellow_blue = jnp.abs(red - green), jnp.abs((red + green) / 2 - blue)
     axes = (1, 2)
     spread = jnp.sqrt(red_green.var(axis=axes) + yellow_blue.var(axis=axes))
     distance = jnp.sqrt(red_green.mean(axis=axes) ** 2 + yellow_blue.mean(axis=axes) ** 2)

@@ -40,8 +40,8 @@ def test_ssim(pair):
 def test_colorfulness():
     gray = jnp.full((1, 4, 4, 3), 77.0)
     assert float(metrics.colorfulness(gray)[0]) == 0
-    # Half red, half blue: R-G is 255 or 0, (R+G)/2-B is 127.5 or -255.
+    # Half red, half blue: |R-G| is 255 or 0, |(R+G)/2-B| is 127.5 or 255.
     image = np.zeros((1, 2, 2, 3), np.float32)
     image[:, 0, :, 0], image[:, 1, :, 2] = 255, 255
-    expected = np.hypot(127.5, 191.25) + 0.3 * np.hypot(127.5, 63.75)
+    expected = np.hypot(127.5, 63.75) + 0.3 * np.hypot(127.5, 191.25)
     np.testing.assert_allclose(metrics.colorfulness(image)[0], expected, rtol=1e-5)
