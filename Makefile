@@ -4,7 +4,7 @@ PYTHON ?= python3
 CONFIG ?= configs/default.py
 BIN := .venv/bin
 
-.PHONY: run test check slow clean
+.PHONY: run test check clean
 run: .venv/installed
 	$(BIN)/python -m colorgan.main --config=$(CONFIG)
 
@@ -15,10 +15,6 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-
-# The tests that take minutes.
-slow: .venv/installed-dev
-	$(BIN)/python -m pytest -m slow
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -32,14 +32,14 @@ class Checkpoints:
         """
 
         def rank(metrics: dict[str, float]) -> float:
-            return metrics.get(best_metric, float("-inf"))
+            return metrics[best_metric]
 
         folder = (workdir / FOLDER).absolute()
         if num_to_keep is None:
             keep = {"read_only": True}
         else:
             latest = checkpoint_managers.LatestN(num_to_keep)
-            best = checkpoint_managers.BestN(get_metric_fn=rank, n=1)
+            best = checkpoint_managers.BestN(get_metric_fn=rank, n=1, keep_checkpoints_without_metrics=False)
             policy = checkpoint_managers.AnyPreservationPolicy([latest, best])
             keep = {"preservation_policy": policy, "cleanup_tmp_directories": True}
             try:
@@ -62,14 +62,14 @@ class Checkpoints:
         """The step of the "latest" or the "best" checkpoint; None if there is none yet."""
         return self._manager.latest_step() if which == "latest" else self._manager.best_step()
 
-    def save(self, step: int, state: GANState, meta: dict[str, Any], metrics: dict[str, float]) -> None:
+    def save(self, step: int, state: GANState, meta: dict[str, Any], metrics: dict[str, float] | None) -> None:
         """Begins to save `state` under `step`.
 
         Args:
           step: that of the state.
           state: on the devices.
           meta: JSON values; what a run needs to know before it goes on.
-          metrics: figures of this state, `best_metric` among them.
+          metrics: figures of this state, `best_metric` among them; None if it was not validated, it is no best then.
         """
         items = {name: ocp.args.StandardSave(getattr(state, name)) for name in _NETWORKS}
         items[_META] = ocp.args.JsonSave(meta)
@@ -91,4 +91,11 @@ class Checkpoints:
         return self._restore(step, {"generator_ema": ocp.args.StandardRestore(abstract)})["generator_ema"]
 
     def _restore(self, step: int, items: dict[str, Any]) -> Any:
-        return self._manager.restore(step, args=ocp.args.Composite(**items))
+        try:
+            return self._manager.restore(step, args=ocp.args.Composite(**items))
+        except Exception as error:  # Orbax raises of every kind, bare Exception among them, for damaged files
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise UserError(
+                f"checkpoint {self._manager.directory / str(step)} cannot be read ({reason}); without its folder the "
+                "run goes on from the one before"
+            ) from error

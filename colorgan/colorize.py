@@ -6,6 +6,7 @@ names, folders their structure.
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tqdm import tqdm
 
 from colorgan import color, command_line, sharding, train_step, trained
 from colorgan.data import transforms
-from colorgan.data.sources import IMAGE_SUFFIXES
+from colorgan.data.sources import IMAGE_SUFFIXES, find_images
 from colorgan.errors import UserError
 
 ColorFn = Callable[[np.ndarray], np.ndarray]
@@ -65,10 +66,10 @@ def find_photographs(inputs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
         if path.is_file():
             yield path, Path(path.name)
         elif path.is_dir():
-            files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in IMAGE_SUFFIXES]
-            if not files:
+            names = list(find_images(str(path)))
+            if not names:
                 raise UserError(f"folder {path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
-            yield from ((file, file.relative_to(path)) for file in files)
+            yield from ((path / name, Path(name)) for name in names)
         else:
             raise UserError(f"there is no file or folder {path}")
 
@@ -76,24 +77,33 @@ def find_photographs(inputs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
 def main(arguments: argparse.Namespace) -> None:
     """Ends with one line of JSON; exit code 1 if a photograph could not be coloured."""
     photographs = list(find_photographs(arguments.inputs))
+    if arguments.output.exists() and not arguments.output.is_dir():
+        raise UserError(f"--output={arguments.output} is not a folder")
     sharding.select_platform("")
     run = trained.load_trained(arguments.workdir, arguments.checkpoint)
     color_fn = create_color_fn(run)
-    failures = []
+    failures: list[str] = []
+    done: set[Path] = set()
     for source, name in tqdm(photographs, unit=" photographs", dynamic_ncols=True):
         target = arguments.output / name
         try:
+            if target in done or target.resolve() == source.resolve():
+                raise FileExistsError(f"{target} would be written over another photograph")
             if target.exists() and not arguments.overwrite:
                 raise FileExistsError(f"{target} is there already (--overwrite replaces it)")
             photo = transforms.decode_image(source.read_bytes())
             target.parent.mkdir(parents=True, exist_ok=True)
             colored = colorize_image(photo, color_fn, run.config.image_size)
-            colored.save(target, quality=95)  # formats without a quality ignore it
+            # Full-resolution chroma: colour is what this is about. Formats other than JPEG ignore it.
+            colored.save(target, quality=95, subsampling=0)
+            done.add(target)
         except Exception as error:  # decoders raise of every kind; the other photographs go on
             failures.append(f"{source}: {error}")
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
     print(json.dumps({"num_colored": len(photographs) - len(failures), "output": str(arguments.output)}))
     if failures:
-        raise UserError(f"{len(failures)} of {len(photographs)} photographs failed: " + "; ".join(failures))
+        raise UserError(f"{len(failures)} of {len(photographs)} photographs failed")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from colorgan.data import sources
 from colorgan.errors import UserError
+from configs import default
 
 IMAGE_SIZES = (32, 64, 128, 256, 512)
 PLATFORMS = ("", "cpu", "gpu", "tpu")
@@ -34,9 +35,12 @@ def check_config(config: ConfigDict) -> None:
 
     def check(holds: bool, key: str, need: str) -> None:
         if not holds:
-            value = flatten(config.to_dict())[key]
-            raise UserError(f"config.{key} is {value!r} but must be {need}")
+            raise UserError(f"config.{key} is {flat[key]!r} but must be {need}")
 
+    flat, known = (flatten(c.to_dict()) for c in (config, default.get_config()))
+    for problem, keys in (("lacks", known.keys() - flat.keys()), ("has unknown", flat.keys() - known.keys())):
+        if keys:
+            raise UserError(f"the config {problem} keys: {', '.join(sorted(keys))}; configs/default.py lists them all")
     check(config.image_size in IMAGE_SIZES, "image_size", f"a power of two, one of {_list(IMAGE_SIZES)}")
     check(config.platform in PLATFORMS, "platform", "cpu, gpu, tpu or empty")
     check(config.precision in PRECISIONS, "precision", _list(PRECISIONS))
@@ -52,7 +56,7 @@ def check_config(config: ConfigDict) -> None:
         "num_checkpoints",
         "num_samples",
     ):
-        check(flatten(config.to_dict())[key] >= 1, key, "at least 1")
+        check(flat[key] >= 1, key, "at least 1")
     check(config.data.num_workers >= 0, "data.num_workers", "0 or more")
     check(config.data.load_size >= config.image_size, "data.load_size", f"at least image_size ({config.image_size})")
     check(0 <= config.data.max_bad_fraction <= 1, "data.max_bad_fraction", "from 0 to 1")

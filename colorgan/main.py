@@ -22,6 +22,8 @@ def main() -> None:
     train(_CONFIG.value, workdir)
     if jax.process_index() == 0:
         print(_what_next(workdir))
+        if _CONFIG.value.data.train.startswith("procedural:"):
+            print("These networks have seen drawn scenes only; to colour photographs, train on photographs.")
 
 
 def _what_next(workdir: Path) -> str:

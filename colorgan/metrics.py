@@ -41,10 +41,11 @@ def _window_mean(x: jax.Array) -> jax.Array:
 
 
 def colorfulness(image: jax.Array) -> jax.Array:
-    """How vivid an image is: 0 for gray, about 30 for an average photograph.
+    """How vivid an image is: 0 for gray; 29 is the mean of the 1,000 test scenes of benchmarks/RESULTS.md.
 
-    Hasler and Suesstrunk 2003 (doi:10.1117/12.477378), as the colorization papers' code has it: of |R-G| and
-    |(R+G)/2-B|, the root of the summed variances plus 0.3 times the root of the summed squared means.
+    Of |R-G| and |(R+G)/2-B|, the root of the summed variances plus 0.3 times the root of the summed squared means.
+    This is the measure of Hasler and Suesstrunk 2003 (doi:10.1117/12.477378) with the absolute values that the code of
+    colorization papers (DDColor's among them) takes, so that figures can be compared with theirs.
     """
     red, green, blue = image[..., 0], image[..., 1], image[..., 2]
     red_green, yellow_blue = jnp.abs(red - green), jnp.abs((red + green) / 2 - blue)

@@ -5,12 +5,11 @@ import json
 import logging
 import math
 import os
-import resource
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import jax
 import numpy as np
@@ -97,10 +96,9 @@ class Monitor:
             self._board.add_image("samples", np.asarray(grid), step, dataformats="HWC")
 
     def sync(self) -> None:
-        """Returns when every figure so far is on disk: a checkpoint never runs ahead of its figures."""
+        """Returns when metrics.jsonl is on disk: a checkpoint never runs ahead of its figures."""
         if self._enabled:
             self._board.flush()
-            self._metrics.flush()
             os.fsync(self._metrics.fileno())
 
 
@@ -151,87 +149,18 @@ class PendingFigures:
         fetched: dict[str, float] = {}
         for step, figures in jax.device_get(taken):
             fetched = {name: float(value) for name, value in figures.items()}
-            for name, value in fetched.items():
-                if not math.isfinite(value):
-                    raise UserError(
-                        f"{name} is {value} at step {step}: the run cannot go on; the last checkpoint is kept, and "
-                        "a lower learning rate or another seed may get past"
-                    )
+            check_finite(step, fetched)
         return fetched
 
 
-class StepTimer:
-    """Images a second and the share of time spent waiting for data, between two readings."""
-
-    def __init__(self, batch_size: int) -> None:
-        self._batch_size = batch_size
-        self._figures: dict[str, float] = {}
-        self.restart()
-
-    def restart(self) -> None:
-        """Forgets the time since the last reading: what was not training."""
-        self._start, self._waited, self._steps = time.monotonic(), 0.0, 0
-
-    @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Around the wait for one step's batch."""
-        start = time.monotonic()
-        yield
-        self._waited += time.monotonic() - start
-        self._steps += 1
-
-    def read(self) -> dict[str, float]:
-        """The figures since the last reading; the last ones again if there was no step since."""
-        if not self._steps:
-            return self._figures
-        seconds = max(time.monotonic() - self._start, 1e-9)
-        self._figures = {
-            "perf/images_per_second": self._steps * self._batch_size / seconds,
-            "perf/data_wait_fraction": self._waited / seconds,
-            "perf/device_memory_bytes": float(device_memory_bytes()),
-        }
-        self.restart()
-        return self._figures
-
-
-class Profiler:
-    """Records a jax.profiler trace of `steps`, (first, last) or empty for none, into `folder`; a context manager."""
-
-    def __init__(self, folder: Path, steps: Sequence[int]) -> None:
-        self._folder, self._steps, self._running = folder, steps, False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop()
-
-    def before_step(self, step: int) -> None:
-        if self._steps and step == self._steps[0]:
-            jax.profiler.start_trace(str(self._folder))
-            self._running = True
-
-    def after_step(self, step: int, result: Any) -> None:
-        """`result` is what the step returned, which the trace has to wait for."""
-        if self._running and step >= self._steps[1]:
-            jax.block_until_ready(result)
-            self._stop()
-
-    def _stop(self) -> None:
-        if self._running:
-            jax.profiler.stop_trace()
-            self._running = False
-            log.info("profile of steps %d to %d: %s", *self._steps, self._folder)
-
-
-def device_memory_bytes() -> int:
-    """The most memory one device of this process has held; for a CPU, the most the process has."""
-    statistics = jax.local_devices()[0].memory_stats()
-    if statistics and "peak_bytes_in_use" in statistics:
-        return statistics["peak_bytes_in_use"]
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+def check_finite(step: int, figures: Mapping[str, float]) -> None:
+    """Raises UserError, naming the figure and the step, if one is not finite."""
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            raise UserError(
+                f"{name} is {value} at step {step}: the run cannot go on; the last checkpoint is kept, and a lower "
+                "learning rate or another seed may get past"
+            )
 
 
 @contextlib.contextmanager

@@ -53,6 +53,7 @@ def prepare(source: sources.Source, output: Path, num_shards: int, image_size: i
     """
     if not 1 <= num_shards <= len(source):
         raise UserError(f"--num_shards is {num_shards} but must be from 1 to the number of images, {len(source)}")
+    output = output.resolve()
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"--output={output} is there already and not an empty folder")
     scratch = output.with_name(output.name + ".incomplete")
@@ -65,7 +66,7 @@ def prepare(source: sources.Source, output: Path, num_shards: int, image_size: i
         if refused:
             (scratch / REFUSED_FILE).write_text("\n".join(refused) + "\n")
         scratch.rename(output)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError is ArrayRecord's
         raise UserError(f"cannot write {output}: {error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -110,7 +111,7 @@ def _encode(source: sources.Source, index: int, image_size: int | None) -> _Entr
         elif isinstance(image, np.ndarray):
             image = _encoded(image, "PNG")
     except Exception as error:  # decoders raise of every kind
-        return _Entry(name, b"", f"{type(error).__name__}: {error}")
+        return _Entry(name, b"", str(error) or type(error).__name__)
     return _Entry(name, sources.pack_record(name, image))
 
 

@@ -1,6 +1,5 @@
 """Which devices there are and how arrays lie on them: batches split, everything else copied."""
 
-import contextlib
 from collections.abc import Sequence
 
 import jax
@@ -15,9 +14,11 @@ DATA_AXIS = "data"
 def join_hosts(platform: str) -> None:
     """On "tpu", joins this process to those of the slice's other hosts. Call before any device is used."""
     if platform == "tpu":
-        # A ValueError says that no cluster was found: this host is alone.
-        with contextlib.suppress(ValueError):
+        try:
             jax.distributed.initialize()
+        except Exception as error:  # of the metadata server, the coordinator, or JAX
+            if "coordinator_address should be defined" not in str(error):  # else no slice was found: a host alone
+                raise UserError(f"the hosts of the TPU slice cannot be joined: {error}") from error
 
 
 def select_platform(platform: str) -> None:
@@ -43,7 +44,9 @@ def select_platform(platform: str) -> None:
 
 def create_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     """A one-dimensional mesh over `devices`, by default all of all hosts."""
-    return Mesh(np.asarray(jax.devices() if devices is None else devices), (DATA_AXIS,))
+    # Process by process, so that a process's slice of a batch lies where it stands in the whole.
+    ordered = sorted(jax.devices() if devices is None else devices, key=lambda d: (d.process_index, d.id))
+    return Mesh(np.asarray(ordered), (DATA_AXIS,))
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -17,10 +17,22 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from PIL import Image
 
-from colorgan import checkpoint, evaluate, models, monitor, optimizer, sample_grid, sharding, train_state, trained
+from colorgan import (
+    checkpoint,
+    evaluate,
+    models,
+    monitor,
+    optimizer,
+    sample_grid,
+    sharding,
+    timing,
+    train_state,
+    trained,
+)
 from colorgan import config as config_lib
 from colorgan.data import pipeline, sources
 from colorgan.errors import UserError
+from colorgan.stopping import Stopped, StopSignals
 from colorgan.train_state import GAN, GANState
 from colorgan.train_step import sample_step, train_step
 
@@ -51,6 +63,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
     """Trains `config` in `workdir` from its last checkpoint, or from the start, to the end.
 
     Raises:
+      Stopped: a signal came; the state is saved.
       UserError: the config, the data or the folder cannot be used, or a figure is not finite.
     """
     mesh = sharding.create_mesh()
@@ -61,6 +74,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
     num_steps = epochs.last_step(config.num_epochs)
     _create_folder(workdir)
     with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(StopSignals())
         stack.enter_context(monitor.logging_to(workdir, is_first_process))
         checkpoints = stack.enter_context(checkpoint.Checkpoints(workdir, config.best_metric, config.num_checkpoints))
         gan = create_gan(config, sharding.platform_of(mesh))
@@ -81,17 +95,18 @@ def train(config: ConfigDict, workdir: Path) -> None:
         )
         batches = pipeline.TrainBatches(train_images, config.batch_size, config.seed, step, loading)
         stack.callback(batches.close)
-        watch = stack.enter_context(monitor.Monitor(workdir, step, num_steps, is_first_process))
-        watch.write_text("config", json.dumps(config_lib.to_plain(config), indent=2), step)
-        watch.write_text("networks", _overview(state), step)
-        profiler = stack.enter_context(monitor.Profiler(workdir / monitor.TENSORBOARD_FOLDER, config.profile_steps))
-        pending = monitor.PendingFigures()
-
         log.info("compiling the training step")
         shape = (config.batch_size, *train_images.shape)
         batch = jax.ShapeDtypeStruct(shape, np.uint8, sharding=sharding.batch_sharding(mesh))
         train_step_fn = create_train_step(config, gan, mesh).lower(state, batch).compile()
-        timer = monitor.StepTimer(config.batch_size)
+        watch = stack.enter_context(monitor.Monitor(workdir, step, num_steps, is_first_process))
+        watch.write_text("config", json.dumps(config_lib.to_plain(config), indent=2), step)
+        watch.write_text("networks", _overview(state), step)
+        profiler = stack.enter_context(timing.Profiler(workdir / monitor.TENSORBOARD_FOLDER, config.profile_steps))
+        pending = monitor.PendingFigures()
+        meta = {"config": config_lib.to_plain(config), "num_images": len(train_images)}
+
+        timer = timing.StepTimer(config.batch_size)
         for epoch in range(epochs.finished(step) + 1, config.num_epochs + 1):
             steps = range(step + 1, epochs.last_step(epoch) + 1)
             for step in steps:
@@ -105,22 +120,30 @@ def train(config: ConfigDict, workdir: Path) -> None:
                 # The device is not waited for: these are figures of steps that are already past.
                 if (step - 1) % config.log_every_steps == 0 and (figures := pending.take(before=step)):
                     watch.write(step - 1, figures | epochs.figures(step - 1) | timer.read() | batches.figures())
+                if stop.requested:
+                    break
 
             figures = pending.take() | epochs.figures(step) | timer.read() | batches.figures()
+            if step < epochs.last_step(epoch):
+                if step % config.log_every_steps == 0:
+                    watch.write(step, figures)
+                watch.sync()
+                checkpoints.save(step, state, meta, metrics=None)
+                raise Stopped(f"stopped at step {step} of {num_steps}; the same command goes on from there")
             saves = epoch % config.checkpoint_every_epochs == 0 or epoch == config.num_epochs
             validation = {}
             if saves:
                 validation_batches = pipeline.validation_batches(validation_images, config.batch_size, loading)
                 scores = evaluate.evaluate(eval_step_fn, state.generator_ema, validation_batches, mesh)
                 validation = {f"validation/{name}": value for name, value in scores.items()}
+                monitor.check_finite(step, validation)
             watch.write(step, figures | validation)
-            watch.log_epoch(epoch, config.num_epochs, figures | validation)
             if epoch in config.sample_epochs or epoch == config.num_epochs:
                 watch.write_samples(epoch, step, draw_samples(state))
             if saves:
                 watch.sync()
-                meta = {"config": config_lib.to_plain(config), "num_images": len(train_images), "epoch": epoch}
                 checkpoints.save(step, state, meta, validation)
+            watch.log_epoch(epoch, config.num_epochs, figures | validation)
             timer.restart()
 
 

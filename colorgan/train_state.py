@@ -1,6 +1,7 @@
 """Everything that training changes, and how it comes into being."""
 
 import dataclasses
+import zlib
 from typing import Any
 
 import jax
@@ -55,11 +56,16 @@ class GANState(struct.PyTreeNode):
     generator_ema: Variables
 
 
+def random_stream(seed: int, purpose: str) -> jax.Array:
+    """A random key for one purpose; other purposes of the same seed get unrelated ones."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
+
+
 def create_state(gan: GAN, seed: int, sharding: Sharding) -> GANState:
     """The state before the first step, created where `sharding` says."""
 
     def create() -> GANState:
-        generator_rng, critic_rng = jax.random.split(jax.random.key(seed))
+        generator_rng, critic_rng = jax.random.split(random_stream(seed, "initial values"))
         size = gan.generator.image_size
         gray, color = jnp.zeros((1, size, size, 1)), jnp.zeros((1, size, size, 3))
         generator = _create_network(gan.generator.init(generator_rng, gray), gan.generator_optimizer)

@@ -8,7 +8,7 @@ import optax
 
 from colorgan import color, losses, metrics
 from colorgan.models import Critic, Generator
-from colorgan.train_state import GAN, GANState, NetworkState, Variables
+from colorgan.train_state import GAN, GANState, NetworkState, Variables, random_stream
 
 Metrics = dict[str, jax.Array]
 
@@ -29,7 +29,7 @@ def train_step(
     Returns:
       The next state and figures of this step, float32 scalars.
     """
-    augment_rng, dropout_rng = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step))
+    augment_rng, dropout_rng = jax.random.split(jax.random.fold_in(random_stream(seed, "steps"), state.step))
     real = color.to_signed(_crop_and_flip(images, gan.generator.image_size, augment_rng))  # [B,S,S,3]
     gray = color.luma(real)  # [B,S,S,1]
     critic_variables = state.critic.variables
@@ -56,9 +56,7 @@ def train_step(
     # The critic's pass over the fake image stands in both losses; XLA computes it once.
     (generator_loss, aux), generator_grads = jax.value_and_grad(generator_loss_fn, has_aux=True)(state.generator.params)
     fake, generator_stats, adversarial, l1 = aux
-    (critic_loss, aux), critic_grads = jax.value_and_grad(critic_loss_fn, has_aux=True)(
-        state.critic.params, jax.lax.stop_gradient(fake)
-    )
+    (critic_loss, aux), critic_grads = jax.value_and_grad(critic_loss_fn, has_aux=True)(state.critic.params, fake)
     logits_real, logits_fake, critic_stats = aux
 
     generator = _update(state.generator, generator_grads, generator_stats, gan.generator_optimizer)
@@ -137,7 +135,7 @@ def sample_step(
 
 
 def _crop_and_flip(images: jax.Array, size: int, rng: jax.Array) -> jax.Array:
-    """A random square of `size` from every image, every second one mirrored: [B,L,L,3] to [B,size,size,3]."""
+    """A random square of every image, mirrored with probability one half: [B,L,L,3] to [B,size,size,3]."""
     batch, height, width, channels = images.shape
     crop_rng, flip_rng = jax.random.split(rng)
     if height > size:

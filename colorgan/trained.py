@@ -46,7 +46,7 @@ def load_trained(workdir: Path, which: str) -> Trained:
     """
     try:
         config = ConfigDict(json.loads((workdir / CONFIG_FILE).read_text()))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{workdir} is not the folder of a run: {error}") from error
     mesh, model = sharding.create_mesh(), config.model
     generator, _ = models.create_networks(

@@ -62,9 +62,9 @@ def get_config() -> ml_collections.ConfigDict:
     # The validation figure, higher is better, whose best checkpoint is kept.
     config.best_metric = "validation/psnr"
     # Epochs after which a grid of samples is drawn; the last epoch always has one.
-    config.sample_epochs = (1, *range(10, 1000, 10))
+    config.sample_epochs = (1, *range(10, 151, 10))
     # Rows of a grid: the first validation images.
     config.num_samples = 6
     # (first, last) step of a jax.profiler trace; empty records none.
     config.profile_steps = ()
-    return config
+    return config.lock()  # a misspelt key is an error

@@ -54,6 +54,16 @@ def test_the_newest_and_the_best_are_kept_also_over_a_restart(state, tmp_path):
         assert checkpoints.choose_step("latest") == 5
 
 
+def test_a_state_that_was_not_validated_is_kept_while_it_is_new(state, tmp_path):
+    with Checkpoints(tmp_path, METRIC, 2) as checkpoints:
+        checkpoints.save(1, state, {}, {METRIC: 20.0})
+        checkpoints.save(2, state, {}, None)
+        assert checkpoints.choose_step("best") == 1
+        for step in (3, 4):
+            checkpoints.save(step, state, {}, {METRIC: 10.0})
+    assert _steps(tmp_path) == [1, 3, 4]
+
+
 def test_a_folder_without_checkpoints_has_none_and_is_not_touched(tmp_path):
     with Checkpoints(tmp_path, METRIC) as checkpoints:
         assert checkpoints.choose_step("latest") is None

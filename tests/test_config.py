@@ -1,9 +1,11 @@
 """What a config may say."""
 
+import ml_collections
 import pytest
 
 from colorgan import config as config_lib
 from colorgan.errors import UserError
+from colorgan.train import train
 from configs import default, gpu, seed, tpu
 
 CONFIGS = {"default": default, "seed": seed, "gpu": gpu, "tpu": tpu}
@@ -58,10 +60,30 @@ def test_what_cannot_work_is_said_in_one_sentence(key, value, message):
     assert "\n" not in str(caught.value)
 
 
+def test_misspelt_and_missing_keys_of_a_config_file_are_said():
+    config = default.get_config()
+    with pytest.raises(AttributeError, match="num_epoch"):
+        config.num_epoch = 99
+    with config.unlocked():
+        config.num_epoch = 99
+    with pytest.raises(UserError, match="unknown keys: num_epoch;"):
+        config_lib.check_config(config)
+    with pytest.raises(UserError, match="lacks keys: batch_size, .*data.train"):
+        config_lib.check_config(ml_collections.ConfigDict({"num_epochs": 3}))
+
+
 def test_batch_that_the_devices_do_not_divide():
     config_lib.check_batch_size(16, 8)
     with pytest.raises(UserError, match="batch_size is 12, which 8 devices cannot share evenly"):
         config_lib.check_batch_size(12, 8)
+
+
+def test_training_checks_the_batch_before_anything_else(tmp_path):
+    config = default.get_config()
+    config.batch_size = 12
+    with pytest.raises(UserError, match="which 8 devices cannot share"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_changes_tells_what_a_run_may_change():

@@ -86,6 +86,17 @@ def test_lowerings_share_parameters_and_results(tiny):
     np.testing.assert_allclose(_predict(native_critic, critic_variables, gray, rgb), logits, atol=1e-5)
 
 
+def test_dropout_is_in_three_layers_and_kernels_are_small(tiny):
+    generator, _, variables, gray = tiny
+
+    def train(rng):
+        return generator.apply(variables, gray, training=True, mutable=["batch_stats"], rngs={"dropout": rng})
+
+    assert str(jax.make_jaxpr(train)(jax.random.key(0))).count("random_bits") == 3
+    kernels = [x for path, x in jax.tree_util.tree_leaves_with_path(variables["params"]) if "kernel" in str(path)]
+    assert np.concatenate([np.ravel(x) for x in kernels]).std() == pytest.approx(0.02, rel=0.05)
+
+
 def test_bfloat16_computes_low_and_keeps_high(tiny):
     generator, _, variables, gray = tiny
     low, _ = models.create_networks(32, 4, 16, "bfloat16", "cpu")

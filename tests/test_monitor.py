@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from colorgan import monitor
+from colorgan import monitor, timing
 from colorgan.errors import UserError
 
 FIGURES = {
@@ -99,7 +99,7 @@ def test_figure_that_is_not_finite_names_its_step(value):
 
 
 def test_timer_counts_steps_and_waiting():
-    timer = monitor.StepTimer(batch_size=8)
+    timer = timing.StepTimer(batch_size=8)
     for _ in range(3):
         with timer.waiting():
             time.sleep(0.03)

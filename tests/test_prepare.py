@@ -33,7 +33,7 @@ def test_what_cannot_be_read_is_listed(tmp_path):
     (tmp_path / "in" / "bad.png").write_text("no image")
     refused = prepare(sources.open_source(f"folder:{tmp_path}/in", 32), tmp_path / "out", 1)
     assert len(refused) == 1
-    assert refused[0].startswith("bad.png: UnidentifiedImageError")
+    assert refused[0].startswith("bad.png: not an image")
     assert (tmp_path / "out" / "refused.txt").read_text() == refused[0] + "\n"
     assert len(sources.open_source(f"array_record:{tmp_path}/out", 32)) == 1
 

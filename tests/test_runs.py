@@ -2,12 +2,18 @@
 
 import json
 import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+import psutil
 import pytest
-from conftest import run_command, tiny_flags
+from conftest import COMMAND_ENVIRONMENT, ROOT, run_command, tiny_flags
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -115,7 +121,7 @@ def test_a_finished_run_says_so(finished_run):
     ("changes", "difference"),
     [
         ({"model__width": 8}, "model.width: 4 -> 8"),
-        ({"seed": 1}, "seed: 0 -> 1"),
+        ({"seed": 1}, "seed: 3 -> 1"),
         ({"data__train": "procedural:25"}, "number of training images: 24 -> 25"),
     ],
 )
@@ -148,6 +154,67 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
     assert not list((workdir / "checkpoints").iterdir())
 
 
+def test_a_validation_figure_that_is_not_finite_ends_the_run_before_its_checkpoint(tmp_path):
+    # The first step's losses are finite, and it ends an epoch; what it leaves behind is not.
+    flags = tiny_flags(data__train="procedural:8", optimizer__generator_learning_rate=1e30)
+    done = _train(tmp_path / "run", *flags, check=False)
+    assert done.returncode == 1
+    assert re.search(r"validation/\S+ is (nan|inf) at step 1: the run cannot go on", done.stderr)
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_a_damaged_checkpoint_is_said(finished_run, tmp_path):
+    workdir = shutil.copytree(finished_run, tmp_path / "run")
+    for path in (workdir / "checkpoints" / "6" / "meta").iterdir():
+        path.write_text("")
+    done = _train(workdir, *tiny_flags(num_epochs=3), check=False)
+    assert done.returncode == 1
+    assert "checkpoints/6 cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_workers_do_not_outlive_a_killed_trainer(tmp_path):
+    command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", f"--workdir={tmp_path}"]
+    flags = tiny_flags(num_epochs=10_000, data__num_workers=1)
+    trainer = subprocess.Popen([*command, *flags], cwd=ROOT, env=COMMAND_ENVIRONMENT, stdout=subprocess.DEVNULL)
+    workers: list[psutil.Process] = []
+    try:
+        for _ in range(600):
+            time.sleep(0.2)
+            if (tmp_path / "metrics.jsonl").exists() and (tmp_path / "metrics.jsonl").read_text().count("\n") > 2:
+                break
+        workers = [child for child in psutil.Process(trainer.pid).children() if "spawn_main" in str(child.cmdline())]
+        assert workers
+    finally:
+        trainer.kill()
+        trainer.wait()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert not alive
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_told_to_stop_saves_where_it_is(tmp_path, number):
+    flags = [f"--workdir={tmp_path}/run", *tiny_flags(num_epochs=2, data__train="procedural:8000")]
+    flags += ["--config.data.num_workers=1", "--config.log_every_steps=7"]
+    command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", *flags]
+    with open(tmp_path / "errors", "w+") as errors:
+        trainer = subprocess.Popen(command, cwd=ROOT, env=COMMAND_ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=errors)
+        metrics = tmp_path / "run" / "metrics.jsonl"
+        for _ in range(600):
+            time.sleep(0.2)
+            if metrics.exists() and metrics.read_text().count("\n") > 2:
+                break
+        trainer.send_signal(number)
+        assert trainer.wait(timeout=60) == 75
+        errors.seek(0)
+        said = errors.read()
+    step = int(re.search(r"stopped at step (\d+) of 2000; the same command goes on", said).group(1))
+    assert "Warning" not in said
+    assert "Traceback" not in said
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == [str(step)]
+    assert [line["step"] for line in _lines(tmp_path / "run")] == list(range(7, step + 1, 7))
+
+
 def test_evaluate(finished_run, photographs):
     done = run_command("colorgan.evaluate", f"--workdir={finished_run}", f"--data=folder:{photographs}")
     result = json.loads(done.stdout.splitlines()[-1])
@@ -173,4 +240,5 @@ def test_colorize(finished_run, photographs, tmp_path):
     again = run_command("colorgan.colorize", *arguments, check=False)
     assert again.returncode == 1
     assert "12 of 12 photographs failed" in again.stderr
+    assert "Traceback" not in again.stderr
     run_command("colorgan.colorize", *arguments, "--overwrite")

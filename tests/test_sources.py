@@ -27,14 +27,20 @@ def test_procedural_tells_training_from_validation():
 
 
 def test_folder_is_read_recursively_in_a_fixed_order(photographs):
-    (photographs / "notes.txt").write_text("no image")
-    (photographs / ".hidden.jpg").write_text("no image")
     source = sources.open_source(f"folder:{photographs}", 32)
     names = [source.name(n) for n in range(len(source))]
     assert len(names) == 12
     assert names == sorted(names)
     assert names[0] == "class_0/image_00.jpg"
     assert source.read(0) == (photographs / names[0]).read_bytes()
+
+
+def test_links_are_followed_but_not_in_circles(photographs, tmp_path):
+    (tmp_path / "linked").symlink_to(photographs)
+    (tmp_path / "back").symlink_to(tmp_path)
+    names = list(sources.find_images(str(tmp_path)))
+    assert len(names) == 12
+    assert names[0] == "linked/class_0/image_00.jpg"
 
 
 def test_array_record_holds_the_bytes_and_names_of_the_folder(photographs, tmp_path):

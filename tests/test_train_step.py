@@ -8,10 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from colorgan import color, losses, sharding, train_state, train_step
+from colorgan import color, losses, metrics, sharding, train, train_state, train_step
 from colorgan.data import procedural
-
-OPTIONS = {"seed": 0, "l1_weight": 100.0, "ema_decay": 0.9}
 
 
 @pytest.fixture(scope="module")
@@ -19,17 +17,11 @@ def images():
     return np.stack([procedural.create_image(n, 36) for n in range(8)])
 
 
-def _jitted(gan, mesh):
-    everywhere, data = sharding.replicated(mesh), sharding.batch_sharding(mesh)
-    step = functools.partial(train_step.train_step, gan=gan, **OPTIONS)
-    return jax.jit(step, in_shardings=(everywhere, data), out_shardings=everywhere, donate_argnums=0)
-
-
 @pytest.fixture(scope="module")
-def on_one_device(tiny_gan):
+def on_one_device(tiny_config, tiny_gan):
     mesh = sharding.create_mesh(jax.devices()[:1])
-    create = functools.partial(train_state.create_state, tiny_gan, 0, sharding.replicated(mesh))
-    return mesh, create, _jitted(tiny_gan, mesh)
+    create = functools.partial(train_state.create_state, tiny_gan, tiny_config.seed, sharding.replicated(mesh))
+    return mesh, create, train.create_train_step(tiny_config, tiny_gan, mesh)
 
 
 def _run(mesh, state, step_fn, images, num_steps):
@@ -42,13 +34,28 @@ def _run(mesh, state, step_fn, images, num_steps):
 
 def test_it_learns(on_one_device, images):
     mesh, create, step_fn = on_one_device
-    state, history = _run(mesh, create(), step_fn, images, 60)
-    assert int(state.step) == 60
+    state, history = _run(mesh, create(), step_fn, images, 80)
+    assert int(state.step) == 80
     first, last = (np.mean([step["train/generator/l1"] for step in part]) for part in (history[:5], history[-5:]))
-    assert last < 0.5 * first
+    assert last < 0.6 * first
     critic = [step["train/critic/probability_real"] - step["train/critic/probability_fake"] for step in history]
     assert np.mean(critic[-5:]) > 0.1  # it has come to tell them apart
     assert all(step["train/generator/learning_rate"] == pytest.approx(1e-3) for step in history)
+    assert all(step["train/critic/learning_rate"] == pytest.approx(5e-4) for step in history)
+
+
+def test_each_network_has_its_optimizer(on_one_device, images):
+    mesh, create, step_fn = on_one_device
+    before = jax.device_get(create())
+    state, _ = _run(mesh, create(), step_fn, images, 1)
+    for name, rate in (("generator", 1e-3), ("critic", 5e-4)):
+        old, new = getattr(before, name), jax.device_get(getattr(state, name))
+        moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), old.params, new.params)
+        assert max(jax.tree.leaves(moved)) == pytest.approx(rate, rel=1e-2)  # Adam's first step is the rate itself
+        adam = new.opt_state[0]
+        for mean, square in zip(jax.tree.leaves(adam.mu), jax.tree.leaves(adam.nu), strict=True):
+            large = np.abs(mean) > 1e-4
+            np.testing.assert_allclose(square[large], 0.01 * (mean[large] / 0.5) ** 2, rtol=1e-3)
 
 
 def test_the_same_step_is_the_same_to_the_bit_and_another_is_not(on_one_device, images):
@@ -69,13 +76,13 @@ def test_the_state_is_donated(on_one_device, images):
     assert all(x.is_deleted() for x in jax.tree.leaves(state.generator.params))
 
 
-def test_eight_devices_compute_what_one_does(on_one_device, tiny_gan, images):
+def test_eight_devices_compute_what_one_does(on_one_device, tiny_config, tiny_gan, images):
     mesh, create, step_fn = on_one_device
     _, alone = _run(mesh, create(), step_fn, images, 3)
     wide = sharding.create_mesh()
     assert wide.size == 8
-    state = train_state.create_state(tiny_gan, 0, sharding.replicated(wide))
-    state, together = _run(wide, state, _jitted(tiny_gan, wide), images, 3)
+    state = train_state.create_state(tiny_gan, tiny_config.seed, sharding.replicated(wide))
+    state, together = _run(wide, state, train.create_train_step(tiny_config, tiny_gan, wide), images, 3)
     assert len(jax.tree.leaves(state.generator.params)[0].sharding.device_set) == 8
     for step_alone, step_together in zip(alone, together, strict=True):
         assert step_together == pytest.approx(step_alone, rel=2e-3, abs=1e-5)
@@ -85,7 +92,7 @@ def test_the_metrics_are_the_losses(on_one_device, tiny_gan, images):
     """Written out once more by hand, from the state before the step."""
     mesh, create, step_fn = on_one_device
     state = create()
-    augment_rng, dropout_rng = jax.random.split(jax.random.fold_in(jax.random.key(0), 0))
+    augment_rng, dropout_rng = jax.random.split(jax.random.fold_in(train_state.random_stream(3, "steps"), 0))
     real = color.to_signed(train_step._crop_and_flip(images, 32, augment_rng))
     gray = color.luma(real)
 
@@ -94,21 +101,26 @@ def test_the_metrics_are_the_losses(on_one_device, tiny_gan, images):
         fake, _ = tiny_gan.generator.apply(
             state.generator.variables, gray, True, mutable=["batch_stats"], rngs={"dropout": dropout_rng}
         )
-        on_real, _ = tiny_gan.critic.apply(state.critic.variables, gray, real, True, mutable=["batch_stats"])
-        on_fake, _ = tiny_gan.critic.apply(state.critic.variables, gray, fake, True, mutable=["batch_stats"])
+        on_real, stats = tiny_gan.critic.apply(state.critic.variables, gray, real, True, mutable=["batch_stats"])
+        variables = {"params": state.critic.params, **stats}
+        on_fake, stats = tiny_gan.critic.apply(variables, gray, fake, True, mutable=["batch_stats"])
         l1, adversarial = losses.l1_loss(real, fake), losses.generator_adversarial_loss(on_fake)
         return {
-            "train/generator/loss": adversarial + 100 * l1,
+            "train/generator/loss": adversarial + 30 * l1,
             "train/generator/l1": l1,
             "train/generator/adversarial": adversarial,
             "train/critic/loss": losses.critic_loss(on_real, on_fake),
             "train/critic/probability_real": jax.nn.sigmoid(on_real).mean(),
             "train/critic/probability_fake": jax.nn.sigmoid(on_fake).mean(),
-        }
+        }, stats["batch_stats"]
 
-    expected = {name: float(value) for name, value in by_hand(state).items()}
-    _, (metrics,) = _run(mesh, state, step_fn, images, 1)
-    assert {name: metrics[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    expected, critic_stats = by_hand(state)
+    state, (figures,) = _run(mesh, state, step_fn, images, 1)
+    expected = {name: float(value) for name, value in expected.items()}
+    assert {name: figures[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    # The critic's running averages have seen the true images, then the made ones.
+    assert_close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5)
+    jax.tree.map(assert_close, state.critic.batch_stats, critic_stats)
 
 
 def test_the_average_moves_with_parameters_and_statistics(on_one_device, images):
@@ -140,6 +152,32 @@ def test_crops_and_flips_are_windows_of_the_image():
     assert 20 <= flips <= 44
 
 
+def test_images_of_the_right_size_are_only_flipped(images):
+    small = images[:, :32, :32]
+    flipped = np.asarray(train_step._crop_and_flip(small, 32, jax.random.key(0)))
+    same = [np.array_equal(a, b) for a, b in zip(flipped, small, strict=True)]
+    mirrored = [np.array_equal(a, b[:, ::-1]) for a, b in zip(flipped, small, strict=True)]
+    assert same != mirrored
+    assert all(a != b for a, b in zip(same, mirrored, strict=True))
+
+
+def test_sample_shows_prediction_and_both_probabilities(tiny_gan, images):
+    generator, critic = tiny_gan.generator, tiny_gan.critic
+    state = train_state.create_state(tiny_gan, 1, sharding.replicated(sharding.create_mesh(jax.devices()[:1])))
+    small = images[:, :32, :32]
+    sample = jax.jit(functools.partial(train_step.sample_step, generator=generator, critic=critic))
+    gray, fake, on_fake, on_real = sample(state.generator_ema, state.critic.variables, small)
+    np.testing.assert_allclose(gray[..., 1], small @ np.float32([0.299, 0.587, 0.114]), atol=0.6)
+    luma = color.luma(color.to_signed(small))
+    judge = jax.jit(critic.apply)
+    predicted = jax.jit(generator.apply)(state.generator_ema, luma)
+    np.testing.assert_allclose(fake, color.to_pixels(predicted), atol=1)
+    np.testing.assert_allclose(on_fake, jax.nn.sigmoid(judge(state.critic.variables, luma, predicted)), atol=2e-6)
+    true = judge(state.critic.variables, luma, color.to_signed(small))
+    np.testing.assert_allclose(on_real, jax.nn.sigmoid(true), atol=2e-6)
+    assert np.abs(on_real - on_fake).max() > 1e-5
+
+
 def test_evaluation_counts_what_the_mask_says(tiny_gan, images):
     mesh = sharding.create_mesh(jax.devices()[:1])
     variables = train_state.create_state(tiny_gan, 0, sharding.replicated(mesh)).generator_ema
@@ -150,6 +188,15 @@ def test_evaluation_counts_what_the_mask_says(tiny_gan, images):
     assert float(whole["count"]) == 8
     for name, value in whole.items():
         assert float(value) == pytest.approx(sum(float(half[name]) for half in halves), rel=1e-5)
+    predicted = jax.jit(tiny_gan.generator.apply)(variables, color.luma(color.to_signed(small)))
+    predicted, true = color.to_pixels(predicted), small.astype(np.float32)
+    for name, by_hand in (
+        ("psnr", metrics.psnr(true, predicted)),
+        ("ssim", metrics.ssim(true, predicted)),
+        ("colorfulness", metrics.colorfulness(predicted)),
+        ("true_colorfulness", metrics.colorfulness(true)),
+    ):
+        assert float(whole[name]) == pytest.approx(float(by_hand.sum()), rel=1e-3)
     # The gray image keeps the luma and has no colour, so it is near the truth in structure.
     assert float(whole["gray_ssim"]) / 8 > 0.7
     assert float(whole["gray_psnr"]) > float(whole["psnr"])

@@ -6,7 +6,10 @@ which every epoch is a new permutation of all records, so the place in the data 
 
 import dataclasses
 import logging
+import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,9 +56,6 @@ class Images:
         """uint8 [size,size,3] of one record. Raises any exception for a record that cannot be read."""
         return transforms.square(transforms.decode_image(self.source.read(index)), self.size)
 
-    def __repr__(self) -> str:  # Grain compares reprs between processes and restarts
-        return f"Images({len(self)}, {self.size})"
-
 
 @dataclasses.dataclass(frozen=True)
 class Loading:
@@ -95,7 +95,8 @@ class TrainBatches:
         return self
 
     def __next__(self) -> Batch:
-        batch = next(self._iterator)
+        # A worker's arrays lie in memory shared with it; a copy lets go of that memory at once.
+        batch = {key: np.array(value) for key, value in next(self._iterator).items()}
         _report_bad(self._images, batch, self._bad)
         return batch
 
@@ -115,6 +116,7 @@ def validation_batches(images: Images, batch_size: int, loading: Loading) -> Ite
     num_batches = -(-len(images) // batch_size)
     dataset = grain.MapDataset.source(images).repeat(_FOREVER)[: num_batches * batch_size]
     dataset = dataset.batch(local_size)[loading.process_index :: loading.process_count]
+    # In threads: to start workers for one short pass would take longer than the pass.
     iterator = iter(_load(dataset, dataclasses.replace(loading, num_workers=0)))
     bad: set[int] = set()
     try:
@@ -132,15 +134,23 @@ def _load(dataset: grain.MapDataset, loading: Loading) -> grain.IterDataset:
     loaded = dataset.to_iter_dataset(options)
     if loading.num_workers:
         workers = grain.MultiprocessingOptions(num_workers=loading.num_workers, per_worker_buffer_size=2)
-        loaded = loaded.mp_prefetch(workers, worker_init_fn=_ignore_signals)
+        loaded = loaded.mp_prefetch(workers, worker_init_fn=_begin_worker)
     return loaded
 
 
-def _ignore_signals(worker_index: int, worker_count: int) -> None:
-    """In a worker: Ctrl-C and SIGTERM reach the whole process group, and the trainer decides what they mean."""
+def _begin_worker(worker_index: int, worker_count: int) -> None:
+    """In a worker: lives exactly as long as the trainer does."""
     del worker_index, worker_count
+    # Ctrl-C and SIGTERM reach the whole process group, and the trainer decides what they mean.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _report_bad(images: Images, batch: Batch, seen: set[int]) -> None:
@@ -153,8 +163,8 @@ def _report_bad(images: Images, batch: Batch, seen: set[int]) -> None:
     if len(seen) > images.max_bad or (batch["bad"] == TOO_MANY_BAD).any():
         example = _describe_bad(images, next(iter(seen)))
         raise UserError(
-            f"{len(seen)} of {len(images)} images cannot be read, more than config.data.max_bad_fraction allows "
-            f"({images.max_bad}); one of them is {example}"
+            f"{len(seen)} of {len(images)} images, and maybe more, cannot be read; one of them is {example}; "
+            f"config.data.max_bad_fraction allows {images.max_bad}, and colorgan.prepare leaves such images out"
         )
 
 
@@ -166,5 +176,5 @@ def _describe_bad(images: Images, index: int) -> str:
     try:
         images.decode(index)
     except Exception as error:
-        return f"{name} ({type(error).__name__}: {error})"
+        return f"{name} ({error})"
     return f"{name} (readable now)"

@@ -9,6 +9,7 @@ tfds:NAME/SPLIT       a set of TensorFlow Datasets, fetched on first use
 import array
 import glob
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -41,7 +42,8 @@ def check_name(name: str) -> None:
     """Raises UserError for a string that names no kind of source."""
     kind, _, rest = name.partition(":")
     if kind not in [known.partition(":")[0] for known in KINDS] or not rest:
-        raise UserError(f"unknown data source {name!r}: use one of {', '.join(KINDS)}")
+        hint = f"; did you mean folder:{name}?" if os.path.isdir(name) else ""
+        raise UserError(f"unknown data source {name!r}: use one of {', '.join(KINDS)}{hint}")
     if kind == "procedural" and not (rest.isdecimal() and int(rest) > 0):
         raise UserError(f"data source {name!r} needs a number of images, as in procedural:2000")
     if kind == "tfds" and "/" not in rest:
@@ -95,12 +97,9 @@ class FolderSource:
             raise UserError(f"there is no folder {folder!r} to read images from")
         # One string of all names, not a list: 200,000 objects would take 30 MB here and in every worker.
         names, ends = bytearray(), array.array("Q")
-        for parent, folders, files in os.walk(self._root, followlinks=True):
-            folders.sort()
-            for file in sorted(files):
-                if file.lower().endswith(IMAGE_SUFFIXES) and not file.startswith("."):
-                    names += os.fsencode(os.path.relpath(os.path.join(parent, file), self._root))
-                    ends.append(len(names))
+        for name in find_images(self._root):
+            names += os.fsencode(name)
+            ends.append(len(names))
         if not ends:
             raise UserError(f"folder {folder!r} holds no images ({', '.join(IMAGE_SUFFIXES)})")
         self._names, self._ends = bytes(names), ends
@@ -114,6 +113,20 @@ class FolderSource:
     def name(self, index: int) -> str:
         start = self._ends[index - 1] if index else 0
         return os.fsdecode(self._names[start : self._ends[index]])
+
+
+def find_images(folder: str) -> Iterator[str]:
+    """Paths, relative to `folder`, of the image files in it and its subfolders; not those that are hidden."""
+    seen = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(parent)) in seen:  # a link back into the tree
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        for file in sorted(files):
+            if file.lower().endswith(IMAGE_SUFFIXES) and not file.startswith("."):
+                yield os.path.relpath(os.path.join(parent, file), folder)
 
 
 class ArrayRecordSource:

@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import importlib.util
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from colorgan.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 class TfdsSource:
@@ -41,7 +44,8 @@ class TfdsSource:
         if not keys:
             raise UserError(f"tfds:{self._set} has no images")
         self._key = "image" if "image" in keys else keys[0]
-        if prepare:
+        if prepare and not builder.data_path.exists():
+            log.info("fetching tfds:%s (%s) to %s", self._set, builder.info.download_size, builder.data_path)
             with _file_functions_of_tensorflow():
                 builder.download_and_prepare()
         self._records = builder.as_data_source(split=self._split, decoders={self._key: tfds.decode.SkipDecoding()})

@@ -4,10 +4,11 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-# A truncated file is a bad record, not half an image on gray.
-ImageFile.LOAD_TRUNCATED_IMAGES = False
+# Pillow warns of large photographs and odd metadata; here an image is either good or an error. Said once for the
+# process, since changing the filters around each image would not be safe in threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def decode_image(image: bytes | np.ndarray) -> Image.Image:
@@ -22,12 +23,12 @@ def decode_image(image: bytes | np.ndarray) -> Image.Image:
     if isinstance(image, np.ndarray):
         opened = Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image)
     else:
-        with warnings.catch_warnings():
-            # Pillow warns of large photographs and of odd metadata; decompression bombs are an error all the same.
-            warnings.simplefilter("ignore")
+        try:
             opened = Image.open(io.BytesIO(image))
-            opened.load()
-            opened = ImageOps.exif_transpose(opened)
+        except UnidentifiedImageError as error:  # its own text is of memory addresses
+            raise ValueError("not an image of a known format") from error
+        opened.load()
+        opened = ImageOps.exif_transpose(opened)
     return to_rgb(opened)
 
 
@@ -35,12 +36,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow mode to "RGB".
 
     Raises:
-      ValueError: floating-point pixels, whose range nobody knows.
+      ValueError: floating-point pixels, or whole numbers beyond 16 bits, whose range nobody knows.
     """
     if image.mode == "F":
         raise ValueError("images of floating-point numbers are not supported")
     if image.mode.startswith("I"):  # 16 bit; a plain convert() would clip at 255
-        pixels = np.asarray(image).astype(np.uint32)
+        pixels = np.asarray(image).astype(np.int64)
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise ValueError("images of whole numbers beyond 16 bits are not supported")
         image = Image.fromarray(((pixels * 255 + 32767) // 65535).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")

@@ -1,0 +1,90 @@
+"""How fast a run is: a timer for its steps, a profiler, the memory of a device."""
+
+import contextlib
+import logging
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import jax
+
+log = logging.getLogger(__name__)
+
+
+class StepTimer:
+    """Images a second and the share of time spent waiting for data, between two readings."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._figures: dict[str, float] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets the time since the last reading: what was not training."""
+        self._start, self._waited, self._steps = time.monotonic(), 0.0, 0
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around the wait for one step's batch."""
+        start = time.monotonic()
+        yield
+        self._waited += time.monotonic() - start
+        self._steps += 1
+
+    def read(self) -> dict[str, float]:
+        """The figures since the last reading; the last ones again if there was no step since."""
+        if not self._steps:
+            return self._figures
+        seconds = max(time.monotonic() - self._start, 1e-9)
+        self._figures = {
+            "perf/images_per_second": self._steps * self._batch_size / seconds,
+            "perf/data_wait_fraction": self._waited / seconds,
+            "perf/device_memory_bytes": float(device_memory_bytes()),
+        }
+        self.restart()
+        return self._figures
+
+
+class Profiler:
+    """Records a jax.profiler trace of `steps`, (first, last) or empty for none, into `folder`; a context manager."""
+
+    def __init__(self, folder: Path, steps: Sequence[int]) -> None:
+        self._folder, self._steps, self._running = folder, steps, False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def before_step(self, step: int) -> None:
+        if self._steps and step == self._steps[0]:
+            jax.profiler.start_trace(str(self._folder))
+            self._running = True
+
+    def after_step(self, step: int, result: Any) -> None:
+        """`result` is what the step returned, which the trace has to wait for."""
+        if self._running and step >= self._steps[1]:
+            jax.block_until_ready(result)
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._running:
+            jax.profiler.stop_trace()
+            self._running = False
+            log.info("profile of steps %d to %d: %s", *self._steps, self._folder)
+
+
+def device_memory_bytes() -> int:
+    """The most memory one device of this process has held; for a CPU, the most the process has."""
+    statistics = jax.local_devices()[0].memory_stats()
+    if statistics and "peak_bytes_in_use" in statistics:
+        return statistics["peak_bytes_in_use"]
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
