@@ -93,3 +93,14 @@ def test_changes_tells_what_a_run_may_change():
     assert fixed == ["model.width: 16 -> 8", "optimizer.beta1: 0.5 -> 0.9"]
     assert free == ["data.train: 'procedural:2000' -> 'folder:elsewhere'", "num_epochs: 8 -> 99"]
     assert config_lib.changes(config_lib.to_plain(old), config_lib.to_plain(old)) == ([], [])
+
+
+def test_every_key_is_fixed_but_those_that_change_nothing_learned():
+    keys = config_lib.flatten(default.get_config().to_dict())
+    fixed, _ = config_lib.changes(keys, dict.fromkeys(keys, "changed"))
+    assert keys.keys() - {change.partition(":")[0] for change in fixed} == {
+        *("num_epochs", "platform", "data.train", "data.validation"),
+        *("data.num_workers", "data.num_threads", "data.max_bad_fraction"),
+        *("log_every_steps", "checkpoint_every_epochs", "num_checkpoints", "best_metric"),
+        *("sample_epochs", "num_samples", "profile_steps"),
+    }

@@ -35,6 +35,14 @@ def test_folder_is_read_recursively_in_a_fixed_order(photographs):
     assert source.read(0) == (photographs / names[0]).read_bytes()
 
 
+def test_order_does_not_hang_on_the_file_system(tmp_path):
+    names = [f"{folder}/{file}.png" for folder in "qbxaldmc" for file in "tofue"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert list(sources.find_images(str(tmp_path))) == sorted(names)
+
+
 def test_links_are_followed_but_not_in_circles(photographs, tmp_path):
     (tmp_path / "linked").symlink_to(photographs)
     (tmp_path / "back").symlink_to(tmp_path)
