@@ -243,8 +243,9 @@ def _overview(state: GANState) -> str:
 def _create_sampler(
     gan: GAN, mesh: Mesh, images: pipeline.Images, num_samples: int
 ) -> Callable[[GANState], Image.Image]:
-    """A function from a state to the grid of the first validation images."""
-    real = np.stack([images[index]["image"] for index in range(min(num_samples, len(images)))])
+    """A function from a state to the grid of some validation images, evenly spaced so that all folders show."""
+    indices = np.linspace(0, len(images), min(num_samples, len(images)), endpoint=False, dtype=int)
+    real = np.stack([images[int(index)]["image"] for index in indices])
     real_on_devices = jax.device_put(real, sharding.replicated(mesh))
     sample_step_fn = jax.jit(
         functools.partial(sample_step, generator=gan.generator, critic=gan.critic),

@@ -63,7 +63,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.best_metric = "validation/psnr"
     # Epochs after which a grid of samples is drawn; the last epoch always has one.
     config.sample_epochs = (1, *range(10, 151, 10))
-    # Rows of a grid: the first validation images.
+    # Rows of a grid: validation images, evenly spaced.
     config.num_samples = 6
     # (first, last) step of a jax.profiler trace; empty records none.
     config.profile_steps = ()
