@@ -120,7 +120,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
                 # The device is not waited for: these are figures of steps that are already past.
                 if (step - 1) % config.log_every_steps == 0 and (figures := pending.take(before=step)):
                     watch.write(step - 1, figures | epochs.figures(step - 1) | timer.read() | batches.figures())
-                if stop.requested:
+                if stop.requested(step):
                     break
 
             figures = pending.take() | epochs.figures(step) | timer.read() | batches.figures()
