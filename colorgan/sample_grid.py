@@ -1,9 +1,18 @@
-"""Draws a grid of samples: one row an image, Input | Prediction | Ground truth."""
+"""The grid of samples: one row an image, Input | Prediction | Ground truth."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import jax
 import numpy as np
+from jax.sharding import Mesh
 from PIL import Image, ImageDraw, ImageFont
+
+from colorgan import sharding
+from colorgan.data import pipeline
+from colorgan.train_state import GAN, GANState
+from colorgan.train_step import sample_step
 
 TITLES = ("Input", "Prediction", "Ground truth")
 MIN_CELL = 160  # pixels; smaller images are magnified by whole factors
@@ -41,3 +50,24 @@ def draw_grid(
             sheet.paste(image, (center - cell // 2, top))
             draw.text((center, top + cell + _CAPTION_HEIGHT // 2), caption, "black", caption_font, anchor="mm")
     return sheet
+
+
+def create_sampler(
+    gan: GAN, mesh: Mesh, images: pipeline.Images, num_samples: int
+) -> Callable[[GANState], Image.Image]:
+    """A function from a state to the grid of `num_samples` images, evenly spaced so that all folders show."""
+    indices = np.linspace(0, len(images), min(num_samples, len(images)), endpoint=False, dtype=int)
+    real = np.stack([images[int(index)]["image"] for index in indices])
+    real_on_devices = jax.device_put(real, sharding.replicated(mesh))
+    sample_step_fn = jax.jit(
+        functools.partial(sample_step, generator=gan.generator, critic=gan.critic),
+        out_shardings=sharding.replicated(mesh),
+    )
+
+    def draw_samples(state: GANState) -> Image.Image:
+        outputs: Any = sample_step_fn(state.generator_ema, state.critic.variables, real_on_devices)
+        gray, fake, probability_fake, probability_real = jax.device_get(outputs)
+        gray, fake = gray.astype(np.uint8), fake.astype(np.uint8)
+        return draw_grid(gray, fake, real, probability_fake, probability_real)
+
+    return draw_samples

@@ -6,16 +6,13 @@ import functools
 import json
 import logging
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 from clu import parameter_overview
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
-from PIL import Image
 
 from colorgan import (
     checkpoint,
@@ -34,7 +31,7 @@ from colorgan.data import pipeline, sources
 from colorgan.errors import UserError
 from colorgan.stopping import Stopped, StopSignals
 from colorgan.train_state import GAN, GANState
-from colorgan.train_step import sample_step, train_step
+from colorgan.train_step import train_step
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +86,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
             return
 
         eval_step_fn = evaluate.create_eval_step(gan.generator, mesh)
-        draw_samples = _create_sampler(gan, mesh, validation_images, config.num_samples)
+        draw_samples = sample_grid.create_sampler(gan, mesh, validation_images, config.num_samples)
         loading = pipeline.Loading(
             config.data.num_workers, config.data.num_threads, jax.process_index(), jax.process_count()
         )
@@ -238,24 +235,3 @@ def _overview(state: GANState) -> str:
         for name, network in (("generator", state.generator), ("critic", state.critic))
     ]
     return "\n\n".join(tables)
-
-
-def _create_sampler(
-    gan: GAN, mesh: Mesh, images: pipeline.Images, num_samples: int
-) -> Callable[[GANState], Image.Image]:
-    """A function from a state to the grid of some validation images, evenly spaced so that all folders show."""
-    indices = np.linspace(0, len(images), min(num_samples, len(images)), endpoint=False, dtype=int)
-    real = np.stack([images[int(index)]["image"] for index in indices])
-    real_on_devices = jax.device_put(real, sharding.replicated(mesh))
-    sample_step_fn = jax.jit(
-        functools.partial(sample_step, generator=gan.generator, critic=gan.critic),
-        out_shardings=sharding.replicated(mesh),
-    )
-
-    def draw_samples(state: GANState) -> Image.Image:
-        outputs: Any = sample_step_fn(state.generator_ema, state.critic.variables, real_on_devices)
-        gray, fake, probability_fake, probability_real = jax.device_get(outputs)
-        gray, fake = gray.astype(np.uint8), fake.astype(np.uint8)
-        return sample_grid.draw_grid(gray, fake, real, probability_fake, probability_real)
-
-    return draw_samples
