@@ -7,13 +7,15 @@ from absl import flags
 from ml_collections import config_flags
 
 from colorgan import command_line, config, sharding
-from colorgan.train import train
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, e.g. configs/default.py.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder; runs/<name of the config> by default.")
 
 
 def main() -> None:
+    # Here, since --help and every data worker import this module: it loads Flax and Orbax.
+    from colorgan.train import train
+
     config.check_config(_CONFIG.value)
     name = Path(flags.FLAGS["config"].config_filename).stem
     workdir = Path(_WORKDIR.value or Path("runs", name)).expanduser()
