@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 
 import jax.numpy as jnp
 import numpy as np
@@ -98,17 +97,23 @@ def test_figure_that_is_not_finite_names_its_step(value):
         pending.take()
 
 
-def test_timer_counts_steps_and_waiting():
+def test_timer_counts_steps_and_waiting(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(timing.time, "monotonic", lambda: clock[0])
     timer = timing.StepTimer(batch_size=8)
     for _ in range(3):
         with timer.waiting():
-            time.sleep(0.03)
-        time.sleep(0.01)
+            clock[0] += 3
+        clock[0] += 1
     figures = timer.read()
-    assert 0.5 < figures["perf/data_wait_fraction"] < 1
-    assert 20 < figures["perf/images_per_second"] < 24 / 0.12
+    assert figures["perf/data_wait_fraction"] == 0.75
+    assert figures["perf/images_per_second"] == 3 * 8 / 12
     assert figures["perf/device_memory_bytes"] > 1e6
     assert timer.read() == figures  # no step since
+    timer.restart()
+    with timer.waiting():
+        clock[0] += 4
+    assert timer.read()["perf/images_per_second"] == 2
 
 
 def test_log_goes_to_the_file_and_the_terminal(tmp_path, capsys):
