@@ -20,11 +20,11 @@ from colorgan import (
     models,
     monitor,
     optimizer,
+    run_folder,
     sample_grid,
     sharding,
     timing,
     train_state,
-    trained,
 )
 from colorgan import config as config_lib
 from colorgan.data import pipeline, sources
@@ -65,11 +65,12 @@ def train(config: ConfigDict, workdir: Path) -> None:
     """
     mesh = sharding.create_mesh()
     config_lib.check_batch_size(config.batch_size, mesh.size)
+    run_folder.check(config, workdir)
     is_first_process = jax.process_index() == 0
     train_images, validation_images = _open_images(config)
     epochs = Epochs(len(train_images), config.batch_size)
     num_steps = epochs.last_step(config.num_epochs)
-    _create_folder(workdir)
+    run_folder.create(workdir)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopSignals())
         stack.enter_context(monitor.logging_to(workdir, is_first_process))
@@ -77,7 +78,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
         gan = create_gan(config, sharding.platform_of(mesh))
         state, step = _start_state(config, gan, mesh, checkpoints, len(train_images))
         if is_first_process:
-            _describe_run(workdir, config, state)
+            run_folder.describe(workdir, config, state)
         message = "%d training images, %d epochs of %d images a step, %d of %d steps done, on %d %s device(s)"
         sizes = (len(train_images), config.num_epochs, config.batch_size, step, num_steps, mesh.size)
         log.info(message, *sizes, sharding.platform_of(mesh))
@@ -189,14 +190,6 @@ def _open_images(config: ConfigDict) -> tuple[pipeline.Images, pipeline.Images]:
     )
 
 
-def _create_folder(workdir: Path) -> None:
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / monitor.LOG_FILE).open("a").close()
-    except OSError as error:
-        raise UserError(f"cannot write the run's folder: {error}; choose another with --workdir=DIR") from error
-
-
 def _start_state(
     config: ConfigDict, gan: GAN, mesh: Mesh, checkpoints: checkpoint.Checkpoints, num_images: int
 ) -> tuple[GANState, int]:
@@ -208,25 +201,11 @@ def _start_state(
     fixed, free = config_lib.changes(meta["config"], config_lib.to_plain(config))
     if meta["num_images"] != num_images:
         fixed.append(f"number of training images: {meta['num_images']} -> {num_images}")
-    if fixed:
-        raise UserError(
-            f"this run's folder holds a run of another config, which cannot go on with {'; '.join(fixed)}; "
-            "change that back, or start a new run with --workdir=DIR"
-        )
+    run_folder.refuse(fixed)
     log.info("going on from step %d", step)
     for change in free:
         log.info("changed since the checkpoint: %s", change)
     return checkpoints.restore(step, train_state.abstract_state(gan, sharding.replicated(mesh))), step
-
-
-def _describe_run(workdir: Path, config: ConfigDict, state: GANState) -> None:
-    """Writes config.json and networks.json."""
-    sizes = {
-        "num_generator_values": train_state.num_values(state.generator.variables),
-        "num_critic_values": train_state.num_values(state.critic.variables),
-    }
-    (workdir / trained.CONFIG_FILE).write_text(json.dumps(config_lib.to_plain(config), indent=2) + "\n")
-    (workdir / trained.NETWORKS_FILE).write_text(json.dumps(sizes, indent=2) + "\n")
 
 
 def _overview(state: GANState) -> str:

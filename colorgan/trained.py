@@ -10,9 +10,8 @@ from ml_collections import ConfigDict
 from colorgan import checkpoint, models, sharding, train_state
 from colorgan.errors import UserError
 from colorgan.models import Generator
+from colorgan.run_folder import CONFIG_FILE
 from colorgan.train_state import Variables
-
-CONFIG_FILE, NETWORKS_FILE = "config.json", "networks.json"
 
 
 @dataclasses.dataclass(frozen=True)

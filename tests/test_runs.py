@@ -134,6 +134,17 @@ def test_a_run_of_another_config_is_refused(finished_run, changes, difference):
     assert json.loads((finished_run / "config.json").read_text())["model"]["width"] == 4
 
 
+def test_a_run_that_has_begun_is_not_begun_anew_with_another_config(finished_run, tmp_path):
+    for name in ("config.json", "metrics.jsonl"):  # as before the first checkpoint
+        shutil.copy(finished_run / name, tmp_path)
+    metrics = (tmp_path / "metrics.jsonl").read_bytes()
+    # Seen before the data is looked for.
+    done = _train(tmp_path, *tiny_flags(seed=4, data__train="folder:/no/such"), check=False)
+    assert done.returncode == 1
+    assert "seed: 3 -> 4" in done.stderr
+    assert (tmp_path / "metrics.jsonl").read_bytes() == metrics
+
+
 def test_tpu_config_runs_shrunk_on_a_cpu(tmp_path, photographs):
     data = f"folder:{photographs}"
     flags = tiny_flags(data__train=data, data__validation=data, num_epochs=1, data__num_workers=1)
