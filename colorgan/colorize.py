@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from colorgan import color, command_line, sharding, train_step, trained
 from colorgan.data import transforms
-from colorgan.data.sources import IMAGE_SUFFIXES, find_images
+from colorgan.data.sources import find_images
 from colorgan.errors import UserError
 
 ColorFn = Callable[[np.ndarray], np.ndarray]
@@ -66,10 +66,7 @@ def find_photographs(inputs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
         if path.is_file():
             yield path, Path(path.name)
         elif path.is_dir():
-            names = list(find_images(str(path)))
-            if not names:
-                raise UserError(f"folder {path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
-            yield from ((path / name, Path(name)) for name in names)
+            yield from ((path / name, Path(name)) for name in find_images(str(path)))
         else:
             raise UserError(f"there is no file or folder {path}")
 

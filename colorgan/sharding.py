@@ -65,5 +65,5 @@ def to_global(mesh: Mesh, local: np.ndarray) -> jax.Array:
 
 
 def platform_of(mesh: Mesh) -> str:
-    """ "cpu", "gpu" or "tpu"."""
+    """What the devices of `mesh` are: "cpu", "gpu" or "tpu"."""
     return mesh.devices.flat[0].platform

@@ -100,8 +100,6 @@ class FolderSource:
         for name in find_images(self._root):
             names += os.fsencode(name)
             ends.append(len(names))
-        if not ends:
-            raise UserError(f"folder {folder!r} holds no images ({', '.join(IMAGE_SUFFIXES)})")
         self._names, self._ends = bytes(names), ends
 
     def __len__(self) -> int:
@@ -116,8 +114,12 @@ class FolderSource:
 
 
 def find_images(folder: str) -> Iterator[str]:
-    """Paths, relative to `folder`, of the image files in it and its subfolders; not those that are hidden."""
-    seen = set()
+    """Paths, relative to `folder`, of the image files in it and its subfolders; not those that are hidden.
+
+    Raises:
+      UserError: there is none.
+    """
+    seen, found = set(), False
     for parent, folders, files in os.walk(folder, followlinks=True):
         if (real := os.path.realpath(parent)) in seen:  # a link back into the tree
             folders.clear()
@@ -126,7 +128,10 @@ def find_images(folder: str) -> Iterator[str]:
         folders.sort()
         for file in sorted(files):
             if file.lower().endswith(IMAGE_SUFFIXES) and not file.startswith("."):
+                found = True
                 yield os.path.relpath(os.path.join(parent, file), folder)
+    if not found:
+        raise UserError(f"folder {folder!r} holds no images ({', '.join(IMAGE_SUFFIXES)})")
 
 
 class ArrayRecordSource:
