@@ -2,9 +2,9 @@
 
 import jax.numpy as jnp
 
+from colorgan.models.convolutions import lowering_for
 from colorgan.models.critic import Critic
 from colorgan.models.generator import Generator
-from colorgan.models.layers import lowering_for
 
 __all__ = ["Critic", "Generator", "create_networks"]
 

@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from colorgan.models.layers import LEAK, BatchNorm, Convolution, convolve, convolve_down
+from colorgan.models.convolutions import convolve, convolve_down
+from colorgan.models.layers import LEAK, BatchNorm, Convolution
 
 HIDDEN_WIDTH = 100
 
@@ -18,7 +19,7 @@ class Critic(nn.Module):
       width: channels of the first layer (64 in the seed); then 2, 4 and 4 times as many, up to `max_width`.
       max_width: the most channels of a layer.
       dtype: what it computes in; parameters and output are float32.
-      lowering: how convolutions are computed, see `layers.lowering_for`.
+      lowering: how convolutions are computed, see `convolutions.lowering_for`.
     """
 
     width: int

@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from colorgan.models.layers import LEAK, BatchNorm, Convolution, convolve_down, convolve_up
+from colorgan.models.convolutions import convolve_down, convolve_up
+from colorgan.models.layers import LEAK, BatchNorm, Convolution
 
 NUM_DROPOUTS = 3  # the decoder's first layers, which see little but the latent vector
 DROPOUT = 0.5
@@ -23,7 +24,7 @@ class Generator(nn.Module):
       width: channels of the first layer; doubled by each layer, up to `max_width`.
       max_width: the most channels of a layer, and the length of the latent vector.
       dtype: what it computes in; parameters and output are float32.
-      lowering: how convolutions are computed, see `layers.lowering_for`.
+      lowering: how convolutions are computed, see `convolutions.lowering_for`.
     """
 
     image_size: int

@@ -1,9 +1,4 @@
-"""The three 4x4 convolutions of the networks, each in two lowerings that compute the same numbers.
-
-`lowering="native"` is XLA's own convolution, right for GPU and TPU. On XLA:CPU the weight gradients of padded and
-transposed convolutions run at 1-6 GFLOP/s where a matrix product reaches 100-200, so `lowering="matmul"` writes the
-same sums as shifted slices and one matrix product. Both share one kernel layout, HWIO [4,4,in,out], as Flax has it.
-"""
+"""The layers that both networks are made of."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,64 +9,12 @@ import jax.numpy as jnp
 
 KERNEL_INIT = nn.initializers.normal(0.02)
 LEAK = 0.2  # slope of LeakyReLU below zero, as in the seed
-_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 Array = jax.Array
 
 
-def lowering_for(platform: str) -> str:
-    """The faster lowering on `platform` ("cpu", "gpu" or "tpu")."""
-    return "matmul" if platform == "cpu" else "native"
-
-
-def convolve(x: Array, kernel: Array, lowering: str) -> Array:
-    """4x4 convolution of stride 1, padded "same": [B,H,W,C] and [4,4,C,D] to [B,H,W,D]."""
-    if lowering == "native":
-        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=_DIMENSIONS)
-    return _convolve_valid(jnp.pad(x, ((0, 0), (1, 2), (1, 2), (0, 0))), kernel)
-
-
-def convolve_down(x: Array, kernel: Array, lowering: str) -> Array:
-    """4x4 convolution of stride 2, padded "same": [B,2H,2W,C] and [4,4,C,D] to [B,H,W,D]."""
-    if lowering == "native":
-        return jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS)
-    # A 2x2 convolution over the padded input whose 2x2 blocks are moved into channels.
-    batch, height, width, channels = x.shape
-    rows, columns, out = height // 2 + 1, width // 2 + 1, kernel.shape[-1]
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    x = x.reshape(batch, rows, 2, columns, 2, channels).swapaxes(2, 3).reshape(batch, rows, columns, -1)
-    kernel = kernel.reshape(2, 2, 2, 2, channels, out).swapaxes(1, 2).reshape(2, 2, 4 * channels, out)
-    return _convolve_valid(x, kernel)
-
-
-def convolve_up(x: Array, kernel: Array, lowering: str) -> Array:
-    """4x4 transposed convolution of stride 2, padded "same": [B,H,W,C] and [4,4,C,D] to [B,2H,2W,D]."""
-    if lowering == "native":
-        return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS)
-    # A 2x2 convolution to the four phases of every output 2x2 block; odd phases lie one input pixel later.
-    batch, height, width, channels = x.shape
-    out = kernel.shape[-1]
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    kernel = kernel.reshape(2, 2, 2, 2, channels, out).transpose(0, 2, 4, 1, 3, 5)  # [2,2,C,row,column,D]
-    phases = _convolve_valid(x, kernel.reshape(2, 2, channels, 4 * out))
-    phases = phases.reshape(batch, height + 1, width + 1, 2, 2, out)
-    blocks = jnp.stack(
-        [jnp.stack([phases[:, r : r + height, c : c + width, r, c] for c in (0, 1)], axis=3) for r in (0, 1)],
-        axis=2,
-    )  # [B,H,2,W,2,D]
-    return blocks.reshape(batch, 2 * height, 2 * width, out)
-
-
-def _convolve_valid(x: Array, kernel: Array) -> Array:
-    """Stride 1, no padding, as one matrix product: [B,H,W,C] and [k,k,C,D] to [B,H-k+1,W-k+1,D]."""
-    size = kernel.shape[0]
-    height, width = x.shape[1] - size + 1, x.shape[2] - size + 1
-    patches = jnp.concatenate([x[:, r : r + height, c : c + width] for r in range(size) for c in range(size)], axis=-1)
-    return patches @ kernel.reshape(-1, kernel.shape[-1])
-
-
 class Convolution(nn.Module):
-    """One of the three convolutions above, with its kernel and bias. Computes in `dtype`, keeps float32."""
+    """One of the three of `convolutions`, with its kernel and bias. Computes in `dtype`, keeps float32."""
 
     features: int
     convolve_fn: Callable[[Array, Array, str], Array]

@@ -1,0 +1,47 @@
+"""Both lowerings are the same convolution, forward and backward, at every size that the networks have."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from colorgan.models.convolutions import convolve, convolve_down, convolve_up
+
+# The first of each kind is large enough for Winograd's products, the others are not.
+CASES = [
+    (convolve, (2, 16, 24, 16), 8),
+    (convolve, (2, 4, 4, 16), 8),
+    (convolve_down, (2, 32, 16, 16), 8),
+    (convolve_down, (2, 16, 16, 1), 8),
+    (convolve_down, (2, 2, 2, 16), 8),
+    (convolve_up, (2, 16, 8, 8), 16),
+    (convolve_up, (2, 16, 16, 8), 3),
+    (convolve_up, (2, 1, 1, 16), 16),
+]
+
+
+@pytest.mark.parametrize(("convolve_fn", "shape", "out"), CASES)
+def test_lowerings_agree_forward_and_backward(convolve_fn, shape, out):
+    x = jax.random.normal(jax.random.key(0), shape)
+    kernel = jax.random.normal(jax.random.key(1), (4, 4, shape[-1], out))
+
+    def outputs(lowering):
+        y, backward = jax.vjp(lambda x, kernel: convolve_fn(x, kernel, lowering), x, kernel)
+        return y, *backward(jax.random.normal(jax.random.key(2), y.shape))
+
+    native, winograd = jax.jit(outputs, static_argnums=0)("native"), jax.jit(outputs, static_argnums=0)("winograd")
+    for expected, actual in zip(native, winograd, strict=True):
+        np.testing.assert_allclose(actual, expected, atol=2e-6 * float(jnp.abs(expected).max()))
+
+
+def _num_products(convolve_fn, shape, out):
+    x, kernel = jnp.zeros(shape), jnp.zeros((4, 4, shape[-1], out))
+    compiled = jax.jit(lambda x, kernel: convolve_fn(x, kernel, "winograd")).lower(x, kernel).compile()
+    return compiled.cost_analysis()["flops"] / 2
+
+
+@pytest.mark.parametrize(("convolve_fn", "size"), [(convolve, 16), (convolve_down, 32), (convolve_up, 16)])
+def test_winograd_takes_nine_products_for_sixteen(convolve_fn, size):
+    x = (2, size, size, 64)
+    outputs_of_a_kernel = 2 * 16 * 16 * 64 * 64 * 16
+    assert 9 / 16 < _num_products(convolve_fn, x, 64) / outputs_of_a_kernel < 0.65
