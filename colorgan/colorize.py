@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from colorgan import color, command_line, sharding, train_step, trained
+from colorgan import color, command_line, runtime, train_step, trained
 from colorgan.data import transforms
 from colorgan.data.sources import find_images
 from colorgan.errors import UserError
@@ -76,7 +76,7 @@ def main(arguments: argparse.Namespace) -> None:
     photographs = list(find_photographs(arguments.inputs))
     if arguments.output.exists() and not arguments.output.is_dir():
         raise UserError(f"--output={arguments.output} is not a folder")
-    sharding.select_platform("")
+    runtime.select_platform("")
     run = trained.load_trained(arguments.workdir, arguments.checkpoint)
     color_fn = create_color_fn(run)
     failures: list[str] = []

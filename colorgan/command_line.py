@@ -23,8 +23,11 @@ def run(main: Callable[[argparse.Namespace], Any], parser: argparse.ArgumentPars
     _guard(lambda: main(arguments))
 
 
-def run_with_config(main: Callable[[], Any]) -> None:
-    """The same for a command that has a --config flag: absl parses, and `main` reads its flags."""
+def run_with_config(main: Callable[..., Any], choices: Sequence[str] = ()) -> None:
+    """The same for a command that has a --config flag: absl parses, and `main` reads its flags.
+
+    Where there are `choices`, the command line has to name one of them, and `main` gets it.
+    """
 
     def parse(argv: Sequence[str]) -> list[str]:
         try:
@@ -32,8 +35,10 @@ def run_with_config(main: Callable[[], Any]) -> None:
                 if name.startswith("--config=") or name == "--config":
                     _check_path(name.partition("=")[2] or value)
             positional = app.parse_flags_with_usage(list(argv))
-            if positional[1:]:
-                _exit(f"{positional[1]!r} is no flag of this command; --help lists them", EXIT_ERROR)
+            if choices and (len(positional) < 2 or positional[1] not in choices):
+                _exit(f"say which: one of {', '.join(choices)}, as in {choices[0]} --config=FILE", EXIT_ERROR)
+            if unknown := positional[2 if choices else 1 :]:
+                _exit(f"{unknown[0]!r} is no flag of this command; --help lists them", EXIT_ERROR)
             if flags.FLAGS["config"].value is None:
                 _exit("--config is missing, as in --config=configs/default.py", EXIT_ERROR)
         except (AttributeError, KeyError) as error:
@@ -44,7 +49,7 @@ def run_with_config(main: Callable[[], Any]) -> None:
             _exit(f"the config file does not run: {type(error).__name__}: {_text(error)}", EXIT_ERROR)
         return positional
 
-    app.run(lambda _: _guard(main), flags_parser=parse)
+    app.run(lambda argv: _guard(lambda: main(*argv[1:])), flags_parser=parse)
 
 
 def _guard(main: Callable[[], Any]) -> None:

@@ -13,6 +13,7 @@ from configs import default
 IMAGE_SIZES = (32, 64, 128, 256, 512)
 PLATFORMS = ("", "cpu", "gpu", "tpu")
 PRECISIONS = ("float32", "bfloat16")
+CACHES = ("none", "device")
 BEST_METRICS = ("validation/psnr", "validation/ssim", "validation/colorfulness")
 
 # What shapes the networks, their optimisers or the order of the data: a run goes on with these as they were. Data
@@ -57,6 +58,7 @@ def check_config(config: ConfigDict) -> None:
         "num_samples",
     ):
         check(flat[key] >= 1, key, "at least 1")
+    check(config.data.cache in CACHES, "data.cache", _list(CACHES))
     check(config.data.num_workers >= 0, "data.num_workers", "0 or more")
     check(config.data.load_size >= config.image_size, "data.load_size", f"at least image_size ({config.image_size})")
     check(0 <= config.data.max_bad_fraction <= 1, "data.max_bad_fraction", "from 0 to 1")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import jax
 from jax.sharding import Mesh
 
-from colorgan import command_line, sharding, trained
+from colorgan import command_line, runtime, sharding, trained
 from colorgan.data import pipeline, sources
 from colorgan.models import Generator
 from colorgan.train_state import Variables
@@ -35,7 +35,7 @@ def evaluate(
     Args:
       eval_step_fn: from `create_eval_step`.
       variables: the generator's.
-      batches: this process's slices, from `pipeline.validation_batches`.
+      batches: this process's slices, from `pipeline.ordered_batches`.
       mesh: the devices.
     """
     sums: dict[str, float] = {}
@@ -49,13 +49,13 @@ def evaluate(
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints one line of JSON."""
-    sharding.select_platform("")
+    runtime.select_platform("")
     run = trained.load_trained(arguments.workdir, arguments.checkpoint)
     mesh = sharding.create_mesh()
     size = run.config.image_size
     images = pipeline.Images(sources.open_source(arguments.data, size), size, run.config.data.max_bad_fraction)
     batch_size = -(-run.config.batch_size // mesh.size) * mesh.size
-    batches = pipeline.validation_batches(images, batch_size, pipeline.Loading())
+    batches = pipeline.ordered_batches(images, batch_size, pipeline.Loading())
     figures = evaluate(create_eval_step(run.generator, mesh), run.variables, batches, mesh)
     print(json.dumps({**figures, "step": run.step, "data": arguments.data}))
 

@@ -6,7 +6,7 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from colorgan import command_line, config, sharding
+from colorgan import command_line, config, runtime
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, e.g. configs/default.py.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder; runs/<name of the config> by default.")
@@ -19,8 +19,8 @@ def main() -> None:
     config.check_config(_CONFIG.value)
     name = Path(flags.FLAGS["config"].config_filename).stem
     workdir = Path(_WORKDIR.value or Path("runs", name)).expanduser()
-    sharding.join_hosts(_CONFIG.value.platform)
-    sharding.select_platform(_CONFIG.value.platform)
+    runtime.join_hosts(_CONFIG.value.platform)
+    runtime.select_platform(_CONFIG.value.platform)
     train(_CONFIG.value, workdir)
     if jax.process_index() == 0:
         print(_what_next(workdir))

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from colorgan.errors import UserError
 
 METRICS_FILE, LOG_FILE, SAMPLES_FOLDER, TENSORBOARD_FOLDER = "metrics.jsonl", "log.txt", "samples", "tensorboard"
+_MAX_AHEAD = 3  # steps that the host hands to the device ahead of the one that is done
 _BAR = "{desc} {percentage:3.0f}%|{bar:20}| step {n}/{total}, {elapsed} gone, {remaining} left{postfix}"
 
 log = logging.getLogger(__name__)
@@ -129,14 +130,18 @@ def _in_short(figures: Mapping[str, float]) -> str:
 
 
 class PendingFigures:
-    """Figures of steps, left on the device until they are wanted."""
+    """Figures of steps, left on the device until they are wanted.
+
+    They also keep the host from running far ahead, with a batch in memory for every step not yet done.
+    """
 
     def __init__(self) -> None:
         self._steps: list[tuple[int, Mapping[str, jax.Array]]] = []
 
     def add(self, step: int, figures: Mapping[str, jax.Array]) -> None:
-        """Float scalars on the device."""
+        """Float scalars on the device. Waits for the step `_MAX_AHEAD` before."""
         self._steps.append((step, figures))
+        jax.block_until_ready([figures for _, figures in self._steps[-1 - _MAX_AHEAD : -_MAX_AHEAD]])
 
     def take(self, before: int | None = None) -> dict[str, float]:
         """The figures of the last step there is (ahead of step `before`), empty if none; forgets it and all earlier.

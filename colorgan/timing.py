@@ -12,6 +12,8 @@ from typing import Any, Self
 
 import jax
 
+SIDE_COSTS = ("logging", "validation", "sampling", "checkpoint")
+
 log = logging.getLogger(__name__)
 
 
@@ -47,6 +49,26 @@ class StepTimer:
         }
         self.restart()
         return self._figures
+
+
+class SideCosts:
+    """Seconds spent beside the steps, by what they went to, between two readings."""
+
+    def __init__(self) -> None:
+        self._seconds = dict.fromkeys(SIDE_COSTS, 0.0)
+
+    @contextlib.contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """Around work of one of `SIDE_COSTS`."""
+        start = time.monotonic()
+        yield
+        self._seconds[name] += time.monotonic() - start
+
+    def read(self) -> dict[str, float]:
+        """The figures since the last reading."""
+        figures = {f"perf/{name}_seconds": seconds for name, seconds in self._seconds.items()}
+        self._seconds = dict.fromkeys(SIDE_COSTS, 0.0)
+        return figures
 
 
 class Profiler:

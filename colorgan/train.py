@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from colorgan import (
     checkpoint,
     evaluate,
+    feed,
     models,
     monitor,
     optimizer,
@@ -67,7 +68,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
     config_lib.check_batch_size(config.batch_size, mesh.size)
     run_folder.check(config, workdir)
     is_first_process = jax.process_index() == 0
-    train_images, validation_images = _open_images(config)
+    train_images, validation_images = open_images(config)
     epochs = Epochs(len(train_images), config.batch_size)
     num_steps = epochs.last_step(config.num_epochs)
     run_folder.create(workdir)
@@ -88,10 +89,12 @@ def train(config: ConfigDict, workdir: Path) -> None:
 
         eval_step_fn = evaluate.create_eval_step(gan.generator, mesh)
         draw_samples = sample_grid.create_sampler(gan, mesh, validation_images, config.num_samples)
-        loading = pipeline.Loading(
-            config.data.num_workers, config.data.num_threads, jax.process_index(), jax.process_count()
+        loading = create_loading(config)
+        # To start workers for one short pass would take longer than the pass.
+        in_threads = dataclasses.replace(loading, num_workers=0)
+        batches = feed.create_batches(
+            config.data.cache, train_images, config.batch_size, config.seed, step, loading, mesh
         )
-        batches = pipeline.TrainBatches(train_images, config.batch_size, config.seed, step, loading)
         stack.callback(batches.close)
         log.info("compiling the training step")
         shape = (config.batch_size, *train_images.shape)
@@ -104,20 +107,23 @@ def train(config: ConfigDict, workdir: Path) -> None:
         pending = monitor.PendingFigures()
         meta = {"config": config_lib.to_plain(config), "num_images": len(train_images)}
 
-        timer = timing.StepTimer(config.batch_size)
+        timer, costs = timing.StepTimer(config.batch_size), timing.SideCosts()
         for epoch in range(epochs.finished(step) + 1, config.num_epochs + 1):
             steps = range(step + 1, epochs.last_step(epoch) + 1)
             for step in steps:
                 profiler.before_step(step)
                 with timer.waiting():
-                    images = sharding.to_global(mesh, next(batches)["image"])
+                    images = next(batches)
                 state, step_metrics = train_step_fn(state, images)
                 profiler.after_step(step, step_metrics)
                 pending.add(step, step_metrics)
-                watch.progress(step, f"epoch {epoch}/{config.num_epochs}")
                 # The device is not waited for: these are figures of steps that are already past.
-                if (step - 1) % config.log_every_steps == 0 and (figures := pending.take(before=step)):
-                    watch.write(step - 1, figures | epochs.figures(step - 1) | timer.read() | batches.figures())
+                wants_figures = (step - 1) % config.log_every_steps == 0
+                figures = pending.take(before=step) if wants_figures else {}
+                with costs.of("logging"):
+                    watch.progress(step, f"epoch {epoch}/{config.num_epochs}")
+                    if figures:
+                        watch.write(step - 1, figures | epochs.figures(step - 1) | timer.read() | batches.figures())
                 if stop.requested(step):
                     break
 
@@ -131,16 +137,19 @@ def train(config: ConfigDict, workdir: Path) -> None:
             saves = epoch % config.checkpoint_every_epochs == 0 or epoch == config.num_epochs
             validation = {}
             if saves:
-                validation_batches = pipeline.validation_batches(validation_images, config.batch_size, loading)
-                scores = evaluate.evaluate(eval_step_fn, state.generator_ema, validation_batches, mesh)
+                with costs.of("validation"):
+                    validation_batches = pipeline.ordered_batches(validation_images, config.batch_size, in_threads)
+                    scores = evaluate.evaluate(eval_step_fn, state.generator_ema, validation_batches, mesh)
                 validation = {f"validation/{name}": value for name, value in scores.items()}
                 monitor.check_finite(step, validation)
-            watch.write(step, figures | validation)
             if epoch in config.sample_epochs or epoch == config.num_epochs:
-                watch.write_samples(epoch, step, draw_samples(state))
+                with costs.of("sampling"):
+                    watch.write_samples(epoch, step, draw_samples(state))
+            watch.write(step, figures | validation | costs.read())
             if saves:
-                watch.sync()
-                checkpoints.save(step, state, meta, validation)
+                with costs.of("checkpoint"):  # told at the end of the next epoch: the figures are saved first
+                    watch.sync()
+                    checkpoints.save(step, state, meta, validation)
             watch.log_epoch(epoch, config.num_epochs, figures | validation)
             timer.restart()
 
@@ -175,7 +184,7 @@ def create_train_step(config: ConfigDict, gan: GAN, mesh: Mesh) -> jax.stages.Wr
     )
 
 
-def _open_images(config: ConfigDict) -> tuple[pipeline.Images, pipeline.Images]:
+def open_images(config: ConfigDict) -> tuple[pipeline.Images, pipeline.Images]:
     """Training and validation images; UserError if there are none, or fewer than a batch."""
     data = config.data
     train_source = sources.open_source(data.train, data.load_size, sources.TRAIN_SEED)
@@ -188,6 +197,12 @@ def _open_images(config: ConfigDict) -> tuple[pipeline.Images, pipeline.Images]:
         pipeline.Images(train_source, data.load_size, data.max_bad_fraction),
         pipeline.Images(validation_source, config.image_size, data.max_bad_fraction),
     )
+
+
+def create_loading(config: ConfigDict) -> pipeline.Loading:
+    """How this process loads its share, as `config` says."""
+    data = config.data
+    return pipeline.Loading(data.num_workers, data.num_threads, jax.process_index(), jax.process_count())
 
 
 def _start_state(

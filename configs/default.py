@@ -31,6 +31,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.num_workers = 0
     # Decoding threads in each of them.
     config.data.num_threads = 2
+    # "none" decodes every image anew in every epoch; "device" keeps them all, decoded, in each device's memory
+    # (images x load_size x load_size x 3 bytes), and the input costs nothing. Same batches.
+    config.data.cache = "none"
     # Unreadable records are replaced and counted; more than this share of them ends the run.
     config.data.max_bad_fraction = 0.01
 

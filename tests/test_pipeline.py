@@ -108,7 +108,7 @@ def test_validation_counts_every_image_once(process_count):
     seen = []
     for index in range(process_count):
         loading = pipeline.Loading(process_index=index, process_count=process_count)
-        for batch in pipeline.validation_batches(_images(10, bad=[4]), 4, loading):
+        for batch in pipeline.ordered_batches(_images(10, bad=[4]), 4, loading):
             assert batch["image"].shape == (4 // process_count, 8, 8, 3)
             seen += list(batch["image"][batch["mask"]][:, 0, 0, 0])
     assert sorted(seen) == [0, 1, 2, 3, 5, 6, 7, 8, 9]

@@ -26,6 +26,7 @@ FIGURES = {
     *("train/critic/gradient_norm", "train/critic/learning_rate", "train/epoch"),
     *("perf/images_per_second", "perf/data_wait_fraction", "perf/device_memory_bytes", "data/bad_records"),
 }
+COSTS = {f"perf/{name}_seconds" for name in ("logging", "validation", "sampling", "checkpoint")}
 VALIDATION_FIGURES = {"validation/psnr", "validation/ssim", "validation/colorfulness", "validation/gray_psnr"}
 
 
@@ -79,7 +80,10 @@ def test_figures_of_a_run(finished_run):
     for line in lines:
         assert line.keys() >= FIGURES
         assert all(np.isfinite(value) for value in line.values())
-        assert (line.keys() >= VALIDATION_FIGURES) == (line["step"] in (3, 6))
+        assert (line.keys() >= VALIDATION_FIGURES) == (line.keys() >= COSTS) == (line["step"] in (3, 6))
+    # A checkpoint comes after its epoch's line, so its cost stands in the next.
+    assert all((value > 0) == (name != "perf/checkpoint_seconds") for name, value in lines[2].items() if name in COSTS)
+    assert all(lines[5][name] > 0 for name in COSTS)
     assert [line["train/epoch"] for line in lines] == pytest.approx([1 / 3, 2 / 3, 1, 4 / 3, 5 / 3, 2])
     assert lines[-1]["validation/num_images"] == 12
     board = EventAccumulator(str(finished_run / "tensorboard")).Reload()
@@ -106,6 +110,12 @@ def test_a_run_that_goes_on_is_the_run_that_was_not_stopped(finished_run, tmp_pa
     assert any("opt_state" in name for name in expected)
     for name, array in expected.items():
         np.testing.assert_array_equal(resumed[name], array, err_msg=name)
+
+
+def test_a_run_from_device_memory_is_the_same_run(finished_run, tmp_path):
+    _train(tmp_path / "cached", *tiny_flags(data__cache="device"))
+    assert _train_figures(tmp_path / "cached") == _train_figures(finished_run)
+    assert "decoding 24 images into device memory" in (tmp_path / "cached" / "log.txt").read_text()
 
 
 def test_a_finished_run_says_so(finished_run):

@@ -125,3 +125,14 @@ def test_shrinking_is_antialiased():
 def test_square_of_the_right_size_is_untouched():
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     np.testing.assert_array_equal(transforms.square(Image.fromarray(pixels), 16), pixels)
+
+
+def test_large_jpegs_are_decoded_smaller_and_look_the_same():
+    noise = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
+    photograph = Image.fromarray(noise).resize((800, 600), Image.Resampling.BICUBIC)
+    encoded = _encode(photograph, "JPEG", quality=90)
+    assert transforms.decode_image(encoded, 64).size == (200, 150)  # a quarter; an eighth would be below 2 x 64
+    assert transforms.decode_image(encoded, 256).size == transforms.decode_image(encoded).size == (800, 600)
+    assert transforms.decode_image(_encode(photograph, "PNG"), 64).size == (800, 600)
+    expected = transforms.square(transforms.decode_image(encoded), 64).astype(int)
+    assert np.abs(transforms.square(transforms.decode_image(encoded, 64), 64) - expected).mean() < 1

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import grain
@@ -54,7 +54,7 @@ class Images:
 
     def decode(self, index: int) -> np.ndarray:
         """uint8 [size,size,3] of one record. Raises any exception for a record that cannot be read."""
-        return transforms.square(transforms.decode_image(self.source.read(index)), self.size)
+        return transforms.square(transforms.decode_image(self.source.read(index), self.size), self.size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,9 +81,7 @@ class TrainBatches:
     """
 
     def __init__(self, images: Images, batch_size: int, seed: int, first_batch: int, loading: Loading) -> None:
-        count, index = loading.process_count, loading.process_index
-        dataset = grain.MapDataset.source(images).seed(seed).shuffle().repeat(_FOREVER)
-        dataset = dataset.batch(batch_size // count)[first_batch * count + index :: count]
+        dataset = _train_order(grain.MapDataset.source(images), batch_size, seed, first_batch, loading)
         self._images, self._bad = images, set[int]()
         self._iterator = iter(_load(dataset, loading))
 
@@ -106,26 +104,47 @@ class TrainBatches:
         self._iterator = iter(())  # frees the workers' shared memory now, not at interpreter exit
 
 
-def validation_batches(images: Images, batch_size: int, loading: Loading) -> Iterator[Batch]:
+def train_indices(
+    num_images: int, batch_size: int, seed: int, first_batch: int, loading: Loading
+) -> Generator[np.ndarray, None, None]:
+    """The images of `TrainBatches` by their indices alone: int32 [B/P] for each of its batches; close it."""
+    dataset = _train_order(grain.MapDataset.range(num_images), batch_size, seed, first_batch, loading)
+    iterator = iter(_load(dataset, dataclasses.replace(loading, num_workers=0)))
+    try:
+        for indices in iterator:
+            yield indices.astype(np.int32)
+    finally:
+        iterator.close()
+
+
+def ordered_batches(images: Images, batch_size: int, loading: Loading) -> Generator[Batch, None, None]:
     """This process's slices of all images in their own order, each global batch filled up to `batch_size`.
 
-    Each is {"image": uint8 [B/P,size,size,3], "mask": bool [B/P]}; the mask is false for the filling and for
-    bad records.
+    Each is {"image": uint8 [B/P,size,size,3], "filled": bool [B/P], "mask": bool [B/P]}; "filled" is false for what
+    fills up the last batch, and the mask for bad records too.
     """
     local_size = batch_size // loading.process_count
     num_batches = -(-len(images) // batch_size)
     dataset = grain.MapDataset.source(images).repeat(_FOREVER)[: num_batches * batch_size]
     dataset = dataset.batch(local_size)[loading.process_index :: loading.process_count]
-    # In threads: to start workers for one short pass would take longer than the pass.
-    iterator = iter(_load(dataset, dataclasses.replace(loading, num_workers=0)))
+    iterator = iter(_load(dataset, loading))
     bad: set[int] = set()
     try:
         for n, batch in enumerate(iterator):
             _report_bad(images, batch, bad)
             position = (n * loading.process_count + loading.process_index) * local_size + np.arange(local_size)
-            yield {"image": batch["image"], "mask": (position < len(images)) & (batch["bad"] == GOOD)}
+            filled = position < len(images)
+            yield {"image": batch["image"], "filled": filled, "mask": filled & (batch["bad"] == GOOD)}
     finally:
         iterator.close()
+
+
+def _train_order(
+    dataset: grain.MapDataset, batch_size: int, seed: int, first_batch: int, loading: Loading
+) -> grain.MapDataset:
+    count, index = loading.process_count, loading.process_index
+    dataset = dataset.seed(seed).shuffle().repeat(_FOREVER)
+    return dataset.batch(batch_size // count)[first_batch * count + index :: count]
 
 
 def _load(dataset: grain.MapDataset, loading: Loading) -> grain.IterDataset:

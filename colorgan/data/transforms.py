@@ -11,11 +11,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def decode_image(image: bytes | np.ndarray) -> Image.Image:
+# How much larger than its target the decoder leaves a JPEG: Pillow's own choice for thumbnails, `reducing_gap`.
+_DRAFT_GAP = 2
+
+
+def decode_image(image: bytes | np.ndarray, target_size: int | None = None) -> Image.Image:
     """An encoded image, or an array [H,W], [H,W,1] or [H,W,3] of uint8, to an upright 8-bit RGB image.
 
     Gray, palette, CMYK and 16-bit images become RGB; what is transparent is laid on white; EXIF orientation is
-    applied.
+    applied. With `target_size`, the side in pixels that `square` is to bring it to, a JPEG much larger than that is
+    decoded at a half, a quarter or an eighth, which takes a fraction of the time.
 
     Raises:
       Exception: of many kinds, from the decoder, for anything that is not a whole image.
@@ -27,6 +32,8 @@ def decode_image(image: bytes | np.ndarray) -> Image.Image:
             opened = Image.open(io.BytesIO(image))
         except UnidentifiedImageError as error:  # its own text is of memory addresses
             raise ValueError("not an image of a known format") from error
+        if target_size:
+            opened.draft(None, (_DRAFT_GAP * target_size, _DRAFT_GAP * target_size))  # for other formats nothing
         opened.load()
         opened = ImageOps.exif_transpose(opened)
     return to_rgb(opened)

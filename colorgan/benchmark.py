@@ -1,0 +1,275 @@
+"""`python -m colorgan.benchmark step|input|loop --config=FILE`: how fast training is, and each of its two parts.
+
+step   the jitted training step alone, on images that lie on the device
+input  the data path alone, beside a bare loop that reads, decodes and resizes the same images
+loop   `train` itself for a few epochs in a scratch folder, beside the two parts
+
+Each prints one line of JSON. Compilation and the first steps are left out, figures are medians over repeats.
+"""
+
+import contextlib
+import datetime
+import gc
+import io
+import itertools
+import json
+import multiprocessing
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import psutil
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+from PIL import Image
+
+from colorgan import command_line, runtime
+from colorgan import config as config_lib
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, e.g. configs/default.py.")
+_PRETTY = flags.DEFINE_bool("pretty", False, "One figure a line instead of JSON.")
+
+_REPEATS = 7
+_REPEAT_SECONDS = 1.0  # at least, each
+_WARM_UP = 3  # steps or batches
+_LOOP_EPOCHS = 3  # at most; the first is left out
+
+Figures = dict[str, Any]
+
+
+def measure_step(config: ConfigDict) -> Figures:
+    """The training step on random images that lie on the devices."""
+    from colorgan import device_peaks, program_cost, sharding, timing, train, train_state
+
+    mesh = sharding.create_mesh()
+    config_lib.check_batch_size(config.batch_size, mesh.size)
+    gan = train.create_gan(config, sharding.platform_of(mesh))
+    state = train_state.create_state(gan, config.seed, sharding.replicated(mesh))
+    shape = (config.batch_size, config.data.load_size, config.data.load_size, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    images = jax.device_put(pixels, sharding.batch_sharding(mesh))
+    with _fresh_compilation():
+        start = time.perf_counter()
+        train_step_fn = train.create_train_step(config, gan, mesh).lower(state, images).compile()
+        compile_seconds = time.perf_counter() - start
+
+    def run(num_steps: int) -> None:
+        nonlocal state
+        for _ in range(num_steps):
+            state, metrics = train_step_fn(state, images)
+        jax.block_until_ready(metrics)
+
+    run(_WARM_UP)
+    seconds = _median_seconds(run)
+    cost = program_cost.program_cost(train_step_fn)  # of one device
+    figures = {
+        "images_per_second": config.batch_size / seconds,
+        "step_seconds": seconds,
+        "flop_per_image": cost.flop * mesh.size / config.batch_size,
+        "bytes_per_image": cost.bytes_accessed * mesh.size / config.batch_size,
+        "flop_per_second_per_device": cost.flop / seconds,
+        "compile_seconds": compile_seconds,
+        "device_memory_bytes": timing.device_memory_bytes(),
+    }
+    if peaks := device_peaks.PEAKS.get(jax.devices()[0].device_kind):
+        roofline = peaks.roofline_seconds(cost.flop, cost.bytes_accessed)
+        figures |= {
+            "share_of_peak": cost.flop / seconds / peaks.flop_per_second,
+            "share_of_roofline": roofline / seconds,
+        }
+    return figures
+
+
+def measure_input(config: ConfigDict) -> Figures:
+    """Training batches of this process, to host memory, or from the cache on the devices."""
+    from colorgan import feed, sharding, train
+    from colorgan.data import pipeline
+
+    mesh = sharding.create_mesh()
+    images, _ = train.open_images(config)
+    loading = train.create_loading(config)
+    arguments = (images, config.batch_size, config.seed, 0, loading)
+    bare_first = _bare_loop(images)
+    start = time.perf_counter()
+    if config.data.cache == "device":
+        batches: Any = feed.CachedBatches(*arguments, mesh)
+    else:
+        batches = pipeline.TrainBatches(*arguments)
+    with contextlib.closing(batches):
+
+        def draw(num_batches: int) -> None:
+            for _ in range(num_batches):
+                batch = next(batches)
+            jax.block_until_ready(batch)
+
+        draw(1)
+        first_batch_seconds = time.perf_counter() - start
+        draw(_WARM_UP + 4 * loading.num_threads)  # until what was read ahead is drawn
+        cpu_seconds, wall_start, drawn = _cpu_seconds(), time.perf_counter(), 0
+
+        def count(num_batches: int) -> None:
+            nonlocal drawn
+            draw(num_batches)
+            drawn += num_batches * config.batch_size // loading.process_count
+
+        seconds = _median_seconds(count)
+        cpu_seconds, wall_seconds = _cpu_seconds() - cpu_seconds, time.perf_counter() - wall_start
+    bare = statistics.median([*bare_first, *_bare_loop(images)])
+    per_core = drawn / cpu_seconds
+    return {
+        "images_per_second": config.batch_size / loading.process_count / seconds,
+        "images_per_second_per_core": per_core,
+        "cores": cpu_seconds / wall_seconds,
+        "bare_images_per_second": bare,
+        "ratio_to_bare_per_core": per_core / bare,
+        "first_batch_seconds": first_batch_seconds,
+    }
+
+
+def measure_loop(config: ConfigDict) -> Figures:
+    """`train` for up to three epochs; the first, with what compiles in it, is left out where there are more."""
+    from colorgan import monitor, timing
+    from colorgan.train import train
+
+    parts = {
+        "step": measure_step(config)["images_per_second"],
+        "input": measure_input(config)["images_per_second"],
+    }
+    gc.collect()
+    config = config.copy_and_resolve_references()
+    config.num_epochs = min(config.num_epochs, _LOOP_EPOCHS)
+    with tempfile.TemporaryDirectory(prefix="colorgan-benchmark-") as folder:
+        workdir = Path(folder, "run")
+        train(config, workdir)
+        lines = [json.loads(line) for line in (workdir / monitor.METRICS_FILE).read_text().splitlines()]
+    counted = [line for line in lines if line["train/epoch"] > 1] or lines[1:] or lines
+    images_per_second = statistics.median(line["perf/images_per_second"] for line in counted)
+    slower = min(parts, key=lambda part: parts[part])
+    last = lines[-1]
+    steps_seconds = last["step"] * config.batch_size / last["train/epoch"] / images_per_second
+    costs = {name: last.get(f"perf/{name}_seconds", 0.0) for name in timing.SIDE_COSTS}
+    beside = sum(seconds for name, seconds in costs.items() if name != "logging")  # logging is among the steps
+    return {
+        "images_per_second": images_per_second,
+        "ratio_to_slower_part": images_per_second / parts[slower],
+        "slower_part": slower,
+        **{f"{part}_images_per_second": value for part, value in parts.items()},
+        "data_wait_fraction": statistics.median(line["perf/data_wait_fraction"] for line in counted),
+        "epoch_seconds": steps_seconds + beside,
+        **{f"{name}_seconds_per_epoch": seconds for name, seconds in costs.items()},
+    }
+
+
+PARTS: dict[str, Callable[[ConfigDict], Figures]] = {
+    "step": measure_step,
+    "input": measure_input,
+    "loop": measure_loop,
+}
+
+
+def main(part: str) -> None:
+    config = _CONFIG.value
+    config_lib.check_config(config)
+    runtime.join_hosts(config.platform)
+    runtime.select_platform(config.platform)
+    figures = {"part": part, **PARTS[part](config), **_circumstances(config)}
+    if _PRETTY.value:
+        print("\n".join(f"{name:28} {_in_short(value)}" for name, value in figures.items()))
+    else:
+        print(json.dumps(figures))
+
+
+def _circumstances(config: ConfigDict) -> Figures:
+    device = jax.devices()[0]
+    return {
+        "config": Path(flags.FLAGS["config"].config_filename).stem,
+        **{key: config[key] for key in ("batch_size", "image_size", "precision")},
+        "load_size": config.data.load_size,
+        "data": config.data.train,
+        "cache": config.data.cache,
+        "num_workers": config.data.num_workers,
+        "num_threads": config.data.num_threads,
+        "device": device.device_kind,
+        "num_devices": jax.device_count(),
+        "host_cores": len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else None,
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def _median_seconds(run: Callable[[int], None]) -> float:
+    """Seconds of one of what `run(n)` does n times: the median over repeats of a second or more each."""
+    number = 1
+    while True:  # one alone may be in a queue already, and tell nothing
+        start = time.perf_counter()
+        run(number)
+        if (spent := time.perf_counter() - start) >= _REPEAT_SECONDS / 2:
+            break
+        number *= 2
+    number = max(1, round(_REPEAT_SECONDS / spent * number))
+    seconds = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        run(number)
+        seconds.append((time.perf_counter() - start) / number)
+    return statistics.median(seconds)
+
+
+def _bare_loop(images: Any) -> list[float]:
+    """Images a second, in one thread, of a plain loop over Pillow that makes the same squares."""
+    order = itertools.cycle(np.random.default_rng(0).permutation(len(images)).tolist())
+
+    def run(number: int) -> None:
+        for index in itertools.islice(order, number):
+            encoded = images.source.read(index)
+            if isinstance(encoded, bytes):
+                image = Image.open(io.BytesIO(encoded))
+                image.draft("RGB", (2 * images.size, 2 * images.size))
+                side = min(image.size)
+                left, top = (image.width - side) / 2, (image.height - side) / 2
+                box = (left, top, left + side, top + side)
+                np.asarray(image.convert("RGB").resize((images.size, images.size), Image.Resampling.BICUBIC, box=box))
+
+    run(20)
+    number, rates = 50, []
+    for _ in range(_REPEATS):
+        start = time.process_time()
+        run(number)
+        seconds = time.process_time() - start
+        rates.append(number / seconds)
+        number = max(number, round(_REPEAT_SECONDS / 2 / seconds * number))
+    return rates[1:]
+
+
+def _cpu_seconds() -> float:
+    """Processor time that this process and its data workers have used."""
+    children = [psutil.Process(child.pid) for child in multiprocessing.active_children() if child.pid]
+    times = [process.cpu_times() for process in (psutil.Process(), *children)]
+    return sum(t.user + t.system for t in times)
+
+
+@contextlib.contextmanager
+def _fresh_compilation() -> Iterator[None]:
+    """Compiles, rather than loading what was compiled before."""
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", True)
+
+
+def _in_short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+if __name__ == "__main__":
+    command_line.run_with_config(main, tuple(PARTS))
