@@ -94,40 +94,38 @@ def measure_input(config: ConfigDict) -> Figures:
     mesh = sharding.create_mesh()
     images, _ = train.open_images(config)
     loading = train.create_loading(config)
+    local_batch_size = config.batch_size // loading.process_count
     arguments = (images, config.batch_size, config.seed, 0, loading)
-    bare_first = _bare_loop(images)
     start = time.perf_counter()
     if config.data.cache == "device":
         batches: Any = feed.CachedBatches(*arguments, mesh)
     else:
         batches = pipeline.TrainBatches(*arguments)
+
+    def draw(num_batches: int) -> None:
+        for _ in range(num_batches):
+            batch = next(batches)
+        jax.block_until_ready(batch)
+
     with contextlib.closing(batches):
-
-        def draw(num_batches: int) -> None:
-            for _ in range(num_batches):
-                batch = next(batches)
-            jax.block_until_ready(batch)
-
         draw(1)
         first_batch_seconds = time.perf_counter() - start
-        draw(_WARM_UP + 4 * loading.num_threads)  # until what was read ahead is drawn
-        cpu_seconds, wall_start, drawn = _cpu_seconds(), time.perf_counter(), 0
-
-        def count(num_batches: int) -> None:
-            nonlocal drawn
-            draw(num_batches)
-            drawn += num_batches * config.batch_size // loading.process_count
-
-        seconds = _median_seconds(count)
-        cpu_seconds, wall_seconds = _cpu_seconds() - cpu_seconds, time.perf_counter() - wall_start
-    bare = statistics.median([*bare_first, *_bare_loop(images)])
-    per_core = drawn / cpu_seconds
+        draw(_number_for(_REPEAT_SECONDS, draw))  # workers start one after the other
+        number = _number_for(_REPEAT_SECONDS, draw)
+        decode = _bare_loop(images)
+        bare_number = _number_for(_REPEAT_SECONDS, decode)
+        repeats = []
+        for _ in range(_REPEATS):  # in turns, since other work on the machine comes and goes
+            bare_cpu, _ = _measure(decode, bare_number)
+            draw(number)  # among them those that were read ahead meanwhile
+            cpu, wall = _measure(draw, number)
+            repeats.append((bare_number / bare_cpu, number * local_batch_size / cpu, number * local_batch_size / wall))
+    bare, per_core, images_per_second = (statistics.median(values) for values in zip(*repeats, strict=True))
     return {
-        "images_per_second": config.batch_size / loading.process_count / seconds,
+        "images_per_second": images_per_second,
         "images_per_second_per_core": per_core,
-        "cores": cpu_seconds / wall_seconds,
-        "bare_images_per_second": bare,
-        "ratio_to_bare_per_core": per_core / bare,
+        "bare_images_per_second_per_core": bare,
+        "ratio_to_bare": statistics.median(per_core / bare for bare, per_core, _ in repeats),
         "first_batch_seconds": first_batch_seconds,
     }
 
@@ -206,24 +204,35 @@ def _circumstances(config: ConfigDict) -> Figures:
 
 def _median_seconds(run: Callable[[int], None]) -> float:
     """Seconds of one of what `run(n)` does n times: the median over repeats of a second or more each."""
+    number = _number_for(_REPEAT_SECONDS, run)
+    return statistics.median(_measure(run, number)[1] for _ in range(_REPEATS)) / number
+
+
+def _number_for(seconds: float, run: Callable[[int], None]) -> int:
+    """The n with which `run(n)` takes about `seconds`, 1 at least."""
     number = 1
-    while True:  # one alone may be in a queue already, and tell nothing
-        start = time.perf_counter()
-        run(number)
-        if (spent := time.perf_counter() - start) >= _REPEAT_SECONDS / 2:
-            break
+    while True:  # the first few may lie in a queue already, and tell nothing
+        spent = _measure(run, number)[1]
+        if spent >= seconds / 2:
+            return max(1, round(seconds / spent * number))
         number *= 2
-    number = max(1, round(_REPEAT_SECONDS / spent * number))
-    seconds = []
-    for _ in range(_REPEATS):
-        start = time.perf_counter()
-        run(number)
-        seconds.append((time.perf_counter() - start) / number)
-    return statistics.median(seconds)
 
 
-def _bare_loop(images: Any) -> list[float]:
-    """Images a second, in one thread, of a plain loop over Pillow that makes the same squares."""
+def _measure(run: Callable[[int], None], number: int) -> tuple[float, float]:
+    """Seconds of processor time, over this process and its data workers, and of wall time that `run(number)` takes."""
+    cpu, wall = _cpu_seconds(), time.perf_counter()
+    run(number)
+    return _cpu_seconds() - cpu, time.perf_counter() - wall
+
+
+def _cpu_seconds() -> float:
+    children = [psutil.Process(child.pid) for child in multiprocessing.active_children() if child.pid]
+    times = [process.cpu_times() for process in (psutil.Process(), *children)]
+    return sum(t.user + t.system for t in times)
+
+
+def _bare_loop(images: Any) -> Callable[[int], None]:
+    """A plain loop over Pillow, in one thread, that makes the squares of so many images in random order."""
     order = itertools.cycle(np.random.default_rng(0).permutation(len(images)).tolist())
 
     def run(number: int) -> None:
@@ -237,22 +246,7 @@ def _bare_loop(images: Any) -> list[float]:
                 box = (left, top, left + side, top + side)
                 np.asarray(image.convert("RGB").resize((images.size, images.size), Image.Resampling.BICUBIC, box=box))
 
-    run(20)
-    number, rates = 50, []
-    for _ in range(_REPEATS):
-        start = time.process_time()
-        run(number)
-        seconds = time.process_time() - start
-        rates.append(number / seconds)
-        number = max(number, round(_REPEAT_SECONDS / 2 / seconds * number))
-    return rates[1:]
-
-
-def _cpu_seconds() -> float:
-    """Processor time that this process and its data workers have used."""
-    children = [psutil.Process(child.pid) for child in multiprocessing.active_children() if child.pid]
-    times = [process.cpu_times() for process in (psutil.Process(), *children)]
-    return sum(t.user + t.system for t in times)
+    return run
 
 
 @contextlib.contextmanager

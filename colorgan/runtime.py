@@ -1,13 +1,12 @@
 """How JAX runs in this process: with which other hosts, on which devices, with which memory and which cache."""
 
-import ctypes
 import os
-import sys
 from pathlib import Path
 
 import jax
 
 from colorgan.errors import UserError
+from colorgan.memory import keep_freed_memory
 
 
 def join_hosts(platform: str) -> None:
@@ -42,20 +41,8 @@ def select_platform(platform: str) -> None:
             f"{install} brings what it needs, and --config.platform=cpu does without"
         ) from error
     if jax.default_backend() == "cpu":
-        _keep_freed_memory()
+        keep_freed_memory()
     _keep_compiled_programs()
-
-
-def _keep_freed_memory() -> None:
-    """Has glibc's malloc keep what is freed: XLA:CPU asks for its gigabytes anew in every step.
-
-    Handed back to the system, each page of them would have to be cleared again: 25 to 40% of a step's time.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt:
-        mmap_max, trim_threshold = -4, -1  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
-        mallopt(mmap_max, 0)
-        mallopt(trim_threshold, -1)
 
 
 def _keep_compiled_programs() -> None:

@@ -18,12 +18,14 @@ import numpy as np
 
 from colorgan.data import sources, transforms
 from colorgan.errors import UserError
+from colorgan.memory import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
 Batch = dict[str, np.ndarray]
 
 GOOD, BAD, TOO_MANY_BAD = 0, 1, 2
+_IMAGES_TOGETHER = 64  # at least, in what a worker hands over
 _FOREVER = 2**20  # epochs; Grain's endless repeat() overflows in batches of one image
 
 
@@ -82,8 +84,15 @@ class TrainBatches:
 
     def __init__(self, images: Images, batch_size: int, seed: int, first_batch: int, loading: Loading) -> None:
         dataset = _train_order(grain.MapDataset.source(images), batch_size, seed, first_batch, loading)
+        # Several at a time where they come from another process, which takes a millisecond or two each time.
+        self._num_together = (
+            max(1, _IMAGES_TOGETHER * loading.process_count // batch_size) if loading.num_workers else 1
+        )
+        if self._num_together > 1:
+            dataset = dataset.batch(self._num_together)
         self._images, self._bad = images, set[int]()
         self._iterator = iter(_load(dataset, loading))
+        self._waiting: list[Batch] = []
 
     def figures(self) -> dict[str, float]:
         """How many different records were bad so far, in this process since it started."""
@@ -93,8 +102,14 @@ class TrainBatches:
         return self
 
     def __next__(self) -> Batch:
-        # A worker's arrays lie in memory shared with it; a copy lets go of that memory at once.
-        batch = {key: np.array(value) for key, value in next(self._iterator).items()}
+        if not self._waiting:
+            # A worker's arrays lie in memory shared with it; a copy lets go of that memory at once.
+            together = {key: np.array(value) for key, value in next(self._iterator).items()}
+            if self._num_together == 1:
+                self._waiting = [together]
+            else:
+                self._waiting = [{key: value[n] for key, value in together.items()} for n in range(self._num_together)]
+        batch = self._waiting.pop(0)
         _report_bad(self._images, batch, self._bad)
         return batch
 
@@ -160,6 +175,7 @@ def _load(dataset: grain.MapDataset, loading: Loading) -> grain.IterDataset:
 def _begin_worker(worker_index: int, worker_count: int) -> None:
     """In a worker: lives exactly as long as the trainer does."""
     del worker_index, worker_count
+    keep_freed_memory()
     # Ctrl-C and SIGTERM reach the whole process group, and the trainer decides what they mean.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
