@@ -51,6 +51,7 @@ def measure_step(config: ConfigDict) -> Figures:
     config_lib.check_batch_size(config.batch_size, mesh.size)
     gan = train.create_gan(config, sharding.platform_of(mesh))
     state = train_state.create_state(gan, config.seed, sharding.replicated(mesh))
+    num_values = sum(train_state.num_values(network.variables) for network in (state.generator, state.critic))
     shape = (config.batch_size, config.data.load_size, config.data.load_size, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     images = jax.device_put(pixels, sharding.batch_sharding(mesh))
@@ -74,6 +75,7 @@ def measure_step(config: ConfigDict) -> Figures:
         "flop_per_image": cost.flop * mesh.size / config.batch_size,
         "bytes_per_image": cost.bytes_accessed * mesh.size / config.batch_size,
         "flop_per_second_per_device": cost.flop / seconds,
+        "num_values": num_values,
         "compile_seconds": compile_seconds,
         "device_memory_bytes": timing.device_memory_bytes(),
     }
@@ -110,12 +112,12 @@ def measure_input(config: ConfigDict) -> Figures:
     with contextlib.closing(batches):
         draw(1)
         first_batch_seconds = time.perf_counter() - start
-        draw(_number_for(_REPEAT_SECONDS, draw))  # workers start one after the other
         number = _number_for(_REPEAT_SECONDS, draw)
         decode = _bare_loop(images)
         bare_number = _number_for(_REPEAT_SECONDS, decode)
         repeats = []
         for _ in range(_REPEATS):  # in turns, since other work on the machine comes and goes
+            time.sleep(1 if loading.num_workers else 0)  # until workers have read ahead and rest
             bare_cpu, _ = _measure(decode, bare_number)
             draw(number)  # among them those that were read ahead meanwhile
             cpu, wall = _measure(draw, number)
@@ -211,11 +213,10 @@ def _median_seconds(run: Callable[[int], None]) -> float:
 def _number_for(seconds: float, run: Callable[[int], None]) -> int:
     """The n with which `run(n)` takes about `seconds`, 1 at least."""
     number = 1
-    while True:  # the first few may lie in a queue already, and tell nothing
-        spent = _measure(run, number)[1]
-        if spent >= seconds / 2:
-            return max(1, round(seconds / spent * number))
+    # The better of two: the first few may have to wait for something else. Or they lie in a queue and take no time.
+    while (spent := min(_measure(run, number)[1] for _ in range(2))) < seconds / 2:
         number *= 2
+    return max(1, round(seconds / spent * number))
 
 
 def _measure(run: Callable[[int], None], number: int) -> tuple[float, float]:

@@ -74,7 +74,10 @@ def test_processes_hold_contiguous_slices_of_the_same_batches(process_count):
 def test_workers_change_nothing():
     # Workers unpickle the source, so it is one that they can import.
     images = pipeline.Images(sources.open_source("procedural:12", 8), 8, 0.1)
-    np.testing.assert_array_equal(_draw(images, 5), _draw(images, 5, num_workers=1))
+    whole = _draw(images, 5, first_batch=2).reshape(5, 4)
+    np.testing.assert_array_equal(whole, _draw(images, 5, first_batch=2, num_workers=1).reshape(5, 4))
+    second = _draw(images, 5, first_batch=2, num_workers=2, process_index=1, process_count=2)
+    np.testing.assert_array_equal(whole[:, 2:], second.reshape(5, 2))
 
 
 def test_bad_record_is_replaced_named_and_counted_once(caplog):

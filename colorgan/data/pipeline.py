@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import grain
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 Batch = dict[str, np.ndarray]
 
 GOOD, BAD, TOO_MANY_BAD = 0, 1, 2
-_IMAGES_TOGETHER = 64  # at least, in what a worker hands over
+_IMAGES_TOGETHER = 256  # at least, in what a worker hands over
 _FOREVER = 2**20  # epochs; Grain's endless repeat() overflows in batches of one image
 
 
@@ -83,13 +83,12 @@ class TrainBatches:
     """
 
     def __init__(self, images: Images, batch_size: int, seed: int, first_batch: int, loading: Loading) -> None:
-        dataset = _train_order(grain.MapDataset.source(images), batch_size, seed, first_batch, loading)
-        # Several at a time where they come from another process, which takes a millisecond or two each time.
-        self._num_together = (
-            max(1, _IMAGES_TOGETHER * loading.process_count // batch_size) if loading.num_workers else 1
-        )
-        if self._num_together > 1:
-            dataset = dataset.batch(self._num_together)
+        self._from_workers = loading.num_workers > 0
+        # To hand something over takes a worker and this process a millisecond or two, however little it is.
+        together = _IMAGES_TOGETHER * loading.process_count // batch_size
+        self._num_together = max(1, together) if self._from_workers else 1
+        dataset = grain.MapDataset.source(images)
+        dataset = _train_order(dataset, batch_size, seed, first_batch, loading, self._num_together)
         self._images, self._bad = images, set[int]()
         self._iterator = iter(_load(dataset, loading))
         self._waiting: list[Batch] = []
@@ -103,12 +102,11 @@ class TrainBatches:
 
     def __next__(self) -> Batch:
         if not self._waiting:
-            # A worker's arrays lie in memory shared with it; a copy lets go of that memory at once.
-            together = {key: np.array(value) for key, value in next(self._iterator).items()}
-            if self._num_together == 1:
-                self._waiting = [together]
-            else:
-                self._waiting = [{key: value[n] for key, value in together.items()} for n in range(self._num_together)]
+            together = next(self._iterator)
+            if self._from_workers:  # these lie in memory shared with the worker; a copy lets go of that at once
+                together = {key: np.array(value) for key, value in together.items()}
+            parts = {key: np.split(value, self._num_together) for key, value in together.items()}
+            self._waiting = [{key: part[n] for key, part in parts.items()} for n in range(self._num_together)]
         batch = self._waiting.pop(0)
         _report_bad(self._images, batch, self._bad)
         return batch
@@ -155,11 +153,19 @@ def ordered_batches(images: Images, batch_size: int, loading: Loading) -> Genera
 
 
 def _train_order(
-    dataset: grain.MapDataset, batch_size: int, seed: int, first_batch: int, loading: Loading
+    dataset: grain.MapDataset, batch_size: int, seed: int, first_batch: int, loading: Loading, num_together: int = 1
 ) -> grain.MapDataset:
+    """This process's slices of the batches from `first_batch` on, `num_together` of them end to end in each element."""
     count, index = loading.process_count, loading.process_index
     dataset = dataset.seed(seed).shuffle().repeat(_FOREVER)
-    return dataset.batch(batch_size // count)[first_batch * count + index :: count]
+    if count == 1:
+        return dataset[first_batch * batch_size :].batch(num_together * batch_size)
+    slices = dataset.batch(batch_size // count)[first_batch * count + index :: count]
+    return slices.batch(num_together, batch_fn=_join) if num_together > 1 else slices
+
+
+def _join(batches: Sequence[Batch]) -> Batch:
+    return {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
 
 
 def _load(dataset: grain.MapDataset, loading: Loading) -> grain.IterDataset:

@@ -35,7 +35,7 @@ def decode_image(image: bytes | np.ndarray, target_size: int | None = None) -> I
         if target_size:
             opened.draft(None, (_DRAFT_GAP * target_size, _DRAFT_GAP * target_size))  # for other formats nothing
         opened.load()
-        opened = ImageOps.exif_transpose(opened)
+        ImageOps.exif_transpose(opened, in_place=True)
     return to_rgb(opened)
 
 
@@ -45,6 +45,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     Raises:
       ValueError: floating-point pixels, or whole numbers beyond 16 bits, whose range nobody knows.
     """
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image  # convert() would copy it
     if image.mode == "F":
         raise ValueError("images of floating-point numbers are not supported")
     if image.mode.startswith("I"):  # 16 bit; a plain convert() would clip at 255

@@ -1,0 +1,98 @@
+"""colorgan's training step beside those of its peers, in turns, on the same networks and the same batch.
+
+    python3 -m venv .venv-peers && .venv-peers/bin/pip install -r benchmarks/peers/requirements.txt
+    python benchmarks/compare_step.py --peers_python=.venv-peers/bin/python
+    python benchmarks/compare_step.py --gpu --batch_size=256
+
+Every turn starts each program anew. The last line is JSON: the median images a second of each, and the median over
+the turns of colorgan's to each peer's. A peer whose package is missing is skipped. `--gpu` means bfloat16 for
+colorgan, --bf16 --compile --channels_last for PyTorch, and no TensorFlow.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PEERS = {"pytorch": "torch", "tensorflow": "tensorflow"}  # and the package that each needs
+
+
+def run(command: list[str]) -> dict[str, Any]:
+    """The JSON object in the last line that `command` prints; ends the comparison if it fails."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def run_colorgan(arguments: argparse.Namespace) -> dict[str, Any]:
+    precision = "bfloat16" if arguments.gpu else "float32"
+    command = [sys.executable, "-m", "colorgan.benchmark", "step", "--config=configs/seed.py"]
+    command += [f"--config.batch_size={arguments.batch_size}", f"--config.precision={precision}"]
+    return run([*command, f"--config.platform={'gpu' if arguments.gpu else 'cpu'}"])
+
+
+def run_peer(peer: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    command = [arguments.peers_python, f"benchmarks/peers/{peer}_step.py", f"--batch_size={arguments.batch_size}"]
+    if arguments.gpu:
+        command += ["--device=cuda", "--bf16", "--compile", "--channels_last", "--steps=30"]
+    return run(command)
+
+
+def installed_peers(arguments: argparse.Namespace) -> list[str]:
+    """Those that can run; says of the others that they are skipped."""
+    peers = []
+    for peer, package in PEERS.items():
+        found = subprocess.run(
+            [arguments.peers_python, "-c", f"import importlib.util as u; exit(u.find_spec('{package}') is None)"]
+        )
+        if arguments.gpu and peer == "tensorflow":
+            print(f"{peer} is skipped: it is compared on the CPU only")
+        elif found.returncode:
+            print(f"{peer} is skipped: {arguments.peers_python} has no {package}")
+        else:
+            peers.append(peer)
+    return peers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers_python", default=sys.executable, help="the Python of the peers' environment")
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--gpu", action="store_true", help="on a GPU, in bfloat16")
+    arguments = parser.parse_args()
+    peers = installed_peers(arguments)
+    turns: list[dict[str, float]] = []
+    versions: dict[str, str] = {}
+    for _ in range(arguments.turns):
+        ours = run_colorgan(arguments)
+        speeds = {"colorgan": ours["images_per_second"]}
+        versions["jax"] = ours["jax"]
+        for peer in peers:
+            theirs = run_peer(peer, arguments)
+            if theirs["num_values"] != ours["num_values"]:
+                sys.exit(f"{peer}'s networks have {theirs['num_values']} values, colorgan's {ours['num_values']}")
+            speeds[peer], versions[peer] = theirs["images_per_second"], theirs["version"]
+        print("  ".join(f"{name} {speed:.2f} images/s" for name, speed in speeds.items()), flush=True)
+        turns.append(speeds)
+    print(
+        json.dumps(
+            {
+                "images_per_second": {name: statistics.median(t[name] for t in turns) for name in turns[0]},
+                "ratio": {peer: statistics.median(t["colorgan"] / t[peer] for t in turns) for peer in peers},
+                "batch_size": arguments.batch_size,
+                "device": ours["device"],
+                "versions": versions,
+                "date": ours["date"],
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
