@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 KERNEL_INIT = nn.initializers.normal(0.02)
 LEAK = 0.2  # slope of LeakyReLU below zero, as in the seed
+MOMENTUM, EPSILON = 0.99, 1e-3  # of BatchNorm in Keras
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 Array = jax.Array
@@ -89,11 +90,72 @@ class Convolution(nn.Module):
 class BatchNorm(nn.Module):
     """Batch normalisation with Keras' constants (epsilon 1e-3, momentum 0.99), as the seed has it.
 
-    In training the statistics are those of the global batch, over all devices; else the running averages.
+    In training the statistics are those of the global batch, over all devices; else the running averages. Its
+    variables have the names that flax's own would give them.
     """
 
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, training: bool) -> Array:
-        return nn.BatchNorm(use_running_average=not training, momentum=0.99, epsilon=1e-3, dtype=self.dtype)(x)
+        return _BatchNorm(self.dtype, name="BatchNorm_0")(x, training)
+
+
+class _BatchNorm(nn.Module):
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array, training: bool) -> Array:
+        shape = (x.shape[-1],)
+        scale = self.param("scale", nn.initializers.ones, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        average_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
+        average_variance = self.variable("batch_stats", "var", jnp.ones, shape)
+        x = x.astype(self.dtype)
+        if not training:
+            return _scale_and_shift(x, average_mean.value, average_variance.value, scale, bias)
+        y, mean, variance = normalize(x, scale, bias)
+        if not self.is_initializing():
+            for average, value in ((average_mean, mean), (average_variance, variance)):
+                average.value = MOMENTUM * average.value + (1 - MOMENTUM) * value
+        return y
+
+
+@jax.custom_vjp
+def normalize(x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
+    """Batch normalisation of the last axis (Ioffe and Szegedy 2015, arXiv:1502.03167) with its gradient written out.
+
+    The gradient as derived by JAX takes more passes over arrays as large as `x`, keeps more of them, and reduces the
+    same sums twice over the devices. Statistics are float32 sums over `x` in its own type.
+
+    Returns:
+      What `x` [...,C] becomes, and mean and variance [C], which have no gradient.
+    """
+    return _normalize_forward(x, scale, bias)[0]
+
+
+def _normalize_forward(x: Array, scale: Array, bias: Array) -> tuple[Any, Any]:
+    axes = tuple(range(x.ndim - 1))
+    wide = x.astype(jnp.float32)
+    mean = wide.mean(axes)
+    variance = jnp.maximum((wide * wide).mean(axes) - mean * mean, 0.0)  # one pass over x for both
+    return (_scale_and_shift(x, mean, variance, scale, bias), mean, variance), (x, mean, variance, scale)
+
+
+def _normalize_backward(kept: Any, gradients: Any) -> tuple[Array, Array, Array]:
+    x, mean, variance, scale = kept
+    axes = tuple(range(x.ndim - 1))
+    inverse = jax.lax.rsqrt(variance + EPSILON)
+    gradient = gradients[0].astype(jnp.float32)
+    normalized = (x.astype(jnp.float32) - mean) * inverse
+    bias_gradient, scale_gradient = gradient.sum(axes), (gradient * normalized).sum(axes)
+    count = x.size // x.shape[-1]
+    centred = gradient - (bias_gradient + normalized * scale_gradient) / count
+    return (scale * inverse * centred).astype(x.dtype), scale_gradient, bias_gradient
+
+
+normalize.defvjp(_normalize_forward, _normalize_backward)
+
+
+def _scale_and_shift(x: Array, mean: Array, variance: Array, scale: Array, bias: Array) -> Array:
+    return ((x - mean) * (scale * jax.lax.rsqrt(variance + EPSILON)) + bias).astype(x.dtype)
