@@ -37,10 +37,10 @@ class Generator(nn.Module):
         widths = [min(self.width << n, self.max_width) for n in range(depth)]
         decoder_widths = [min(2 * width, self.max_width) for width in reversed(widths)]
         options = {"dtype": self.dtype, "lowering": self.lowering}
-        self.encoder = [Convolution(width, convolve_down, **options) for width in widths]
+        self.encoder = [Convolution(w, convolve_down, normalized=n > 0, **options) for n, w in enumerate(widths)]
         self.encoder_norms = [BatchNorm(self.dtype) for _ in widths[1:]]
         self.bottleneck = Convolution(self.max_width, convolve_down, **options)
-        self.decoder = [Convolution(width, convolve_up, **options) for width in decoder_widths]
+        self.decoder = [Convolution(w, convolve_up, normalized=True, **options) for w in decoder_widths]
         self.decoder_norms = [BatchNorm(self.dtype) for _ in decoder_widths]
         self.dropout = nn.Dropout(DROPOUT)
         self.to_rgb = Convolution(3, convolve_up, **options)
@@ -69,10 +69,10 @@ class Generator(nn.Module):
 
     def decode(self, latent: jax.Array, skips: list[jax.Array], training: bool = False) -> jax.Array:
         """What `encode` returned to RGB [B,S,S,3] in (-1,1), float32."""
-        x = latent[:, None]
+        pieces = [latent[:, None]]
         for n, (convolution, norm) in enumerate(zip(self.decoder, self.decoder_norms, strict=True)):
-            x = norm(convolution(x), training)
+            x = norm(convolution(*pieces), training)
             if n < NUM_DROPOUTS:
                 x = self.dropout(x, deterministic=not training)
-            x = nn.relu(jnp.concatenate([x, skips[-1 - n]], axis=-1))
-        return nn.tanh(self.to_rgb(x).astype(jnp.float32))
+            pieces = [nn.relu(x), nn.relu(skips[-1 - n])]
+        return nn.tanh(self.to_rgb(*pieces).astype(jnp.float32))

@@ -5,12 +5,14 @@ transposed convolutions run at 1-6 GFLOP/s where a matrix product reaches 100-20
 same sums as shifted slices and one matrix product. Both share one kernel layout, HWIO [4,4,in,out], as Flax has it.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
 
 KERNEL_INIT = nn.initializers.normal(0.02)
 LEAK = 0.2  # slope of LeakyReLU below zero, as in the seed
@@ -72,19 +74,69 @@ def _convolve_valid(x: Array, kernel: Array) -> Array:
 
 
 class Convolution(nn.Module):
-    """One of the three convolutions above, with its kernel and bias. Computes in `dtype`, keeps float32."""
+    """One of the three convolutions above, with its kernel and bias. Computes in `dtype`, keeps float32.
+
+    Attributes:
+      normalized: whether BatchNorm follows, which takes away what the bias adds: its gradient is zero, save for
+        rounding, and is not computed.
+    """
 
     features: int
     convolve_fn: Callable[[Array, Array, str], Array]
     dtype: Any = jnp.float32
     lowering: str = "native"
+    normalized: bool = False
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        kernel = self.param("kernel", KERNEL_INIT, (4, 4, x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        return self.convolve_fn(x, kernel, self.lowering) + bias
+    def __call__(self, *pieces: Array) -> Array:
+        """`pieces` [B,H,W,C1], [B,H,W,C2] ... stand for their concatenation along the channels."""
+        num_channels = sum(piece.shape[-1] for piece in pieces)
+        kernel = self.param("kernel", KERNEL_INIT, (4, 4, num_channels, self.features)).astype(self.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+        if self.normalized:
+            bias = jax.lax.stop_gradient(bias)
+        pieces = tuple(piece.astype(self.dtype) for piece in pieces)
+        if self.lowering == "native":
+            return convolve_pieces(self.convolve_fn, pieces, kernel, self.lowering) + bias
+        return self.convolve_fn(jnp.concatenate(pieces, axis=-1), kernel, self.lowering) + bias
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 3))
+def convolve_pieces(
+    convolve_fn: Callable[[Array, Array, str], Array], pieces: tuple[Array, ...], kernel: Array, lowering: str
+) -> Array:
+    """`convolve_fn` of the concatenated `pieces`, with a gradient for each piece from its part of the kernel.
+
+    XLA:TPU concatenates on the way into a convolution, but writes the gradient of the whole and reads it again, with
+    what is not needed of it, for every use of a part.
+    """
+    return convolve_fn(jnp.concatenate(pieces, axis=-1), kernel, lowering)
+
+
+def _convolve_pieces_forward(
+    convolve_fn: Callable[[Array, Array, str], Array], pieces: tuple[Array, ...], kernel: Array, lowering: str
+) -> tuple[Array, Any]:
+    return convolve_pieces(convolve_fn, pieces, kernel, lowering), (pieces, kernel)
+
+
+def _convolve_pieces_backward(
+    convolve_fn: Callable[[Array, Array, str], Array], lowering: str, kept: Any, gradient: Array
+) -> tuple[Any, Array]:
+    pieces, kernel = kept
+    x = jnp.concatenate(pieces, axis=-1)
+    (kernel_gradient,) = jax.vjp(lambda kernel: convolve_fn(x, kernel, lowering), kernel)[1](gradient)
+    # In the layout of the parameters: else XLA copies them, both moments and the moving average to the gradient's.
+    kernel_gradient = with_layout_constraint(kernel_gradient, Layout(major_to_minor=(0, 1, 2, 3)))
+    piece_gradients = []
+    first = 0
+    for piece in pieces:
+        part = kernel[:, :, first : first + piece.shape[-1]]
+        first += piece.shape[-1]
+        piece_gradients += jax.vjp(lambda piece, part=part: convolve_fn(piece, part, lowering), piece)[1](gradient)
+    return tuple(piece_gradients), kernel_gradient
+
+
+convolve_pieces.defvjp(_convolve_pieces_forward, _convolve_pieces_backward)
 
 
 class BatchNorm(nn.Module):
