@@ -38,7 +38,7 @@ def test_batch_norm_has_the_constants_of_keras():
     x = jax.random.normal(jax.random.key(0), (64, 3)) * 2 + 5
     norm = layers.BatchNorm()
     variables = norm.init(jax.random.key(1), x, True)
-    y, updated = norm.apply(variables, x, True, mutable=["batch_stats"])
+    (y, _), updated = norm.apply(variables, x, True, mutable=["batch_stats"])
     mean, variance = x.mean(axis=0), x.var(axis=0)
     np.testing.assert_allclose(y, (x - mean) / jnp.sqrt(variance + 1e-3), atol=1e-4)
     averages = updated["batch_stats"]["BatchNorm_0"]

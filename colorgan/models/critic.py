@@ -39,11 +39,12 @@ class Critic(nn.Module):
             width = min(multiple * self.width, self.max_width)
             x = Convolution(width, convolve_fn, self.dtype, self.lowering, normalized=n > 0)(*pieces)
             if n > 0:
-                x = BatchNorm(self.dtype)(x, training)
+                x, _ = BatchNorm(self.dtype)(x, training)
             x = nn.leaky_relu(x, LEAK)
             pieces = [x]
         x = x.reshape(x.shape[0], -1)
         x = nn.Dense(HIDDEN_WIDTH, dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())(x)
-        x = nn.leaky_relu(BatchNorm(self.dtype)(x, training), LEAK)
+        x, _ = BatchNorm(self.dtype)(x, training)
+        x = nn.leaky_relu(x, LEAK)
         x = nn.Dense(1, dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())(x)
         return x[:, 0].astype(jnp.float32)

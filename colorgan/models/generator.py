@@ -6,10 +6,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from colorgan.models.layers import LEAK, BatchNorm, Convolution, convolve_down, convolve_up
+from colorgan.models.layers import LEAK, BatchNorm, Convolution, Normalized, convolve_down, convolve_up
 
 NUM_DROPOUTS = 3  # the decoder's first layers, which see little but the latent vector
 DROPOUT = 0.5
+
+Skip = tuple[jax.Array, Normalized]  # [B,H,W,C], and what LeakyReLU made it from
 
 
 class Generator(nn.Module):
@@ -54,25 +56,30 @@ class Generator(nn.Module):
         latent, skips = self.encode(gray, training)
         return self.decode(latent, skips, training)
 
-    def encode(self, gray: jax.Array, training: bool = False) -> tuple[jax.Array, list[jax.Array]]:
+    def encode(self, gray: jax.Array, training: bool = False) -> tuple[jax.Array, list[Skip]]:
         """gray [B,S,S,1] in [-1,1] to its latent vectors [B,1,max_width] and the skip connections."""
         x = gray
         skips = []
         for n, convolution in enumerate(self.encoder):
             x = convolution(x)
+            normalized = Normalized.without_change(x)
             if n > 0:
-                x = self.encoder_norms[n - 1](x, training)
+                x, normalized = self.encoder_norms[n - 1](x, training)
             x = nn.leaky_relu(x, LEAK)
-            skips.append(x)
+            skips.append((x, normalized))
         latent = nn.relu(self.bottleneck(x))  # [B,1,1,max_width]
         return latent[:, 0], skips
 
-    def decode(self, latent: jax.Array, skips: list[jax.Array], training: bool = False) -> jax.Array:
+    def decode(self, latent: jax.Array, skips: list[Skip], training: bool = False) -> jax.Array:
         """What `encode` returned to RGB [B,S,S,3] in (-1,1), float32."""
-        pieces = [latent[:, None]]
+        pieces: tuple[jax.Array, ...] = (latent[:, None],)
+        rectified = None
         for n, (convolution, norm) in enumerate(zip(self.decoder, self.decoder_norms, strict=True)):
-            x = norm(convolution(*pieces), training)
+            x, normalized = norm(convolution(*pieces, rectified=rectified), training)
             if n < NUM_DROPOUTS:
                 x = self.dropout(x, deterministic=not training)
-            pieces = [nn.relu(x), nn.relu(skips[-1 - n])]
-        return nn.tanh(self.to_rgb(*pieces).astype(jnp.float32))
+                normalized = Normalized.without_change(x)
+            skip, normalized_skip = skips[-1 - n]
+            pieces = nn.relu(x), nn.relu(skip)
+            rectified = normalized, normalized_skip  # the ReLU of a LeakyReLU is the ReLU of what that was given
+        return nn.tanh(self.to_rgb(*pieces, rectified=rectified).astype(jnp.float32))

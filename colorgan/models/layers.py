@@ -7,7 +7,7 @@ same sums as shifted slices and one matrix product. Both share one kernel layout
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -20,6 +20,7 @@ MOMENTUM, EPSILON = 0.99, 1e-3  # of BatchNorm in Keras
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 Array = jax.Array
+ConvolveFn = Callable[[Array, Array, str], Array]  # input, kernel and lowering to output
 
 
 def lowering_for(platform: str) -> str:
@@ -91,6 +92,24 @@ def _convolve_valid(x: Array, kernel: Array) -> Array:
     return patches @ kernel.reshape(-1, kernel.shape[-1])
 
 
+class Normalized(NamedTuple):
+    """(x - mean) * factor + shift: `x` [...,C] in what the network computes in, the others [C] in float32."""
+
+    x: Array
+    mean: Array
+    factor: Array
+    shift: Array
+
+    @classmethod
+    def without_change(cls, x: Array) -> "Normalized":
+        """`x` itself."""
+        zeros = jnp.zeros(x.shape[-1])
+        return cls(x, zeros, zeros + 1, zeros)
+
+    def value(self) -> Array:
+        return ((self.x - self.mean) * self.factor + self.shift).astype(self.x.dtype)
+
+
 class Convolution(nn.Module):
     """One of the three convolutions above, with its kernel and bias. Computes in `dtype`, keeps float32.
 
@@ -100,14 +119,17 @@ class Convolution(nn.Module):
     """
 
     features: int
-    convolve_fn: Callable[[Array, Array, str], Array]
+    convolve_fn: ConvolveFn
     dtype: Any = jnp.float32
     lowering: str = "native"
     normalized: bool = False
 
     @nn.compact
-    def __call__(self, *pieces: Array) -> Array:
-        """`pieces` [B,H,W,C1], [B,H,W,C2] ... stand for their concatenation along the channels."""
+    def __call__(self, *pieces: Array, rectified: tuple[Normalized, ...] | None = None) -> Array:
+        """`pieces` [B,H,W,C1], [B,H,W,C2] ... stand for their concatenation along the channels.
+
+        With `rectified`, for each piece what its ReLU gave it from, `pieces` say only what has a gradient.
+        """
         num_channels = sum(piece.shape[-1] for piece in pieces)
         kernel = self.param("kernel", KERNEL_INIT, (4, 4, num_channels, self.features)).astype(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
@@ -115,34 +137,40 @@ class Convolution(nn.Module):
             bias = jax.lax.stop_gradient(bias)
         pieces = tuple(piece.astype(self.dtype) for piece in pieces)
         if self.lowering == "native":
-            return convolve_pieces(self.convolve_fn, pieces, kernel, self.lowering) + bias
+            return convolve_pieces(self.convolve_fn, pieces, rectified, kernel) + bias
         return self.convolve_fn(jnp.concatenate(pieces, axis=-1), kernel, self.lowering) + bias
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 3))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def convolve_pieces(
-    convolve_fn: Callable[[Array, Array, str], Array], pieces: tuple[Array, ...], kernel: Array, lowering: str
+    convolve_fn: ConvolveFn, pieces: tuple[Array, ...], rectified: tuple[Normalized, ...] | None, kernel: Array
 ) -> Array:
-    """`convolve_fn` of the concatenated `pieces`, with a gradient for each piece from its part of the kernel.
+    """`convolve_fn` of the concatenated `pieces`, with as few passes over memory as XLA:TPU can be brought to.
 
-    XLA:TPU concatenates on the way into a convolution, but writes the gradient of the whole and reads it again, with
-    what is not needed of it, for every use of a part.
+    On the way into a convolution it can concatenate, and normalise what is concatenated, but not concatenate what is
+    normalised: hence `rectified`. Left to itself it writes the gradient of the whole concatenation, and reads it
+    again for every use of a part: hence a gradient for each piece from its part of the kernel.
     """
-    return convolve_fn(jnp.concatenate(pieces, axis=-1), kernel, lowering)
+    return convolve_fn(_concatenate(pieces, rectified), kernel, "native")
+
+
+def _concatenate(pieces: tuple[Array, ...], rectified: tuple[Normalized, ...] | None) -> Array:
+    if rectified is None:
+        return jnp.concatenate(pieces, axis=-1)
+    whole = Normalized(*(jnp.concatenate(parts, axis=-1) for parts in zip(*rectified, strict=True)))
+    return nn.relu(whole.value())
 
 
 def _convolve_pieces_forward(
-    convolve_fn: Callable[[Array, Array, str], Array], pieces: tuple[Array, ...], kernel: Array, lowering: str
+    convolve_fn: ConvolveFn, pieces: tuple[Array, ...], rectified: tuple[Normalized, ...] | None, kernel: Array
 ) -> tuple[Array, Any]:
-    return convolve_pieces(convolve_fn, pieces, kernel, lowering), (pieces, kernel)
+    return convolve_pieces(convolve_fn, pieces, rectified, kernel), (pieces, rectified, kernel)
 
 
-def _convolve_pieces_backward(
-    convolve_fn: Callable[[Array, Array, str], Array], lowering: str, kept: Any, gradient: Array
-) -> tuple[Any, Array]:
-    pieces, kernel = kept
-    x = jnp.concatenate(pieces, axis=-1)
-    (kernel_gradient,) = jax.vjp(lambda kernel: convolve_fn(x, kernel, lowering), kernel)[1](gradient)
+def _convolve_pieces_backward(convolve_fn: ConvolveFn, kept: Any, gradient: Array) -> tuple[Any, None, Array]:
+    pieces, rectified, kernel = kept
+    x = _concatenate(pieces, rectified)
+    (kernel_gradient,) = jax.vjp(lambda kernel: convolve_fn(x, kernel, "native"), kernel)[1](gradient)
     # In the layout of the parameters: else XLA copies them, both moments and the moving average to the gradient's.
     kernel_gradient = with_layout_constraint(kernel_gradient, Layout(major_to_minor=(0, 1, 2, 3)))
     piece_gradients = []
@@ -150,8 +178,8 @@ def _convolve_pieces_backward(
     for piece in pieces:
         part = kernel[:, :, first : first + piece.shape[-1]]
         first += piece.shape[-1]
-        piece_gradients += jax.vjp(lambda piece, part=part: convolve_fn(piece, part, lowering), piece)[1](gradient)
-    return tuple(piece_gradients), kernel_gradient
+        piece_gradients += jax.vjp(lambda piece, part=part: convolve_fn(piece, part, "native"), piece)[1](gradient)
+    return tuple(piece_gradients), None, kernel_gradient
 
 
 convolve_pieces.defvjp(_convolve_pieces_forward, _convolve_pieces_backward)
@@ -167,7 +195,8 @@ class BatchNorm(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, training: bool) -> Array:
+    def __call__(self, x: Array, training: bool) -> tuple[Array, Normalized]:
+        """`x` [...,C] normalised, and what that was made of, which has no gradient."""
         return _BatchNorm(self.dtype, name="BatchNorm_0")(x, training)
 
 
@@ -175,7 +204,7 @@ class _BatchNorm(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Array, training: bool) -> Array:
+    def __call__(self, x: Array, training: bool) -> tuple[Array, Normalized]:
         shape = (x.shape[-1],)
         scale = self.param("scale", nn.initializers.ones, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
@@ -183,12 +212,13 @@ class _BatchNorm(nn.Module):
         average_variance = self.variable("batch_stats", "var", jnp.ones, shape)
         x = x.astype(self.dtype)
         if not training:
-            return _scale_and_shift(x, average_mean.value, average_variance.value, scale, bias)
+            normalized = _normalized(x, average_mean.value, average_variance.value, scale, bias)
+            return normalized.value(), normalized
         y, mean, variance = normalize(x, scale, bias)
         if not self.is_initializing():
             for average, value in ((average_mean, mean), (average_variance, variance)):
                 average.value = MOMENTUM * average.value + (1 - MOMENTUM) * value
-        return y
+        return y, _normalized(x, mean, variance, scale, bias)
 
 
 @jax.custom_vjp
@@ -209,7 +239,7 @@ def _normalize_forward(x: Array, scale: Array, bias: Array) -> tuple[Any, Any]:
     wide = x.astype(jnp.float32)
     mean = wide.mean(axes)
     variance = jnp.maximum((wide * wide).mean(axes) - mean * mean, 0.0)  # one pass over x for both
-    return (_scale_and_shift(x, mean, variance, scale, bias), mean, variance), (x, mean, variance, scale)
+    return (_normalized(x, mean, variance, scale, bias).value(), mean, variance), (x, mean, variance, scale)
 
 
 def _normalize_backward(kept: Any, gradients: Any) -> tuple[Array, Array, Array]:
@@ -227,5 +257,5 @@ def _normalize_backward(kept: Any, gradients: Any) -> tuple[Array, Array, Array]
 normalize.defvjp(_normalize_forward, _normalize_backward)
 
 
-def _scale_and_shift(x: Array, mean: Array, variance: Array, scale: Array, bias: Array) -> Array:
-    return ((x - mean) * (scale * jax.lax.rsqrt(variance + EPSILON)) + bias).astype(x.dtype)
+def _normalized(x: Array, mean: Array, variance: Array, scale: Array, bias: Array) -> Normalized:
+    return Normalized(x, mean, scale * jax.lax.rsqrt(variance + EPSILON), bias)
