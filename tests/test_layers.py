@@ -1,5 +1,6 @@
 """Both lowerings of each convolution compute the same numbers, forward and backward."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,3 +45,46 @@ def test_batch_norm_has_the_constants_of_keras():
     averages = updated["batch_stats"]["BatchNorm_0"]
     np.testing.assert_allclose(averages["mean"], 0.01 * mean, rtol=1e-4)
     np.testing.assert_allclose(averages["var"], 0.99 + 0.01 * variance, rtol=1e-4)
+
+
+def test_batch_norm_has_the_gradient_of_flax():
+    x = jax.random.normal(jax.random.key(0), (4, 3, 3, 5)) * 2 + 1
+    weights = jax.random.normal(jax.random.key(1), x.shape)
+    scale, bias = jnp.arange(1.0, 6.0), jnp.arange(5.0)
+    of_flax = nn.BatchNorm(use_running_average=False, momentum=0.99, epsilon=1e-3)
+
+    def by_flax(x, scale, bias):
+        variables = {
+            "params": {"scale": scale, "bias": bias},
+            "batch_stats": {"mean": jnp.zeros(5), "var": jnp.ones(5)},
+        }
+        return (of_flax.apply(variables, x, mutable=["batch_stats"])[0] * weights).sum()
+
+    def by_us(x, scale, bias):
+        return (layers.normalize(x, scale, bias)[0] * weights).sum()
+
+    expected, found = (jax.jit(jax.value_and_grad(f, argnums=(0, 1, 2)))(x, scale, bias) for f in (by_flax, by_us))
+    for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("convolve_fn", [layers.convolve, layers.convolve_down, layers.convolve_up])
+def test_pieces_stand_for_their_concatenation(convolve_fn):
+    rngs = jax.random.split(jax.random.key(0), 5)
+    x, skip = (jax.random.normal(rng, (2, 4, 4, channels)) for rng, channels in zip(rngs, (3, 5), strict=False))
+    kernel = jax.random.normal(rngs[2], (4, 4, 8, 7))
+    mean, factor, shift = jax.random.normal(rngs[3], (3, 3))
+
+    def plain(x, skip, kernel):
+        pieces = [(x - mean) * factor + shift, skip]
+        return (convolve_fn(jax.nn.relu(jnp.concatenate(pieces, axis=-1)), kernel, "matmul") ** 2).sum()
+
+    def in_pieces(x, skip, kernel):
+        normalized = layers.Normalized(x, mean, factor, shift)
+        rectified = normalized, layers.Normalized.without_change(skip)
+        pieces = tuple(jax.nn.relu(part.value()) for part in rectified)
+        return (layers.convolve_pieces(convolve_fn, pieces, rectified, kernel) ** 2).sum()
+
+    expected, found = (jax.jit(jax.value_and_grad(f, argnums=(0, 1, 2)))(x, skip, kernel) for f in (plain, in_pieces))
+    for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-2)
