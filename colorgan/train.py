@@ -36,7 +36,7 @@ from colorgan.train_step import train_step
 log = logging.getLogger(__name__)
 
 # An array is copied to a core's own memory only where five times the bytes copied are used there; XLA's default is
-# half of them (openxla.org/xla/flags_guidance). Most copies that it makes by then save no traffic with the main memory.
+# half of them (openxla.org/xla/flags_guidance). In the compiled step, most copies save no traffic with main memory.
 TPU_COMPILER_OPTIONS = {"xla_tpu_msa_inefficient_use_to_copy_ratio": "5"}
 
 

@@ -128,7 +128,7 @@ class Convolution(nn.Module):
     def __call__(self, *pieces: Array, rectified: tuple[Normalized, ...] | None = None) -> Array:
         """`pieces` [B,H,W,C1], [B,H,W,C2] ... stand for their concatenation along the channels.
 
-        With `rectified`, for each piece what its ReLU gave it from, `pieces` say only what has a gradient.
+        Each of `rectified` is what ReLU makes the piece of: with them, `pieces` serve for gradients alone.
         """
         num_channels = sum(piece.shape[-1] for piece in pieces)
         kernel = self.param("kernel", KERNEL_INIT, (4, 4, num_channels, self.features)).astype(self.dtype)
@@ -225,8 +225,8 @@ class _BatchNorm(nn.Module):
 def normalize(x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
     """Batch normalisation of the last axis (Ioffe and Szegedy 2015, arXiv:1502.03167) with its gradient written out.
 
-    The gradient as derived by JAX takes more passes over arrays as large as `x`, keeps more of them, and reduces the
-    same sums twice over the devices. Statistics are float32 sums over `x` in its own type.
+    The gradient as derived by JAX takes three sums over `x` instead of two, and adds those that are also the gradients
+    of `scale` and `bias` twice over the devices. Statistics are float32 sums over `x` in its own type.
 
     Returns:
       What `x` [...,C] becomes, and mean and variance [C], which have no gradient.
