@@ -57,7 +57,7 @@ def measure_step(config: ConfigDict) -> Figures:
     images = jax.device_put(pixels, sharding.batch_sharding(mesh))
     with _fresh_compilation():
         start = time.perf_counter()
-        train_step_fn = train.create_train_step(config, gan, mesh).lower(state, images).compile()
+        train_step_fn = train.compile_train_step(config, gan, mesh, state)
         compile_seconds = time.perf_counter() - start
 
     def run(num_steps: int) -> None:

@@ -46,6 +46,11 @@ def check_config(config: ConfigDict) -> None:
     check(config.platform in PLATFORMS, "platform", "cpu, gpu, tpu or empty")
     check(config.precision in PRECISIONS, "precision", _list(PRECISIONS))
     check(config.best_metric in BEST_METRICS, "best_metric", f"one of {_list(BEST_METRICS)}")
+    check(
+        all(isinstance(option, str) and "=" in option for option in config.compiler_options),
+        "compiler_options",
+        'options of XLA with their values, such as ("xla_gpu_enable_latency_hiding_scheduler=true",)',
+    )
     check(0 <= config.seed < 2**32, "seed", "from 0 to 2**32 - 1")
     for key in (
         "batch_size",

@@ -46,8 +46,8 @@ class ProgramCost:
 
     Attributes:
       flop: floating point operations, a multiplication and an addition being two.
-      bytes_accessed: XLA's count of what all operations read and write, before any cache. On TPU that counts an array
-        again when it is fetched into the core's own memory before its use.
+      bytes_accessed: XLA's count of what all operations read and write, before any cache. On TPU an array that is
+        copied to the core's own memory before its use is counted there again, for the copy and for the use.
       argument_bytes, output_bytes, temporary_bytes: memory; an output that takes the place of a donated argument is
         counted with the arguments.
       collectives: in the order of the program.

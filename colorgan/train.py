@@ -97,9 +97,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
         )
         stack.callback(batches.close)
         log.info("compiling the training step")
-        shape = (config.batch_size, *train_images.shape)
-        batch = jax.ShapeDtypeStruct(shape, np.uint8, sharding=sharding.batch_sharding(mesh))
-        train_step_fn = create_train_step(config, gan, mesh).lower(state, batch).compile()
+        train_step_fn = compile_train_step(config, gan, mesh, state)
         watch = stack.enter_context(monitor.Monitor(workdir, step, num_steps, is_first_process))
         watch.write_text("config", json.dumps(config_lib.to_plain(config), indent=2), step)
         watch.write_text("networks", _overview(state), step)
@@ -181,7 +179,24 @@ def create_train_step(config: ConfigDict, gan: GAN, mesh: Mesh) -> jax.stages.Wr
         in_shardings=(everywhere, sharding.batch_sharding(mesh)),
         out_shardings=everywhere,
         donate_argnums=0,
+        compiler_options=dict(option.split("=", 1) for option in config.compiler_options),
     )
+
+
+def compile_train_step(config: ConfigDict, gan: GAN, mesh: Mesh, state: GANState) -> jax.stages.Compiled:
+    """The jitted step, compiled for the devices of `mesh`; of `state` the shapes alone matter.
+
+    Raises:
+      UserError: XLA does not know one of `config.compiler_options`.
+    """
+    size = config.data.load_size
+    batch = jax.ShapeDtypeStruct((config.batch_size, size, size, 3), np.uint8, sharding=sharding.batch_sharding(mesh))
+    try:
+        return create_train_step(config, gan, mesh).lower(state, batch).compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "No such compile option" in str(error):
+            raise UserError(f"config.compiler_options: {error}") from error
+        raise
 
 
 def open_images(config: ConfigDict) -> tuple[pipeline.Images, pipeline.Images]:

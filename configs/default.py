@@ -21,6 +21,9 @@ def get_config() -> ml_collections.ConfigDict:
     # What the networks compute in: "float32" or "bfloat16". Parameters, losses and updates are float32 always.
     config.precision = "float32"
 
+    # Options for XLA's compilation of the training step, such as ("xla_gpu_enable_latency_hiding_scheduler=true",).
+    config.compiler_options = ()
+
     config.data = ml_collections.ConfigDict()
     # procedural:COUNT, folder:PATH, array_record:GLOB or tfds:NAME/SPLIT.
     config.data.train = "procedural:2000"

@@ -45,3 +45,10 @@ def test_winograd_takes_nine_products_for_sixteen(convolve_fn, size):
     x = (2, size, size, 64)
     outputs_of_a_kernel = 2 * 16 * 16 * 64 * 64 * 16
     assert 9 / 16 < _num_products(convolve_fn, x, 64) / outputs_of_a_kernel < 0.65
+
+
+def test_one_by_one_input_is_doubled():
+    kernel = jnp.arange(16.0).reshape(4, 4, 1, 1)
+    for lowering in ("native", "winograd"):
+        up = convolve_up(jnp.ones((1, 1, 1, 1)), kernel, lowering)
+        np.testing.assert_allclose(up[0, :, :, 0], [[10, 9], [6, 5]])

@@ -27,8 +27,8 @@ def test_latent_is_one_vector_at_every_size(image_size):
     generator, variables, _, gray = _shapes(image_size)
     latent, skips = jax.eval_shape(lambda v, x: generator.apply(v, x, method="encode"), variables, gray)
     assert latent.shape == (2, 1, 512)
-    assert [skip.shape[1] for skip in skips] == [image_size >> n for n in range(1, len(skips) + 1)]
-    assert skips[-1].shape[1] == 2
+    assert [skip.shape[1] for skip, _ in skips] == [image_size >> n for n in range(1, len(skips) + 1)]
+    assert skips[-1][0].shape[1] == 2
     rgb = jax.eval_shape(generator.apply, variables, gray)
     assert rgb.shape == (2, image_size, image_size, 3)
     assert rgb.dtype == jnp.float32

@@ -56,7 +56,7 @@ def convolve_down(x: Array, kernel: Array, lowering: str) -> Array:
 def convolve_up(x: Array, kernel: Array, lowering: str) -> Array:
     """4x4 transposed convolution of stride 2, padded "same": [B,H,W,C] and [4,4,C,D] to [B,2H,2W,D]."""
     if lowering == "native":
-        return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS)
+        return _convolve_up_native(x, kernel)
     _, height, width, _ = x.shape
     if _suits_winograd(height, width, kernel.shape[-1]):
         return _winograd_up(x, kernel)
@@ -64,6 +64,24 @@ def convolve_up(x: Array, kernel: Array, lowering: str) -> Array:
     channels, out = kernel.shape[2:]
     taps = kernel[::-1, ::-1].reshape(16, channels, out).swapaxes(0, 1).reshape(channels, 16 * out)
     return _add_patches(x @ taps)[:, 1:-1, 1:-1]
+
+
+@jax.custom_vjp
+def _convolve_up_native(x: Array, kernel: Array) -> Array:
+    return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS)
+
+
+def _convolve_up_backward(kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, kernel = kept
+    # It is the transpose of `convolve_down` with the kernel mirrored and its channels swapped. As such its weight
+    # gradient mirrors a kernel; as JAX derives it, XLA:TPU writes the whole image's gradient mirrored.
+    mirrored = kernel[::-1, ::-1].swapaxes(2, 3)
+    x_gradient, transposed = jax.vjp(lambda kernel: convolve_down(gradient, kernel, "native"), mirrored)
+    (kernel_gradient,) = transposed(x)
+    return x_gradient, kernel_gradient[::-1, ::-1].swapaxes(2, 3)
+
+
+_convolve_up_native.defvjp(lambda x, kernel: (_convolve_up_native(x, kernel), (x, kernel)), _convolve_up_backward)
 
 
 def _suits_winograd(height: int, width: int, channels: int) -> bool:

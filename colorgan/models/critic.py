@@ -34,16 +34,18 @@ class Critic(nn.Module):
         The sigmoid of a logit is the probability that the colours are true. Training normalises by the batch
         (pass `mutable=["batch_stats"]`).
         """
-        x = jnp.concatenate([gray, color], axis=-1)
+        pieces = [gray, color]
         layers = ((1, convolve_down), (2, convolve_down), (4, convolve_down), (4, convolve))
         for n, (multiple, convolve_fn) in enumerate(layers):
             width = min(multiple * self.width, self.max_width)
-            x = Convolution(width, convolve_fn, self.dtype, self.lowering)(x)
+            x = Convolution(width, convolve_fn, self.dtype, self.lowering, normalized=n > 0)(*pieces)
             if n > 0:
-                x = BatchNorm(self.dtype)(x, training)
+                x, _ = BatchNorm(self.dtype)(x, training)
             x = nn.leaky_relu(x, LEAK)
+            pieces = [x]
         x = x.reshape(x.shape[0], -1)
         x = nn.Dense(HIDDEN_WIDTH, dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())(x)
-        x = nn.leaky_relu(BatchNorm(self.dtype)(x, training), LEAK)
+        x, _ = BatchNorm(self.dtype)(x, training)
+        x = nn.leaky_relu(x, LEAK)
         x = nn.Dense(1, dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())(x)
         return x[:, 0].astype(jnp.float32)

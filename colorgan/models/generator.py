@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from colorgan.models.convolutions import convolve_down, convolve_up
-from colorgan.models.layers import LEAK, BatchNorm, Convolution
+from colorgan.models.layers import LEAK, BatchNorm, Convolution, Normalized
 
 NUM_DROPOUTS = 3  # the decoder's first layers, which see little but the latent vector
 DROPOUT = 0.5
+
+Skip = tuple[jax.Array, Normalized]  # [B,H,W,C], and what LeakyReLU made it from
 
 
 class Generator(nn.Module):
@@ -38,10 +40,10 @@ class Generator(nn.Module):
         widths = [min(self.width << n, self.max_width) for n in range(depth)]
         decoder_widths = [min(2 * width, self.max_width) for width in reversed(widths)]
         options = {"dtype": self.dtype, "lowering": self.lowering}
-        self.encoder = [Convolution(width, convolve_down, **options) for width in widths]
+        self.encoder = [Convolution(w, convolve_down, normalized=n > 0, **options) for n, w in enumerate(widths)]
         self.encoder_norms = [BatchNorm(self.dtype) for _ in widths[1:]]
         self.bottleneck = Convolution(self.max_width, convolve_down, **options)
-        self.decoder = [Convolution(width, convolve_up, **options) for width in decoder_widths]
+        self.decoder = [Convolution(w, convolve_up, normalized=True, **options) for w in decoder_widths]
         self.decoder_norms = [BatchNorm(self.dtype) for _ in decoder_widths]
         self.dropout = nn.Dropout(DROPOUT)
         self.to_rgb = Convolution(3, convolve_up, **options)
@@ -55,25 +57,30 @@ class Generator(nn.Module):
         latent, skips = self.encode(gray, training)
         return self.decode(latent, skips, training)
 
-    def encode(self, gray: jax.Array, training: bool = False) -> tuple[jax.Array, list[jax.Array]]:
+    def encode(self, gray: jax.Array, training: bool = False) -> tuple[jax.Array, list[Skip]]:
         """gray [B,S,S,1] in [-1,1] to its latent vectors [B,1,max_width] and the skip connections."""
         x = gray
         skips = []
         for n, convolution in enumerate(self.encoder):
             x = convolution(x)
+            normalized = Normalized.without_change(x)
             if n > 0:
-                x = self.encoder_norms[n - 1](x, training)
+                x, normalized = self.encoder_norms[n - 1](x, training)
             x = nn.leaky_relu(x, LEAK)
-            skips.append(x)
+            skips.append((x, normalized))
         latent = nn.relu(self.bottleneck(x))  # [B,1,1,max_width]
         return latent[:, 0], skips
 
-    def decode(self, latent: jax.Array, skips: list[jax.Array], training: bool = False) -> jax.Array:
+    def decode(self, latent: jax.Array, skips: list[Skip], training: bool = False) -> jax.Array:
         """What `encode` returned to RGB [B,S,S,3] in (-1,1), float32."""
-        x = latent[:, None]
+        pieces: tuple[jax.Array, ...] = (latent[:, None],)
+        rectified = None
         for n, (convolution, norm) in enumerate(zip(self.decoder, self.decoder_norms, strict=True)):
-            x = norm(convolution(x), training)
+            x, normalized = norm(convolution(*pieces, rectified=rectified), training)
             if n < NUM_DROPOUTS:
                 x = self.dropout(x, deterministic=not training)
-            x = nn.relu(jnp.concatenate([x, skips[-1 - n]], axis=-1))
-        return nn.tanh(self.to_rgb(x).astype(jnp.float32))
+                normalized = Normalized.without_change(x)
+            skip, normalized_skip = skips[-1 - n]
+            pieces = nn.relu(x), nn.relu(skip)
+            rectified = normalized, normalized_skip  # the ReLU of a LeakyReLU is the ReLU of what that was given
+        return nn.tanh(self.to_rgb(*pieces, rectified=rectified).astype(jnp.float32))

@@ -1,0 +1,50 @@
+"""Compiling for TPUs that are not here."""
+
+import importlib.util
+import json
+
+import conftest
+import pytest
+
+NEEDS_COMPILER = pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="the TPU compiler is missing: pip install -e '.[tpu]'"
+)
+
+
+def _run(*arguments, check=True):
+    flags = ["--config=configs/default.py", *conftest.tiny_flags(), *arguments]
+    return conftest.run_command("colorgan.compile_ahead", *flags, check=check)
+
+
+def _sentence(*arguments):
+    done = _run(*arguments, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is not None, reason="the TPU compiler is installed")
+def test_a_missing_compiler_is_named():
+    assert _sentence().endswith("pip install -e '.[tpu]' brings it")
+
+
+@NEEDS_COMPILER
+def test_misuse_is_one_sentence():
+    unknown = _sentence("--topology=v5e:3x5x7")
+    assert unknown.startswith("colorgan: --topology=v5e:3x5x7 is none that the TPU compiler knows")
+    uneven = _sentence("--config.batch_size=12")
+    assert uneven == ("colorgan: config.batch_size is 12, which 8 devices cannot share evenly; use a multiple of 8")
+
+
+@NEEDS_COMPILER
+@pytest.mark.slow
+def test_the_real_step_is_compiled_and_priced():
+    report = json.loads(_run("--config.precision=bfloat16", "--topology=v5e:2x4", check=False).stdout.splitlines()[-1])
+    assert (report["device_kind"], report["num_chips"], report["images_per_chip"]) == ("TPU v5 lite", 8, 1)
+    assert report["fits"] is True
+    assert report["memory_bytes"] + report["memory_left_bytes"] == 16 * 2**30
+    assert report["collectives"]["gradients"]["number"] <= 4
+    assert report["collectives"]["batch_norm"]["number"] > 0
+    seconds = max(report["flop_per_image"] / 197e12, report["bytes_per_image"] / 819e9)
+    assert report["roofline_images_per_second_per_chip"] == pytest.approx(1 / seconds)
