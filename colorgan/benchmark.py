@@ -29,7 +29,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 from PIL import Image
 
-from colorgan import command_line, runtime
+from colorgan import command_line, memory, runtime
 from colorgan import config as config_lib
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, e.g. configs/default.py.")
@@ -266,5 +266,7 @@ def _in_short(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+if __name__ == "__mp_main__":  # this is a data worker of the command, about to import Grain
+    memory.leave_out_orbax()
 if __name__ == "__main__":
     command_line.run_with_config(main, tuple(PARTS))

@@ -6,7 +6,7 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from colorgan import command_line, config, runtime
+from colorgan import command_line, config, memory, runtime
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, e.g. configs/default.py.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder; runs/<name of the config> by default.")
@@ -42,5 +42,7 @@ What comes next:
 """
 
 
+if __name__ == "__mp_main__":  # this is a data worker of the command, about to import Grain
+    memory.leave_out_orbax()
 if __name__ == "__main__":
     command_line.run_with_config(main)

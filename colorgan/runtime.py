@@ -1,5 +1,6 @@
 """How JAX runs in this process: with which other hosts, on which devices, with which memory and which cache."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def _keep_compiled_programs() -> None:
     """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "colorgan", "xla")
-        jax.config.update("jax_compilation_cache_dir", str(folder))
+        with contextlib.suppress(OSError):  # a home that cannot be written does without
+            folder.mkdir(parents=True, exist_ok=True)
+            jax.config.update("jax_compilation_cache_dir", str(folder))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
