@@ -35,9 +35,9 @@ from colorgan import config as config_lib
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, e.g. configs/default.py.")
 _PRETTY = flags.DEFINE_bool("pretty", False, "One figure a line instead of JSON.")
 
-_REPEATS = 7
+_REPEATS = 5
 _REPEAT_SECONDS = 1.0  # at least, each
-_WARM_UP = 3  # steps or batches
+_WARM_UP = 3  # steps
 _LOOP_EPOCHS = 3  # at most; the first is left out
 
 Figures = dict[str, Any]
@@ -98,37 +98,31 @@ def measure_input(config: ConfigDict) -> Figures:
     loading = train.create_loading(config)
     local_batch_size = config.batch_size // loading.process_count
     arguments = (images, config.batch_size, config.seed, 0, loading)
-    start = time.perf_counter()
-    if config.data.cache == "device":
-        batches: Any = feed.CachedBatches(*arguments, mesh)
-    else:
-        batches = pipeline.TrainBatches(*arguments)
-
-    def draw(num_batches: int) -> None:
-        for _ in range(num_batches):
-            batch = next(batches)
-        jax.block_until_ready(batch)
-
-    with contextlib.closing(batches):
-        draw(1)
-        first_batch_seconds = time.perf_counter() - start
-        number = _number_for(_REPEAT_SECONDS, draw)
-        decode = _bare_loop(images)
-        bare_number = _number_for(_REPEAT_SECONDS, decode)
-        repeats = []
+    decode = _bare_loop(images)
+    repeats, first_batch_seconds = [], []
+    with contextlib.ExitStack() as stack:
+        cached = None
+        if config.data.cache == "device":
+            cached = stack.enter_context(contextlib.closing(feed.CachedBatches(*arguments, mesh)))
         for _ in range(_REPEATS):  # in turns, since other work on the machine comes and goes
-            time.sleep(1 if loading.num_workers else 0)  # until workers have read ahead and rest
-            bare_cpu, _ = _measure(decode, bare_number)
-            draw(number)  # among them those that were read ahead meanwhile
-            cpu, wall = _measure(draw, number)
-            repeats.append((bare_number / bare_cpu, number * local_batch_size / cpu, number * local_batch_size / wall))
+            num_decoded, bare_cpu, _ = _draw_for(_REPEAT_SECONDS, decode)
+            # New workers each time: they have nothing ready yet, and rest while the bare loop runs.
+            batches: Any = cached or pipeline.TrainBatches(*arguments)
+            with contextlib.nullcontext() if cached else contextlib.closing(batches):
+                start = time.perf_counter()
+                jax.block_until_ready(next(batches))
+                first_batch_seconds.append(time.perf_counter() - start)
+                _draw_for(_REPEAT_SECONDS, batches)
+                num_drawn, cpu, wall = _draw_for(_REPEAT_SECONDS, batches)
+            num_images = num_drawn * local_batch_size
+            repeats.append((num_decoded / bare_cpu, num_images / cpu, num_images / wall))
     bare, per_core, images_per_second = (statistics.median(values) for values in zip(*repeats, strict=True))
     return {
         "images_per_second": images_per_second,
         "images_per_second_per_core": per_core,
         "bare_images_per_second_per_core": bare,
         "ratio_to_bare": statistics.median(per_core / bare for bare, per_core, _ in repeats),
-        "first_batch_seconds": first_batch_seconds,
+        "first_batch_seconds": statistics.median(first_batch_seconds),
     }
 
 
@@ -206,23 +200,29 @@ def _circumstances(config: ConfigDict) -> Figures:
 
 def _median_seconds(run: Callable[[int], None]) -> float:
     """Seconds of one of what `run(n)` does n times: the median over repeats of a second or more each."""
-    number = _number_for(_REPEAT_SECONDS, run)
-    return statistics.median(_measure(run, number)[1] for _ in range(_REPEATS)) / number
+    number = max(1, round(_REPEAT_SECONDS / _measure(lambda: run(1))[1]))
+    return statistics.median(_measure(lambda: run(number))[1] for _ in range(_REPEATS)) / number
 
 
-def _number_for(seconds: float, run: Callable[[int], None]) -> int:
-    """The n with which `run(n)` takes about `seconds`, 1 at least."""
-    number = 1
-    # The better of two: the first few may have to wait for something else. Or they lie in a queue and take no time.
-    while (spent := min(_measure(run, number)[1] for _ in range(2))) < seconds / 2:
-        number *= 2
-    return max(1, round(seconds / spent * number))
+def _draw_for(seconds: float, items: Iterator[Any]) -> tuple[int, float, float]:
+    """How many items come in `seconds`, and what `_measure` says of that."""
+    number = 0
+
+    def draw() -> None:
+        nonlocal number
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            jax.block_until_ready(next(items))
+            number += 1
+
+    cpu, wall = _measure(draw)
+    return number, cpu, wall
 
 
-def _measure(run: Callable[[int], None], number: int) -> tuple[float, float]:
-    """Seconds of processor time, over this process and its data workers, and of wall time that `run(number)` takes."""
+def _measure(run: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds of processor time, over this process and its data workers, and of wall time that `run()` takes."""
     cpu, wall = _cpu_seconds(), time.perf_counter()
-    run(number)
+    run()
     return _cpu_seconds() - cpu, time.perf_counter() - wall
 
 
@@ -232,22 +232,20 @@ def _cpu_seconds() -> float:
     return sum(t.user + t.system for t in times)
 
 
-def _bare_loop(images: Any) -> Callable[[int], None]:
-    """A plain loop over Pillow, in one thread, that makes the squares of so many images in random order."""
-    order = itertools.cycle(np.random.default_rng(0).permutation(len(images)).tolist())
-
-    def run(number: int) -> None:
-        for index in itertools.islice(order, number):
-            encoded = images.source.read(index)
-            if isinstance(encoded, bytes):
-                image = Image.open(io.BytesIO(encoded))
-                image.draft("RGB", (2 * images.size, 2 * images.size))
-                side = min(image.size)
-                left, top = (image.width - side) / 2, (image.height - side) / 2
-                box = (left, top, left + side, top + side)
-                np.asarray(image.convert("RGB").resize((images.size, images.size), Image.Resampling.BICUBIC, box=box))
-
-    return run
+def _bare_loop(images: Any) -> Iterator[np.ndarray]:
+    """A plain loop over Pillow, in one thread: reads, decodes and resizes the same images, in random order."""
+    for index in itertools.cycle(np.random.default_rng(0).permutation(len(images)).tolist()):
+        encoded = images.source.read(index)
+        if not isinstance(encoded, bytes):  # made on the spot
+            yield encoded
+            continue
+        image = Image.open(io.BytesIO(encoded))
+        image.draft("RGB", (2 * images.size, 2 * images.size))
+        side = min(image.size)
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        box = (left, top, left + side, top + side)
+        resized = image.convert("RGB").resize((images.size, images.size), Image.Resampling.BICUBIC, box=box)
+        yield np.asarray(resized)
 
 
 @contextlib.contextmanager
