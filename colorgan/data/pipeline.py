@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import grain
@@ -50,6 +50,18 @@ class Images:
             return {"image": image, "index": index, "bad": BAD if distance else GOOD}
         return {"image": np.zeros(self.shape, np.uint8), "index": index, "bad": TOO_MANY_BAD}
 
+    def load(self, indices: np.ndarray) -> Batch:
+        """The same of many, int [N], in one array for each key."""
+        batch = {
+            "image": np.empty((len(indices), *self.shape), np.uint8),
+            "index": indices,
+            "bad": np.empty(len(indices), np.int8),
+        }
+        for n, index in enumerate(indices.tolist()):
+            record = self[index]
+            batch["image"][n], batch["bad"][n] = record["image"], record["bad"]
+        return batch
+
     @property
     def shape(self) -> tuple[int, int, int]:
         return self.size, self.size, 3
@@ -87,10 +99,9 @@ class TrainBatches:
         # To hand something over takes a worker and this process a millisecond or two, however little it is.
         together = _IMAGES_TOGETHER * loading.process_count // batch_size
         self._num_together = max(1, together) if self._from_workers else 1
-        dataset = grain.MapDataset.source(images)
-        dataset = _train_order(dataset, batch_size, seed, first_batch, loading, self._num_together)
+        order = _train_order(len(images), batch_size, seed, first_batch, loading, self._num_together)
         self._images, self._bad = images, set[int]()
-        self._iterator = iter(_load(dataset, loading))
+        self._iterator = iter(_load(order.map(images.load), loading))
         self._waiting: list[Batch] = []
 
     def figures(self) -> dict[str, float]:
@@ -121,8 +132,8 @@ def train_indices(
     num_images: int, batch_size: int, seed: int, first_batch: int, loading: Loading
 ) -> Generator[np.ndarray, None, None]:
     """The images of `TrainBatches` by their indices alone: int32 [B/P] for each of its batches; close it."""
-    dataset = _train_order(grain.MapDataset.range(num_images), batch_size, seed, first_batch, loading)
-    iterator = iter(_load(dataset, dataclasses.replace(loading, num_workers=0)))
+    order = _train_order(num_images, batch_size, seed, first_batch, loading)
+    iterator = iter(_load(order, dataclasses.replace(loading, num_workers=0)))
     try:
         for indices in iterator:
             yield indices.astype(np.int32)
@@ -138,9 +149,9 @@ def ordered_batches(images: Images, batch_size: int, loading: Loading) -> Genera
     """
     local_size = batch_size // loading.process_count
     num_batches = -(-len(images) // batch_size)
-    dataset = grain.MapDataset.source(images).repeat(_FOREVER)[: num_batches * batch_size]
-    dataset = dataset.batch(local_size)[loading.process_index :: loading.process_count]
-    iterator = iter(_load(dataset, loading))
+    order = grain.MapDataset.range(len(images)).repeat(_FOREVER)[: num_batches * batch_size]
+    order = order.batch(local_size)[loading.process_index :: loading.process_count]
+    iterator = iter(_load(order.map(images.load), loading))
     bad: set[int] = set()
     try:
         for n, batch in enumerate(iterator):
@@ -153,19 +164,13 @@ def ordered_batches(images: Images, batch_size: int, loading: Loading) -> Genera
 
 
 def _train_order(
-    dataset: grain.MapDataset, batch_size: int, seed: int, first_batch: int, loading: Loading, num_together: int = 1
+    num_images: int, batch_size: int, seed: int, first_batch: int, loading: Loading, num_together: int = 1
 ) -> grain.MapDataset:
-    """This process's slices of the batches from `first_batch` on, `num_together` of them end to end in each element."""
+    """Indices of this process's slices of the batches from `first_batch` on: `num_together` slices, end to end."""
     count, index = loading.process_count, loading.process_index
-    dataset = dataset.seed(seed).shuffle().repeat(_FOREVER)
-    if count == 1:
-        return dataset[first_batch * batch_size :].batch(num_together * batch_size)
-    slices = dataset.batch(batch_size // count)[first_batch * count + index :: count]
-    return slices.batch(num_together, batch_fn=_join) if num_together > 1 else slices
-
-
-def _join(batches: Sequence[Batch]) -> Batch:
-    return {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
+    order = grain.MapDataset.range(num_images).seed(seed).shuffle().repeat(_FOREVER)
+    slices = order.batch(batch_size // count)[first_batch * count + index :: count]
+    return slices.batch(num_together, batch_fn=np.concatenate) if num_together > 1 else slices
 
 
 def _load(dataset: grain.MapDataset, loading: Loading) -> grain.IterDataset:
