@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Everything that wants a GPU, in order of worth, each result on disk before the next begins:
+#
+#     benchmarks/gpu.sh TRAIN_FOLDER VALIDATION_FOLDER OUT
+#
+# PEERS_PYTHON=... is the Python that has PyTorch (this one unless said); EPOCHS=10 shortens the long run, which goes on
+# where it stopped when the script is started again.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+data=(--config.data.train="folder:$1" --config.data.validation="folder:$2" --config.data.cache=device)
+out=$3
+mkdir -p "$out"
+
+# 1. Does it run, and does its input keep up?
+python -m colorgan.benchmark loop --config=configs/gpu.py "${data[@]}" | tail -1 | tee -a "$out/loop.jsonl"
+
+# 2. The step by batch size, as it is and with one option of XLA at a time.
+for batch_size in 16 64 256 1024; do
+  python -m colorgan.benchmark step --config=configs/gpu.py --config.batch_size=$batch_size | tail -1 | tee -a "$out/step.jsonl"
+done
+for option in xla_gpu_enable_latency_hiding_scheduler=true xla_gpu_autotune_level=4 xla_gpu_enable_triton_gemm=false; do
+  python -m colorgan.benchmark step --config=configs/gpu.py --config.batch_size=256 \
+    --config.compiler_options="('$option',)" | tail -1 | sed "s/^{/{\"option\": \"$option\", /" | tee -a "$out/options.jsonl"
+done
+
+# 3. Beside PyTorch.
+for batch_size in 16 64 256; do
+  python benchmarks/compare_step.py --gpu --batch_size=$batch_size --peers_python="${PEERS_PYTHON:-$(command -v python)}" |
+    tail -1 | tee -a "$out/compare.jsonl"
+done
+
+# 4. What a step's time goes to, for TensorBoard's profile page (pip install xprof).
+python -m colorgan.main --config=configs/gpu.py "${data[@]}" --workdir="$out/profile" \
+  --config.num_epochs=1 --config.profile_steps="(20, 30)" --config.batch_size=256
+
+# 5. The original's setting, 150 epochs end to end.
+start=$SECONDS
+python -m colorgan.main --config=configs/seed.py "${data[@]}" --workdir="$out/seed" \
+  --config.platform=gpu --config.precision=bfloat16 --config.num_epochs="${EPOCHS:-150}"
+echo "{\"exit_code\": $?, \"seconds\": $((SECONDS - start))}" | tee -a "$out/seed.jsonl"
+python -m colorgan.evaluate --workdir="$out/seed" --data="folder:$2" | tail -1 | tee -a "$out/seed.jsonl"
