@@ -173,10 +173,12 @@ def main(part: str) -> None:
     runtime.join_hosts(config.platform)
     runtime.select_platform(config.platform)
     figures = {"part": part, **PARTS[part](config), **_circumstances(config)}
-    if _PRETTY.value:
-        print("\n".join(f"{name:28} {_in_short(value)}" for name, value in figures.items()))
-    else:
-        print(json.dumps(figures))
+    print(describe(figures) if _PRETTY.value else json.dumps(figures))
+
+
+def describe(figures: Figures) -> str:
+    """One figure a line, numbers with four digits."""
+    return "\n".join(f"{name:32} {_in_short(value)}" for name, value in figures.items())
 
 
 def _circumstances(config: ConfigDict) -> Figures:

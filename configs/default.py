@@ -32,7 +32,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.load_size = 68
     # Processes that decode; 0 decodes in threads of the trainer itself.
     config.data.num_workers = 0
-    # Decoding threads in each of them.
+    # Decoding threads in each of them; one is the fastest where there are workers, since threads wait for each other.
     config.data.num_threads = 2
     # "none" decodes every image anew in every epoch; "device" keeps them all, decoded, in each device's memory
     # (images x load_size x load_size x 3 bytes), and the input costs nothing. Same batches.

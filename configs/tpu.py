@@ -11,6 +11,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.precision = "bfloat16"
     config.batch_size = 256
     config.data.load_size = 144
-    config.data.num_workers = 8
-    config.data.num_threads = 4
+    config.data.num_workers = 16
+    config.data.num_threads = 1
     return config

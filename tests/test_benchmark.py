@@ -58,17 +58,23 @@ def test_loop_is_compared_with_its_slower_part(tiny_config):
     assert loop["epoch_seconds"] == pytest.approx(24 / loop["images_per_second"] + sum(costs))
 
 
-def test_the_command_says_it_as_json_and_in_lines():
-    command = ("colorgan.benchmark", "input", "--config=configs/default.py", *tiny_flags(data__num_threads=1))
+def test_the_command_ends_in_one_line_of_json():
+    command = ("colorgan.benchmark", "step", "--config=configs/default.py", *tiny_flags(data__num_threads=1))
     figures = json.loads(run_command(*command).stdout.splitlines()[-1])
-    assert (figures["part"], figures["config"], figures["num_threads"], figures["device"]) == (
-        "input",
-        "default",
-        1,
-        "cpu",
+    assert (figures["part"], figures["config"], figures["device"]) == ("step", "default", "cpu")
+    assert {"images_per_second", "flop_per_image", "bytes_per_image", "jax", "date"} <= figures.keys()
+
+
+def test_pretty_is_one_figure_a_line():
+    said = benchmark.describe(
+        {"part": "loop", "images_per_second": 12345.678, "ratio": 0.97123, "num_values": 56925788}
     )
-    lines = run_command(*command, "--pretty").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == list(figures)
+    assert [line.split() for line in said.splitlines()] == [
+        ["part", "loop"],
+        ["images_per_second", "12,346"],
+        ["ratio", "0.9712"],
+        ["num_values", "56,925,788"],
+    ]
 
 
 @pytest.mark.parametrize("arguments", [(), ("train",)])

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 Batch = dict[str, np.ndarray]
 
 GOOD, BAD, TOO_MANY_BAD = 0, 1, 2
-_IMAGES_TOGETHER = 256  # at least, in what a worker hands over
+_IMAGES_TOGETHER = 512  # at least, in what a worker hands over
 _FOREVER = 2**20  # epochs; Grain's endless repeat() overflows in batches of one image
 
 
@@ -178,7 +178,7 @@ def _load(dataset: grain.MapDataset, loading: Loading) -> grain.IterDataset:
     options = grain.ReadOptions(num_threads=loading.num_threads, prefetch_buffer_size=2 * loading.num_threads)
     loaded = dataset.to_iter_dataset(options)
     if loading.num_workers:
-        workers = grain.MultiprocessingOptions(num_workers=loading.num_workers, per_worker_buffer_size=2)
+        workers = grain.MultiprocessingOptions(num_workers=loading.num_workers, per_worker_buffer_size=1)
         loaded = loaded.mp_prefetch(workers, worker_init_fn=_begin_worker)
     return loaded
 
