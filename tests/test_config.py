@@ -39,6 +39,8 @@ def test_long_runs_are_those_of_the_seed():
         ("seed", -1, "from 0"),
         ("data.load_size", 32, r"at least image_size \(64\)"),
         ("data.num_workers", -1, "0 or more"),
+        ("data.cache", "host", "none, device"),
+        ("compiler_options", ("xla_option",), "options of XLA with their values"),
         ("data.max_bad_fraction", 1.5, "from 0 to 1"),
         ("data.train", "photos", "unknown data source 'photos'"),
         ("data.validation", "folder", "unknown data source"),
@@ -103,4 +105,5 @@ def test_every_key_is_fixed_but_those_that_change_nothing_learned():
         *("data.num_workers", "data.num_threads", "data.max_bad_fraction"),
         *("log_every_steps", "checkpoint_every_epochs", "num_checkpoints", "best_metric"),
         *("sample_epochs", "num_samples", "profile_steps"),
+        *("data.cache", "compiler_options"),
     }

@@ -5,11 +5,13 @@ import itertools
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import pytest
 
 from colorgan import color, losses, metrics, sharding, train, train_state, train_step
 from colorgan.data import procedural
+from colorgan.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,15 @@ def _run(mesh, state, step_fn, images, num_steps):
         state, metrics = step_fn(state, sharding.to_global(mesh, images))
         history.append({name: float(value) for name, value in metrics.items()})
     return state, history
+
+
+def test_an_option_that_xla_does_not_know_is_said(tiny_config, tiny_gan):
+    config = ml_collections.ConfigDict(tiny_config.to_dict())
+    config.compiler_options = ("xla_no_such_option=1",)
+    mesh = sharding.create_mesh(jax.devices()[:1])
+    state = train_state.abstract_state(tiny_gan, sharding.replicated(mesh))
+    with pytest.raises(UserError, match=r"config.compiler_options: .*xla_no_such_option"):
+        train.compile_train_step(config, tiny_gan, mesh, state)
 
 
 def test_it_learns(on_one_device, images):
