@@ -39,7 +39,7 @@ def run_colorgan(arguments: argparse.Namespace) -> dict[str, Any]:
 def run_peer(peer: str, arguments: argparse.Namespace) -> dict[str, Any]:
     command = [arguments.peers_python, f"benchmarks/peers/{peer}_step.py", f"--batch_size={arguments.batch_size}"]
     if arguments.gpu:
-        command += ["--device=cuda", "--bf16", "--compile", "--channels_last", "--steps=30"]
+        command += ["--device=cuda", "--bf16", "--compile", "--channels_last", "--steps=30", "--warm_up=10"]
     return run(command)
 
 

@@ -11,22 +11,31 @@ data=(--config.data.train="folder:$1" --config.data.validation="folder:$2" --con
 out=$3
 mkdir -p "$out"
 
-# 1. Does it run, and does its input keep up?
-python -m colorgan.benchmark loop --config=configs/gpu.py "${data[@]}" | tail -1 | tee -a "$out/loop.jsonl"
+record() { # FILE COMMAND...: keeps the command's last line, if it is JSON
+  local file=$1 line
+  shift
+  line=$("$@" | tee /dev/stderr | tail -1)
+  [[ $line == {* ]] && echo "$line" >>"$out/$file" || echo "failed: $*" >&2
+}
+
+# 1. Does it run, and does its input keep up: from the cache, and from the workers?
+for cache in device none; do
+  record loop.jsonl python -m colorgan.benchmark loop --config=configs/gpu.py "${data[@]}" --config.data.cache=$cache
+done
 
 # 2. The step by batch size, as it is and with one option of XLA at a time.
 for batch_size in 16 64 256 1024; do
-  python -m colorgan.benchmark step --config=configs/gpu.py --config.batch_size=$batch_size | tail -1 | tee -a "$out/step.jsonl"
+  record step.jsonl python -m colorgan.benchmark step --config=configs/gpu.py --config.batch_size=$batch_size
 done
 for option in xla_gpu_enable_latency_hiding_scheduler=true xla_gpu_autotune_level=4 xla_gpu_enable_triton_gemm=false; do
-  python -m colorgan.benchmark step --config=configs/gpu.py --config.batch_size=256 \
-    --config.compiler_options="('$option',)" | tail -1 | sed "s/^{/{\"option\": \"$option\", /" | tee -a "$out/options.jsonl"
+  record "$option.jsonl" python -m colorgan.benchmark step --config=configs/gpu.py --config.batch_size=256 \
+    --config.compiler_options="('$option',)"
 done
 
 # 3. Beside PyTorch.
 for batch_size in 16 64 256; do
-  python benchmarks/compare_step.py --gpu --batch_size=$batch_size --peers_python="${PEERS_PYTHON:-$(command -v python)}" |
-    tail -1 | tee -a "$out/compare.jsonl"
+  record compare.jsonl python benchmarks/compare_step.py --gpu --batch_size=$batch_size \
+    --peers_python="${PEERS_PYTHON:-$(command -v python)}"
 done
 
 # 4. What a step's time goes to, for TensorBoard's profile page (pip install xprof).
@@ -38,4 +47,4 @@ start=$SECONDS
 python -m colorgan.main --config=configs/seed.py "${data[@]}" --workdir="$out/seed" \
   --config.platform=gpu --config.precision=bfloat16 --config.num_epochs="${EPOCHS:-150}"
 echo "{\"exit_code\": $?, \"seconds\": $((SECONDS - start))}" | tee -a "$out/seed.jsonl"
-python -m colorgan.evaluate --workdir="$out/seed" --data="folder:$2" | tail -1 | tee -a "$out/seed.jsonl"
+record seed.jsonl python -m colorgan.evaluate --workdir="$out/seed" --data="folder:$2"

@@ -26,11 +26,13 @@ import jax
 import numpy as np
 import psutil
 from absl import flags
+from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict, config_flags
 from PIL import Image
 
 from colorgan import command_line, memory, runtime
 from colorgan import config as config_lib
+from colorgan.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, e.g. configs/default.py.")
 _PRETTY = flags.DEFINE_bool("pretty", False, "One figure a line instead of JSON.")
@@ -79,7 +81,8 @@ def measure_step(config: ConfigDict) -> Figures:
         "compile_seconds": compile_seconds,
         "device_memory_bytes": timing.device_memory_bytes(),
     }
-    if peaks := device_peaks.PEAKS.get(jax.devices()[0].device_kind):
+    peaks = device_peaks.PEAKS.get(jax.devices()[0].device_kind)
+    if peaks and config.precision == "bfloat16":  # which the peaks are of
         roofline = peaks.roofline_seconds(cost.flop, cost.bytes_accessed)
         figures |= {
             "share_of_peak": cost.flop / seconds / peaks.flop_per_second,
@@ -94,6 +97,7 @@ def measure_input(config: ConfigDict) -> Figures:
     from colorgan.data import pipeline
 
     mesh = sharding.create_mesh()
+    config_lib.check_batch_size(config.batch_size, mesh.size)
     images, _ = train.open_images(config)
     loading = train.create_loading(config)
     local_batch_size = config.batch_size // loading.process_count
@@ -103,7 +107,10 @@ def measure_input(config: ConfigDict) -> Figures:
     with contextlib.ExitStack() as stack:
         cached = None
         if config.data.cache == "device":
+            start = time.perf_counter()
             cached = stack.enter_context(contextlib.closing(feed.CachedBatches(*arguments, mesh)))
+            jax.block_until_ready(next(cached))
+            first_batch_seconds.append(time.perf_counter() - start)
         for _ in range(_REPEATS):  # in turns, since other work on the machine comes and goes
             num_decoded, bare_cpu, _ = _draw_for(_REPEAT_SECONDS, decode)
             # New workers each time: they have nothing ready yet, and rest while the bare loop runs.
@@ -111,7 +118,8 @@ def measure_input(config: ConfigDict) -> Figures:
             with contextlib.nullcontext() if cached else contextlib.closing(batches):
                 start = time.perf_counter()
                 jax.block_until_ready(next(batches))
-                first_batch_seconds.append(time.perf_counter() - start)
+                if not cached:
+                    first_batch_seconds.append(time.perf_counter() - start)
                 _draw_for(_REPEAT_SECONDS, batches)
                 num_drawn, cpu, wall = _draw_for(_REPEAT_SECONDS, batches)
             num_images = num_drawn * local_batch_size
@@ -137,7 +145,11 @@ def measure_loop(config: ConfigDict) -> Figures:
     }
     gc.collect()
     config = config.copy_and_resolve_references()
+    periods = {"validation": config.checkpoint_every_epochs, "checkpoint": config.checkpoint_every_epochs}
+    periods["sampling"] = config.num_epochs / len({config.num_epochs, *config.sample_epochs})
     config.num_epochs = min(config.num_epochs, _LOOP_EPOCHS)
+    # In every epoch, so that each of these is seen after it has been compiled.
+    config.checkpoint_every_epochs, config.sample_epochs = 1, tuple(range(1, _LOOP_EPOCHS + 1))
     with tempfile.TemporaryDirectory(prefix="colorgan-benchmark-") as folder:
         workdir = Path(folder, "run")
         train(config, workdir)
@@ -148,7 +160,7 @@ def measure_loop(config: ConfigDict) -> Figures:
     last = lines[-1]
     steps_seconds = last["step"] * config.batch_size / last["train/epoch"] / images_per_second
     costs = {name: last.get(f"perf/{name}_seconds", 0.0) for name in timing.SIDE_COSTS}
-    beside = sum(seconds for name, seconds in costs.items() if name != "logging")  # logging is among the steps
+    beside = sum(costs[name] / period for name, period in periods.items())  # logging is among the steps
     return {
         "images_per_second": images_per_second,
         "ratio_to_slower_part": images_per_second / parts[slower],
@@ -156,7 +168,8 @@ def measure_loop(config: ConfigDict) -> Figures:
         **{f"{part}_images_per_second": value for part, value in parts.items()},
         "data_wait_fraction": statistics.median(line["perf/data_wait_fraction"] for line in counted),
         "epoch_seconds": steps_seconds + beside,
-        **{f"{name}_seconds_per_epoch": seconds for name, seconds in costs.items()},
+        "logging_seconds_per_epoch": costs["logging"],
+        **{f"{name}_seconds_each": costs[name] for name in periods},
     }
 
 
@@ -172,6 +185,8 @@ def main(part: str) -> None:
     config_lib.check_config(config)
     runtime.join_hosts(config.platform)
     runtime.select_platform(config.platform)
+    if jax.process_count() > 1:
+        raise UserError("the benchmark measures one process; run it on a single host")
     figures = {"part": part, **PARTS[part](config), **_circumstances(config)}
     print(describe(figures) if _PRETTY.value else json.dumps(figures))
 
@@ -241,23 +256,31 @@ def _bare_loop(images: Any) -> Iterator[np.ndarray]:
         if not isinstance(encoded, bytes):  # made on the spot
             yield encoded
             continue
-        image = Image.open(io.BytesIO(encoded))
-        image.draft("RGB", (2 * images.size, 2 * images.size))
-        side = min(image.size)
-        left, top = (image.width - side) / 2, (image.height - side) / 2
-        box = (left, top, left + side, top + side)
-        resized = image.convert("RGB").resize((images.size, images.size), Image.Resampling.BICUBIC, box=box)
+        try:
+            image = Image.open(io.BytesIO(encoded))
+            image.draft("RGB", (2 * images.size, 2 * images.size))
+            side = min(image.size)
+            left, top = (image.width - side) / 2, (image.height - side) / 2
+            box = (left, top, left + side, top + side)
+            resized = image.convert("RGB").resize(
+                (images.size, images.size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0
+            )
+        except Exception:  # a bad record, of which decoders raise every kind
+            continue
         yield np.asarray(resized)
 
 
 @contextlib.contextmanager
 def _fresh_compilation() -> Iterator[None]:
     """Compiles, rather than loading what was compiled before."""
+    before = jax.config.values["jax_enable_compilation_cache"]
     jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()  # it remembers whether it is in use
     try:
         yield
     finally:
-        jax.config.update("jax_enable_compilation_cache", True)
+        jax.config.update("jax_enable_compilation_cache", before)
+        compilation_cache.reset_cache()
 
 
 def _in_short(value: Any) -> str:

@@ -91,7 +91,8 @@ def train(config: ConfigDict, workdir: Path) -> None:
         draw_samples = sample_grid.create_sampler(gan, mesh, validation_images, config.num_samples)
         loading = create_loading(config)
         # To start workers for one short pass would take longer than the pass.
-        in_threads = dataclasses.replace(loading, num_workers=0)
+        num_threads = max(loading.num_threads, loading.num_workers)
+        in_threads = dataclasses.replace(loading, num_workers=0, num_threads=num_threads)
         batches = feed.create_batches(
             config.data.cache, train_images, config.batch_size, config.seed, step, loading, mesh
         )
@@ -187,14 +188,14 @@ def compile_train_step(config: ConfigDict, gan: GAN, mesh: Mesh, state: GANState
     """The jitted step, compiled for the devices of `mesh`; of `state` the shapes alone matter.
 
     Raises:
-      UserError: XLA does not know one of `config.compiler_options`.
+      UserError: XLA does not know one of `config.compiler_options`, or not its value.
     """
     size = config.data.load_size
     batch = jax.ShapeDtypeStruct((config.batch_size, size, size, 3), np.uint8, sharding=sharding.batch_sharding(mesh))
     try:
         return create_train_step(config, gan, mesh).lower(state, batch).compile()
     except jax.errors.JaxRuntimeError as error:
-        if "No such compile option" in str(error):
+        if "No such compile option" in str(error) or "While setting option" in str(error):
             raise UserError(f"config.compiler_options: {error}") from error
         raise
 

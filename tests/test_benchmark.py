@@ -6,11 +6,15 @@ import json
 import runpy
 import sys
 
+import jax
+import jax.numpy as jnp
 import ml_collections
 import pytest
 from conftest import ROOT, run_command, tiny_flags
 
 from colorgan import benchmark
+
+_fresh_compilation = benchmark._fresh_compilation
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +28,28 @@ def _config(tiny_config, **changes):
     config = ml_collections.ConfigDict(tiny_config.to_dict())
     config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
     return config
+
+
+def test_compilation_is_timed_afresh():
+    events = []
+    jax.monitoring.register_event_listener(lambda event, **_: events.append(event))
+    least = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
+
+    def was_loaded():
+        events.clear()
+        # A new function each time, since JAX remembers what it compiled of one.
+        jax.jit(lambda x: jnp.linalg.eigh(jnp.sin(x) @ x.T)).lower(jnp.ones((9, 9))).compile()
+        return "/jax/compilation_cache/cache_hits" in events
+
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    try:
+        was_loaded()
+        assert was_loaded()
+        with _fresh_compilation():
+            assert not was_loaded()
+        assert was_loaded()
+    finally:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
 
 
 def test_step_counts_what_a_step_does(tiny_config):
@@ -49,13 +75,16 @@ def test_input_is_compared_with_a_bare_loop(tiny_config, photographs, changes):
 
 
 def test_loop_is_compared_with_its_slower_part(tiny_config):
-    loop = benchmark.measure_loop(_config(tiny_config))
+    config = _config(tiny_config, num_epochs=4, checkpoint_every_epochs=2, sample_epochs=(4,))
+    loop = benchmark.measure_loop(config)
     parts = {part: loop[f"{part}_images_per_second"] for part in ("step", "input")}
     assert loop["ratio_to_slower_part"] == pytest.approx(loop["images_per_second"] / min(parts.values()))
     assert parts[loop["slower_part"]] == min(parts.values())
-    costs = [loop[f"{name}_seconds_per_epoch"] for name in ("validation", "sampling", "checkpoint")]
-    assert all(cost > 0 for cost in costs)
-    assert loop["epoch_seconds"] == pytest.approx(24 / loop["images_per_second"] + sum(costs))
+    costs = {name: loop[f"{name}_seconds_each"] for name in ("validation", "sampling", "checkpoint")}
+    assert all(cost > 0 for cost in costs.values())
+    # Validated and saved in every second epoch, sampled in the one of four.
+    beside = costs["validation"] / 2 + costs["checkpoint"] / 2 + costs["sampling"] / 4
+    assert loop["epoch_seconds"] == pytest.approx(24 / loop["images_per_second"] + beside)
 
 
 def test_the_command_ends_in_one_line_of_json():

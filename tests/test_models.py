@@ -86,6 +86,34 @@ def test_lowerings_share_parameters_and_results(tiny):
     np.testing.assert_allclose(_predict(native_critic, critic_variables, gray, rgb), logits, atol=1e-5)
 
 
+def test_lowerings_learn_the_same(tiny):
+    """Forward and backward in training: dropout, normalisation by the batch, concatenations."""
+    _, _, variables, gray = tiny
+    weights = jax.random.normal(jax.random.key(3), (4, 32, 32, 3))
+
+    def learn(platform):
+        generator, _ = models.create_networks(32, 4, 16, "float32", platform)
+
+        def weighted_sum(params):
+            rgb, updated = generator.apply(
+                {**variables, "params": params},
+                gray,
+                training=True,
+                mutable=["batch_stats"],
+                rngs={"dropout": jax.random.key(4)},
+            )
+            return (rgb * weights).sum(), (rgb, updated)
+
+        return jax.jit(jax.grad(weighted_sum, has_aux=True))(variables["params"])
+
+    (native, native_aux), (winograd, winograd_aux) = learn("gpu"), learn("cpu")
+    for expected, actual in zip(jax.tree.leaves(native_aux), jax.tree.leaves(winograd_aux), strict=True):
+        np.testing.assert_allclose(actual, expected, atol=1e-4)
+    largest = max(float(jnp.abs(x).max()) for x in jax.tree.leaves(native))
+    for (path, expected), actual in zip(jax.tree.leaves_with_path(native), jax.tree.leaves(winograd), strict=True):
+        np.testing.assert_allclose(actual, expected, atol=1e-3 * largest, err_msg=jax.tree_util.keystr(path))
+
+
 def test_dropout_is_in_three_layers_and_kernels_are_small(tiny):
     generator, _, variables, gray = tiny
 

@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 Batch = dict[str, np.ndarray]
 
 GOOD, BAD, TOO_MANY_BAD = 0, 1, 2
-_IMAGES_TOGETHER = 512  # at least, in what a worker hands over
+# At most in what a worker hands over, through shared memory, if a batch is smaller.
+_IMAGES_TOGETHER, _BYTES_TOGETHER = 512, 16 * 2**20
 _FOREVER = 2**20  # epochs; Grain's endless repeat() overflows in batches of one image
 
 
@@ -97,7 +98,8 @@ class TrainBatches:
     def __init__(self, images: Images, batch_size: int, seed: int, first_batch: int, loading: Loading) -> None:
         self._from_workers = loading.num_workers > 0
         # To hand something over takes a worker and this process a millisecond or two, however little it is.
-        together = _IMAGES_TOGETHER * loading.process_count // batch_size
+        num_images = min(_IMAGES_TOGETHER, _BYTES_TOGETHER // (images.size**2 * 3))
+        together = num_images * loading.process_count // batch_size
         self._num_together = max(1, together) if self._from_workers else 1
         order = _train_order(len(images), batch_size, seed, first_batch, loading, self._num_together)
         self._images, self._bad = images, set[int]()
