@@ -92,7 +92,7 @@ def measure_step(config: ConfigDict) -> Figures:
 
 
 def measure_input(config: ConfigDict) -> Figures:
-    """Training batches of this process, to host memory, or from the cache on the devices."""
+    """Training batches, to host memory, or from the cache on the devices."""
     from colorgan import feed, sharding, train
     from colorgan.data import pipeline
 
@@ -100,12 +100,11 @@ def measure_input(config: ConfigDict) -> Figures:
     config_lib.check_batch_size(config.batch_size, mesh.size)
     images, _ = train.open_images(config)
     loading = train.create_loading(config)
-    local_batch_size = config.batch_size // loading.process_count
     arguments = (images, config.batch_size, config.seed, 0, loading)
     decode = _bare_loop(images)
     repeats, first_batch_seconds = [], []
     with contextlib.ExitStack() as stack:
-        cached = None
+        cached: Any = None
         if config.data.cache == "device":
             start = time.perf_counter()
             cached = stack.enter_context(contextlib.closing(feed.CachedBatches(*arguments, mesh)))
@@ -113,16 +112,17 @@ def measure_input(config: ConfigDict) -> Figures:
             first_batch_seconds.append(time.perf_counter() - start)
         for _ in range(_REPEATS):  # in turns, since other work on the machine comes and goes
             num_decoded, bare_cpu, _ = _draw_for(_REPEAT_SECONDS, decode)
-            # New workers each time: they have nothing ready yet, and rest while the bare loop runs.
-            batches: Any = cached or pipeline.TrainBatches(*arguments)
-            with contextlib.nullcontext() if cached else contextlib.closing(batches):
+            if cached:
+                num_drawn, cpu, wall = _draw_for(_REPEAT_SECONDS, cached)
+            else:
+                # New workers each time: they have nothing ready yet, and rest while the bare loop runs.
                 start = time.perf_counter()
-                jax.block_until_ready(next(batches))
-                if not cached:
+                with contextlib.closing(pipeline.TrainBatches(*arguments)) as batches:
+                    next(batches)
                     first_batch_seconds.append(time.perf_counter() - start)
-                _draw_for(_REPEAT_SECONDS, batches)
-                num_drawn, cpu, wall = _draw_for(_REPEAT_SECONDS, batches)
-            num_images = num_drawn * local_batch_size
+                    _draw_for(_REPEAT_SECONDS, batches)
+                    num_drawn, cpu, wall = _draw_for(_REPEAT_SECONDS, batches)
+            num_images = num_drawn * config.batch_size
             repeats.append((num_decoded / bare_cpu, num_images / cpu, num_images / wall))
     bare, per_core, images_per_second = (statistics.median(values) for values in zip(*repeats, strict=True))
     return {
