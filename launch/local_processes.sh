@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Trains with N processes on this machine, as many hosts would: for several GPUs, or to try it on a CPU.
+#
+#   launch/local_processes.sh N TRAINER_ARGUMENTS
+#
+# Process 0 speaks on the terminal, the lines of the others begin with [1], [2] and so on. Ctrl-C and SIGTERM go to all
+# of them: they save and end. Exits with 0 if all did, with 1 or 2 if one did (it says why), else with 75: the same
+# command goes on.
+#
+# Variables: PYTHON=python, PORT=(a free one), GRACE=120 (seconds that the others get to end by themselves once one has
+# failed, before they are killed), DRY_RUN=1 (prints the commands instead of running them).
+
+set -euo pipefail
+[[ ${1:-} != --help ]] || { sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit; }
+: "${PYTHON:=python}" "${PORT:=}" "${GRACE:=120}" "${DRY_RUN:=}"
+fail() { echo "local_processes.sh: $1" >&2; exit 2; }
+[[ ${1:-} =~ ^[1-9][0-9]*$ ]] || fail "say first how many processes, as in launch/local_processes.sh 2 --config=FILE"
+command -v "$PYTHON" >/dev/null || fail "there is no $PYTHON (PYTHON=... names another)"
+n=$1
+shift
+
+while [[ ! $PORT ]]; do # below those that the system gives out itself
+  PORT=$((20000 + RANDOM % 10000))
+  if (: <>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then PORT=; fi
+done
+
+pids=() codes=()
+forward() {
+  local i
+  for i in "${!pids[@]}"; do [[ ${codes[i]} ]] || kill "-$1" "${pids[i]}" 2>/dev/null || true; done
+}
+trap 'forward INT' INT
+trap 'forward TERM' TERM HUP
+
+for ((i = 0; i < n; i++)); do
+  command=("$PYTHON" -m colorgan.main "$@" --coordinator="127.0.0.1:$PORT" --num_processes="$n" --process_id="$i")
+  if [[ $DRY_RUN == 1 ]]; then printf '%q ' "${command[@]}" && echo && continue; fi
+  set -m # a process group for each, so that the terminal's Ctrl-C comes once, from here
+  if ((i == 0)); then
+    "${command[@]}" </dev/null &
+  else
+    "${command[@]}" </dev/null > >(exec sed -u "s/^/[$i] /") 2>&1 &
+  fi
+  set +m
+  pids+=($!) codes+=('')
+done
+[[ $DRY_RUN != 1 ]] || exit 0
+
+result=0 failed_at='' left=$n
+while ((left)); do
+  for i in "${!pids[@]}"; do
+    if [[ ! ${codes[i]} ]] && ! kill -0 "${pids[i]}" 2>/dev/null; then
+      codes[i]=0 left=$((left - 1))
+      wait "${pids[i]}" 2>/dev/null || codes[i]=$?
+      case ${codes[i]} in
+        0) continue ;;
+        1 | 2) result=${codes[i]} ;;
+        *) ((result)) || result=75 ;;
+      esac
+      : "${failed_at:=$SECONDS}"
+    fi
+  done
+  [[ ! $failed_at ]] || ((SECONDS - failed_at < GRACE)) || forward KILL
+  sleep 0.1 || true # Ctrl-C ends it too
+done
+exit "$result"
