@@ -2,7 +2,7 @@
 
 Each record holds an encoded image and its original name (see `sources.pack_record`). Images are kept as they are,
 byte for byte, or, with an image size, cut to the square, resized and encoded again. What cannot be read is left out
-and listed in refused.txt.
+and listed in refused.txt; shards.json says how many records each shard holds, should one be cut short later.
 """
 
 import argparse
@@ -74,21 +74,24 @@ def prepare(source: sources.Source, output: Path, num_shards: int, image_size: i
 
 
 def _write_shards(source: sources.Source, folder: Path, num_shards: int, image_size: int | None) -> list[str]:
-    refused = []
+    refused, counts = [], {}
     entries = _encode_all(source, image_size)
     with tqdm(total=len(source), unit=" images", dynamic_ncols=True) as bar:
         for shard in range(num_shards):
             path = folder / f"images-{shard:05d}-of-{num_shards:05d}.array_record"
             # A group of one record is what random access reads fastest.
             writer = ArrayRecordWriter(str(path), "group_size:1")
+            counts[path.name] = 0
             for _ in range(shard * len(source) // num_shards, (shard + 1) * len(source) // num_shards):
                 entry = next(entries)
                 if entry.reason:
-                    refused.append(f"{entry.name}: {entry.reason}")
+                    refused.append(sources.printable(f"{entry.name}: {entry.reason}"))
                 else:
                     writer.write(entry.record)
+                    counts[path.name] += 1
                 bar.update()
             writer.close()
+    (folder / sources.SHARD_COUNTS_FILE).write_text(json.dumps(counts, indent=1) + "\n")
     return refused
 
 

@@ -21,7 +21,7 @@ class Numbers:
     def read(self, index):
         if index in self.bad:
             raise OSError("damaged")
-        return np.full((8, 8, 3), index, np.uint8)
+        return np.full((8, 8, 3), index % 256, np.uint8)
 
     def name(self, index):
         return f"number_{index}.png"
@@ -104,6 +104,37 @@ def test_too_many_bad_records_end_the_run():
 def test_a_source_that_is_all_bad_ends_the_run_at_once():
     with pytest.raises(UserError, match="cannot be read"):
         _draw(_images(20, bad=range(20)), 1)
+
+
+class CountedNumbers(Numbers):
+    num_reads = 0
+
+    def read(self, index):
+        self.num_reads += 1
+        return super().read(index)
+
+
+def test_many_lost_records_in_a_row_cost_few_reads_and_are_many_others():
+    source = CountedNumbers(10_000, bad=range(3000, 4250))
+    images = pipeline.Images(source, 8, 0.125)
+    drawn = images.load(np.arange(10_000))
+    assert (np.flatnonzero(drawn["bad"] == pipeline.BAD) == np.arange(3000, 4250)).all()
+    assert source.num_reads < 10_000 + 1250 * 13
+    assert len(np.unique(drawn["image"][3000:4250, 0, 0, 0])) > 200
+
+
+def test_that_all_is_lost_is_found_out_once_a_batch():
+    source = CountedNumbers(10_000, bad=range(10_000))
+    drawn = pipeline.Images(source, 8, 0.1).load(np.arange(100))
+    assert drawn["bad"][0] == pipeline.TOO_MANY_BAD
+    assert not drawn["image"].any()
+    assert source.num_reads < 1100
+
+
+def test_the_last_good_record_within_the_limit_is_found():
+    for good in range(8):
+        images = _images(8, bad=set(range(8)) - {good}, max_bad_fraction=7 / 8)
+        assert (images.load(np.arange(8))["image"] == good).all()
 
 
 @pytest.mark.parametrize("process_count", [1, 2])

@@ -1,4 +1,5 @@
 import io
+import json
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ def test_images_are_resized_if_asked(photographs, tmp_path):
     refused = prepare(sources.open_source(f"folder:{photographs}", 32), tmp_path / "out", 2, image_size=24)
     assert refused == []
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert files == ["images-00000-of-00002.array_record", "images-00001-of-00002.array_record"]
+    assert files == ["images-00000-of-00002.array_record", "images-00001-of-00002.array_record", "shards.json"]
+    counts = json.loads((tmp_path / "out" / "shards.json").read_text())
+    assert counts == dict.fromkeys(files[:2], 6)
     source = sources.open_source(f"array_record:{tmp_path}/out", 32)
     sizes = {Image.open(io.BytesIO(source.read(n))).size for n in range(len(source))}
     assert sizes == {(24, 24)}
@@ -52,3 +55,38 @@ def test_misuse(tmp_path):
         prepare(sources.open_source(f"folder:{tmp_path}/in", 32), tmp_path / "out", 1)
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "out.incomplete").exists()
+
+
+class Named:
+    """Pictures with names that a program must not trust."""
+
+    NAMES = (
+        "../../up.jpg",
+        "/tmp/absolute.jpg",
+        "..",
+        "line\nbreak.png",
+        "latin_\udce9.png",
+        "\x1b[31mred.png",
+        "\udce9",
+    )
+
+    def __len__(self):
+        return len(self.NAMES)
+
+    def read(self, index):
+        return b"no image" if index >= 5 else np.zeros((8, 8, 3), np.uint8)
+
+    def name(self, index):
+        return self.NAMES[index]
+
+
+def test_names_of_a_set_lead_nowhere(tmp_path):
+    output = tmp_path / "a" / "b" / "set"
+    refused = prepare(Named(), output, num_shards=1)
+    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    names = ("images-00000-of-00001.array_record", "refused.txt", "shards.json")
+    assert written == {f"a/b/set/{name}" for name in names}
+    assert (output / "refused.txt").read_text().splitlines() == refused
+    assert [line.partition(":")[0] for line in refused] == ["\\x1b[31mred.png", "\\udce9"]
+    records = sources.open_source(f"array_record:{output}", 32)
+    assert [records.name(n) for n in range(len(records))] == list(Named.NAMES[:5])

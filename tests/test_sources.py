@@ -3,6 +3,7 @@
 import functools
 import http.server
 import io
+import os
 import pickle
 import sys
 import tarfile
@@ -102,6 +103,19 @@ def test_file_that_is_no_array_record_is_said(tmp_path):
         sources.open_source(f"array_record:{tmp_path}/*", 32)
 
 
+def test_a_damaged_shard_that_nobody_counted_is_said(photographs, tmp_path):
+    prepare(sources.open_source(f"folder:{photographs}", 32), tmp_path / "set", num_shards=2)
+    shard = tmp_path / "set" / "images-00001-of-00002.array_record"
+    os.truncate(shard, 70_000)
+    for counts in (None, "no JSON", "[]", "{}"):
+        if counts is None:
+            (tmp_path / "set" / "shards.json").unlink()
+        else:
+            (tmp_path / "set" / "shards.json").write_text(counts)
+        with pytest.raises(UserError, match=rf"the shard {shard} cannot be read \(.*\), and no shards.json"):
+            sources.open_source(f"array_record:{tmp_path}/set", 32)
+
+
 @pytest.fixture
 def tfds(monkeypatch, tmp_path):
     import tensorflow_datasets
@@ -112,7 +126,7 @@ def tfds(monkeypatch, tmp_path):
 
 
 @pytest.mark.filterwarnings("default")  # of TFDS and its dependencies
-def test_tfds_prepares_a_set_and_reads_its_bytes(tfds):
+def test_tfds_prepares_a_set_and_reads_its_bytes(tfds, tmp_path):
     source = sources.open_source("tfds:tiny_photos/train", 32)
     assert len(source) == tiny_photos.NUM_IMAGES
     expected = {tiny_photos.encoded_image(n) for n in range(tiny_photos.NUM_IMAGES)}
@@ -122,6 +136,13 @@ def test_tfds_prepares_a_set_and_reads_its_bytes(tfds):
     assert "tensorflow" not in sys.modules
     with pytest.raises(UserError, match="tfds:tiny_photos/nosplit"):
         sources.open_source("tfds:tiny_photos/nosplit", 32)
+    # A shard cut short: TFDS has written down how many records it holds.
+    (shard,) = tmp_path.glob("tiny_photos/*/*.array_record*")
+    os.truncate(shard, 65536)
+    damaged = sources.open_source("tfds:tiny_photos/train", 32)
+    assert len(damaged) == tiny_photos.NUM_IMAGES
+    with pytest.raises(ValueError, match="not an image"):
+        transforms.decode_image(damaged.read(1))
 
 
 @pytest.mark.filterwarnings("default")

@@ -1,10 +1,11 @@
 """Every kind of image becomes upright, square, uint8 RGB."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from colorgan.data import transforms
 
@@ -88,6 +89,28 @@ def test_what_is_no_whole_image_raises(damaged):
         damaged = whole[: len(whole) // 2]
     with pytest.raises((OSError, ValueError)):  # Pillow's errors differ by decoder
         transforms.decode_image(damaged)
+
+
+@pytest.mark.parametrize("image_format", ["EPS", "GIF", "PPM", "PCX", "ICO", "TGA"])
+def test_formats_that_are_not_documented_are_left_alone(image_format):
+    with pytest.raises(ValueError, match="not an image of a known format"):
+        _decode(Image.fromarray(RED_LEFT), image_format)
+
+
+def test_phones_pairs_of_photographs_are_read():
+    image = Image.fromarray(RED_LEFT)
+    assert _decode(image, "MPO", save_all=True, append_images=[image]).shape == (6, 8, 3)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # as the module says for all programs
+def test_scans_of_a_hundred_megapixels_are_read_but_not_bombs(monkeypatch):
+    scan = _encode(Image.new("L", (10_000, 10_200)), "JPEG", quality=1)
+    assert transforms.decode_image(scan, 64).size == (1250, 1275)
+    bomb = bytearray(_encode(Image.new("L", (64, 64)), "BMP"))
+    bomb[18:26] = struct.pack("<ii", 30_000, -30_000)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decodes a bomb"))
+    with pytest.raises(ValueError, match="more than 200 megapixels"):
+        transforms.decode_image(bytes(bomb))
 
 
 def test_whole_numbers_beyond_sixteen_bits_are_refused():

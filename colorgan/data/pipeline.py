@@ -42,8 +42,7 @@ class Images:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """The image, its record's index, and GOOD or not; never an exception, which Grain cannot bear."""
-        # More than max_bad neighbours in a row end the run anyway, so that is how far to look.
-        for distance in range(self.max_bad + 1):
+        for distance in self._distances():
             try:
                 image = self.decode((index + distance) % len(self))
             except Exception:  # decoders raise of every kind; the main process tells the user which
@@ -51,16 +50,28 @@ class Images:
             return {"image": image, "index": index, "bad": BAD if distance else GOOD}
         return {"image": np.zeros(self.shape, np.uint8), "index": index, "bad": TOO_MANY_BAD}
 
+    def _distances(self) -> Iterator[int]:
+        """How far on to look for a record that can be read: at all up to max_bad, since more in a row end the run.
+
+        In leaps first: they soon leave a shard that is lost as a whole, each of its records for another place.
+        """
+        yield 0
+        yield from (2**n for n in range(self.max_bad.bit_length()))
+        yield from range(self.max_bad, 2, -1)
+
     def load(self, indices: np.ndarray) -> Batch:
-        """The same of many, int [N], in one array for each key."""
+        """The same of many, int [N], in one array for each key; only zeros after one that is TOO_MANY_BAD."""
         batch = {
             "image": np.empty((len(indices), *self.shape), np.uint8),
             "index": indices,
-            "bad": np.empty(len(indices), np.int8),
+            "bad": np.zeros(len(indices), np.int8),
         }
         for n, index in enumerate(indices.tolist()):
             record = self[index]
             batch["image"][n], batch["bad"][n] = record["image"], record["bad"]
+            if record["bad"] == TOO_MANY_BAD:  # ends the run, and takes too long to be found out for each
+                batch["image"][n:] = 0
+                break
         return batch
 
     @property
@@ -218,11 +229,8 @@ def _report_bad(images: Images, batch: Batch, seen: set[int]) -> None:
 
 def _describe_bad(images: Images, index: int) -> str:
     try:
-        name = images.source.name(index)
-    except Exception:  # a record too damaged to hold its name
-        name = f"record {index}"
-    try:
         images.decode(index)
+        reason = "readable now"
     except Exception as error:
-        return f"{name} ({error})"
-    return f"{name} (readable now)"
+        reason = str(error) or type(error).__name__
+    return sources.printable(f"{images.source.name(index)} ({reason})")

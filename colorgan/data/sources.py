@@ -7,8 +7,14 @@ tfds:NAME/SPLIT       a set of TensorFlow Datasets, fetched on first use
 """
 
 import array
+import bisect
+import concurrent.futures
 import glob
+import itertools
+import json
+import logging
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -16,14 +22,19 @@ from typing import Protocol
 import msgpack
 import numpy as np
 from array_record.python import array_record_data_source
+from array_record.python.array_record_module import ArrayRecordReader
 
 from colorgan.data import procedural
 from colorgan.data.tfds_source import TfdsSource
 from colorgan.errors import UserError
 
+log = logging.getLogger(__name__)
+
 KINDS = ("procedural:COUNT", "folder:PATH", "array_record:GLOB", "tfds:NAME/SPLIT")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 TRAIN_SEED, VALIDATION_SEED = 0, 1
+MAX_FILE_BYTES = 2 * 2**30  # an image of `transforms.MAX_PIXELS` in 16-bit RGB has 1.2 GB
+SHARD_COUNTS_FILE = "shards.json"  # beside ArrayRecord shards: {file name: number of records}
 
 
 class Source(Protocol):
@@ -35,7 +46,10 @@ class Source(Protocol):
         """An encoded image, or uint8 RGB [H,W,3]. Raises any exception for a record that cannot be read."""
 
     def name(self, index: int) -> str:
-        """What to call the image in a message or a file name; a relative path if it has one."""
+        """What to call the image in a message: its relative path, if it has one; never a place to write to.
+
+        It may hold whatever a file name can (see `printable`). Raises nothing.
+        """
 
 
 def check_name(name: str) -> None:
@@ -106,7 +120,7 @@ class FolderSource:
         return len(self._ends)
 
     def read(self, index: int) -> bytes:
-        return Path(self._root, self.name(index)).read_bytes()
+        return read_image_file(Path(self._root, self.name(index)))
 
     def name(self, index: int) -> str:
         start = self._ends[index - 1] if index else 0
@@ -134,40 +148,102 @@ def find_images(folder: str) -> Iterator[str]:
         raise UserError(f"folder {folder!r} holds no images ({', '.join(IMAGE_SUFFIXES)})")
 
 
+def read_image_file(path: Path) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+      OSError: it cannot be read, is a pipe or a device, which might never end, or larger than `MAX_FILE_BYTES`.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("not a regular file")
+    if status.st_size > MAX_FILE_BYTES:
+        raise OSError(f"larger than {MAX_FILE_BYTES / 2**30:g} GiB")
+    return path.read_bytes()
+
+
+def printable(text: str) -> str:
+    """`text` with control characters, line breaks and bytes that are no UTF-8 written as escapes."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 class ArrayRecordSource:
-    """Records that `pack_record` wrote, in the shards that a glob pattern (or a folder) names."""
+    """Records that `pack_record` wrote, in the shards that a glob pattern (or a folder) names.
+
+    The footer of a shard that was cut short is lost, and with it all of its records. If `shards.json` beside it says
+    how many there were, they keep their places and cannot be read, and all others keep theirs.
+    """
 
     def __init__(self, pattern: str) -> None:
         pattern = os.path.expanduser(pattern)
         if os.path.isdir(pattern):
             pattern = os.path.join(pattern, "*.array_record*")
-        paths = sorted(glob.glob(pattern, recursive=True))
-        if not paths:
+        self._paths = sorted(glob.glob(pattern, recursive=True))
+        if not self._paths:
             raise UserError(f"no file matches array_record:{pattern}")
-        try:
-            self._records = array_record_data_source.ArrayRecordDataSource(paths)
-            self._length = len(self._records)
-        except Exception as error:  # array_record raises bare errors of its C++ side
-            raise UserError(f"array_record:{pattern} cannot be read: {error}") from error
-        if not self._length:
+        with concurrent.futures.ThreadPoolExecutor(64) as threads:
+            counts = list(threads.map(_count_records, self._paths))
+        self._ends = list(itertools.accumulate(counts))
+        if not self._ends[-1]:
             raise UserError(f"array_record:{pattern} holds no records")
+        # Told how many records there are, it opens a shard when it first reads from it: no bad one is in the way.
+        shards = [f"{path}[0:{count}]" for path, count in zip(self._paths, counts, strict=True)]
+        self._records = array_record_data_source.ArrayRecordDataSource(shards)
 
     def __len__(self) -> int:
-        return self._length
+        return self._ends[-1]
 
     def read(self, index: int) -> bytes:
-        return unpack_record(self._records[index])[1]
+        return self._unpack(index)[1]
 
     def name(self, index: int) -> str:
-        return unpack_record(self._records[index])[0]
+        try:
+            return self._unpack(index)[0]
+        except Exception:  # too damaged to hold its name
+            shard = bisect.bisect_right(self._ends, index)
+            position = index - (self._ends[shard - 1] if shard else 0)
+            return f"record {position} of {os.path.basename(self._paths[shard])}"
+
+    def _unpack(self, index: int) -> tuple[str, bytes]:
+        try:
+            record = self._records[index]
+        except RuntimeError as error:  # bare errors of ArrayRecord's C++ side
+            raise OSError(f"the shard is cut short or damaged: {error}") from error
+        if not record:  # what ArrayRecord makes of a shard that was cut short after it was opened
+            raise OSError("the shard is cut short")
+        return unpack_record(record)
+
+
+def _count_records(path: str) -> int:
+    """How many records a shard holds, or held.
+
+    Raises:
+      UserError: it cannot be read, and nothing beside it says how many it held.
+    """
+    shard = Path(path)
+    try:
+        reader = ArrayRecordReader(path)
+        count = reader.num_records()
+        reader.close()
+    except Exception as error:  # bare errors of its C++ side, one of them without a text
+        reason = str(error) or "no footer"
+        try:
+            count = int(json.loads(shard.with_name(SHARD_COUNTS_FILE).read_bytes())[shard.name])
+        except (OSError, ValueError, TypeError, KeyError):
+            raise UserError(
+                f"the shard {path} cannot be read ({reason}), and no {SHARD_COUNTS_FILE} beside it says how many "
+                "images it held: copy it anew, write the set anew with colorgan.prepare, or leave the shard out"
+            ) from error
+        log.warning("%s is cut short or damaged: its %d images count as bad (%s)", shard.name, count, reason)
+    return count
 
 
 def pack_record(name: str, image: bytes) -> bytes:
     """One ArrayRecord record: a msgpack map of the original name and the encoded image."""
-    return msgpack.packb({"name": name, "image": image})
+    return msgpack.packb({"name": name, "image": image}, unicode_errors="surrogateescape")
 
 
 def unpack_record(record: bytes) -> tuple[str, bytes]:
     """Name and encoded image of a record of `pack_record`."""
-    fields = msgpack.unpackb(record)
-    return fields["name"], fields["image"]
+    fields = msgpack.unpackb(record, unicode_errors="surrogateescape")
+    return str(fields["name"]), fields["image"]

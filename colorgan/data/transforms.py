@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from typing import cast
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -10,9 +11,17 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 # process, since changing the filters around each image would not be safe in threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+# Nothing else that Pillow knows: it would start Ghostscript for an EPS named .jpg. JPEG includes the MPO of phones.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+# What the largest phones and medium-format cameras take; up to 16 bytes a pixel, 3.2 GB, while one is decoded.
+MAX_PIXELS = 200_000_000
+# Pillow raises above twice its own limit, for an image, a TIFF's tile or a WebP's canvas, before it makes room for it.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 
 # How much larger than its target the decoder leaves a JPEG: Pillow's own choice for thumbnails, `reducing_gap`.
 _DRAFT_GAP = 2
+# 16-bit gray to 8 bit, rounded.
+_SIXTEEN_TO_EIGHT = [(value * 255 + 32767) // 65535 for value in range(65536)]
 
 
 def decode_image(image: bytes | np.ndarray, target_size: int | None = None) -> Image.Image:
@@ -23,15 +32,21 @@ def decode_image(image: bytes | np.ndarray, target_size: int | None = None) -> I
     decoded at a half, a quarter or an eighth, which takes a fraction of the time.
 
     Raises:
-      Exception: of many kinds, from the decoder, for anything that is not a whole image.
+      Exception: of many kinds, from the decoder, for anything that is not a whole image of `FORMATS` with at most
+        `MAX_PIXELS`.
     """
     if isinstance(image, np.ndarray):
         opened = Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image)
     else:
         try:
-            opened = Image.open(io.BytesIO(image))
+            opened = Image.open(io.BytesIO(image), formats=FORMATS)
         except UnidentifiedImageError as error:  # its own text is of memory addresses
             raise ValueError("not an image of a known format") from error
+        except Image.DecompressionBombError as error:
+            raise ValueError(f"more than {MAX_PIXELS // 10**6} megapixels") from error
+        if any(part[0] == "bmp_rle" for part in opened.tile):
+            # Unpacked by a loop in Python: 60 bytes could keep it busy for 20 seconds.
+            raise ValueError("run-length encoded BMP is not supported")
         if target_size:
             opened.draft(None, (_DRAFT_GAP * target_size, _DRAFT_GAP * target_size))  # for other formats nothing
         opened.load()
@@ -50,13 +65,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ValueError("images of floating-point numbers are not supported")
     if image.mode.startswith("I"):  # 16 bit; a plain convert() would clip at 255
-        pixels = np.asarray(image).astype(np.int64)
-        if pixels.min() < 0 or pixels.max() > 65535:
+        image = image.convert("I")
+        low, high = cast(tuple[int, int], image.getextrema())
+        if low < 0 or high > 65535:
             raise ValueError("images of whole numbers beyond 16 bits are not supported")
-        image = Image.fromarray(((pixels * 255 + 32767) // 65535).astype(np.uint8))
+        return image.point(_SIXTEEN_TO_EIGHT, "L").convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")  # convert() would copy it
+        on_white = Image.new("RGB", image.size, "white")
+        on_white.paste(image, mask=image)
+        return on_white
     return image.convert("RGB")
 
 
