@@ -47,11 +47,11 @@ Figures = dict[str, Any]
 
 def measure_step(config: ConfigDict) -> Figures:
     """The training step on random images that lie on the devices."""
-    from colorgan import device_peaks, program_cost, sharding, timing, train, train_state
+    from colorgan import device_peaks, parts, program_cost, sharding, timing, train_state
 
     mesh = sharding.create_mesh()
     config_lib.check_batch_size(config.batch_size, mesh.size)
-    gan = train.create_gan(config, sharding.platform_of(mesh))
+    gan = parts.create_gan(config, sharding.platform_of(mesh))
     state = train_state.create_state(gan, config.seed, sharding.replicated(mesh))
     num_values = sum(train_state.num_values(network.variables) for network in (state.generator, state.critic))
     shape = (config.batch_size, config.data.load_size, config.data.load_size, 3)
@@ -59,7 +59,7 @@ def measure_step(config: ConfigDict) -> Figures:
     images = jax.device_put(pixels, sharding.batch_sharding(mesh))
     with _fresh_compilation():
         start = time.perf_counter()
-        train_step_fn = train.compile_train_step(config, gan, mesh, state)
+        train_step_fn = parts.compile_train_step(config, gan, mesh, state)
         compile_seconds = time.perf_counter() - start
 
     def run(num_steps: int) -> None:
@@ -93,13 +93,13 @@ def measure_step(config: ConfigDict) -> Figures:
 
 def measure_input(config: ConfigDict) -> Figures:
     """Training batches, to host memory, or from the cache on the devices."""
-    from colorgan import feed, sharding, train
+    from colorgan import feed, parts, sharding
     from colorgan.data import pipeline
 
     mesh = sharding.create_mesh()
     config_lib.check_batch_size(config.batch_size, mesh.size)
-    images, _ = train.open_images(config)
-    loading = train.create_loading(config)
+    images, _ = parts.open_images(config)
+    loading = parts.create_loading(config)
     arguments = (images, config.batch_size, config.seed, 0, loading)
     decode = _bare_loop(images)
     repeats, first_batch_seconds = [], []
@@ -183,7 +183,7 @@ PARTS: dict[str, Callable[[ConfigDict], Figures]] = {
 def main(part: str) -> None:
     config = _CONFIG.value
     config_lib.check_config(config)
-    runtime.join_hosts(config.platform)
+    runtime.join_processes(config.platform, runtime.Processes())
     runtime.select_platform(config.platform)
     if jax.process_count() > 1:
         raise UserError("the benchmark measures one process; run it on a single host")

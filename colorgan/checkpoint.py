@@ -1,30 +1,62 @@
-"""Everything Orbax: what is saved, what is kept, what comes back."""
+"""Everything Orbax: what is saved, what is kept, what comes back, and whether it is what was saved."""
 
-from pathlib import Path
+import contextlib
+import json
+import logging
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
+from colorgan.append_file import is_remote
+from colorgan.checksum import checksums
 from colorgan.errors import UserError
+from colorgan.stopping import Stopped, means_lost_process
 from colorgan.train_state import GANState, Variables
 
-FOLDER = "checkpoints"
+log = logging.getLogger(__name__)
+
+_CLOSE_SECONDS = 30
+FOLDER, DAMAGED_FOLDER = "checkpoints", "damaged"
 # One Orbax item for each, so that colouring reads the average alone, an eighth of the whole.
 _NETWORKS = ("generator", "critic", "generator_ema")
 _META = "meta"
+
+Restored = TypeVar("Restored")
+
+
+class DamagedCheckpoint(UserError):
+    """A checkpoint is not, or not wholly, what was saved."""
+
+
+class _Manager(ocp.CheckpointManager):
+    """Orbax's, which begins also where the figures of a checkpoint cannot be read; such a one is no best."""
+
+    def metrics(self, step: int) -> dict[str, float] | None:
+        try:
+            return super().metrics(step)
+        except Exception:  # of any kind, for a damaged file
+            return None
 
 
 class Checkpoints:
     """The checkpoints of one run: a context manager that ends with everything on disk.
 
-    Saving is asynchronous: it copies the state off the device and returns; the state may be donated at once.
+    Saving is asynchronous: it copies the state off the device and returns; the state may be donated at once. A
+    checkpoint that cannot be written (a full disk) is told, and the ones before it stay.
     """
 
-    def __init__(self, workdir: Path, best_metric: str, num_to_keep: int | None = None) -> None:
+    def __init__(self, workdir: epath.Path, best_metric: str, num_to_keep: int | None = None) -> None:
         """Keeps the newest `num_to_keep` and the one with the highest `best_metric`; None only reads.
 
         Raises:
@@ -34,7 +66,8 @@ class Checkpoints:
         def rank(metrics: dict[str, float]) -> float:
             return metrics[best_metric]
 
-        folder = (workdir / FOLDER).absolute()
+        folder = epath.Path(workdir) / FOLDER
+        self._folder = folder if is_remote(folder) else folder.absolute()
         if num_to_keep is None:
             keep = {"read_only": True}
         else:
@@ -43,12 +76,15 @@ class Checkpoints:
             policy = checkpoint_managers.AnyPreservationPolicy([latest, best])
             keep = {"preservation_policy": policy, "cleanup_tmp_directories": True}
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                self._folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise UserError(f"cannot keep checkpoints in {folder}: {error}") from error
+                raise UserError(f"cannot keep checkpoints in {self._folder}: {error}") from error
         # Without best_fn Orbax stores no metrics for the policy to read.
         options = ocp.CheckpointManagerOptions(best_fn=rank, create=False, **keep)
-        self._manager = ocp.CheckpointManager(folder, options=options)
+        self._manager = _Manager(self._folder, options=options)
+        self._saves = num_to_keep is not None
+        self._saving: int | None = None  # the step whose save was begun last
+        self._failure = ""  # why the last save did not come to its end
 
     def __enter__(self) -> Self:
         return self
@@ -56,46 +92,173 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._manager.close()  # waits for a save that is under way
+        # Waits for a save that is under way; if this process fails alone, the others may not come to end theirs.
+        closing = threading.Thread(target=self._close, daemon=True)
+        closing.start()
+        is_alone = jax.process_count() == 1 or error is None or isinstance(error, Stopped)
+        closing.join(None if is_alone else _CLOSE_SECONDS)
 
-    def choose_step(self, which: str) -> int | None:
-        """The step of the "latest" or the "best" checkpoint; None if there is none yet."""
-        return self._manager.latest_step() if which == "latest" else self._manager.best_step()
+    def steps(self, which: str = "latest") -> list[int]:
+        """The steps there are, from the newest to the oldest; with "best" the best alone. Empty if there is none."""
+        if which == "best":
+            best = self._manager.best_step()
+            return [] if best is None else [best]
+        return sorted(self._manager.all_steps(), reverse=True)
+
+    def first_good(self, steps: Iterable[int], restore: Callable[[int], Restored]) -> tuple[int, Restored] | None:
+        """The first of `steps` that is not damaged, the same in all processes, and what `restore` makes of it.
+
+        Damaged ones ahead of it are told and, where this run saves, moved to the folder "damaged", out of its way.
+
+        Args:
+          steps: of checkpoints.
+          restore: reads one by `restore_meta` and its like.
+
+        Returns:
+          None if there are no `steps`.
+
+        Raises:
+          DamagedCheckpoint: all are damaged.
+        """
+        damaged: dict[int, str] = {}
+        for step in steps:
+            try:
+                restored = restore(step)
+                problem = ""
+            except DamagedCheckpoint as error:
+                problem = str(error)
+            if not _any_process(bool(problem)):
+                for number, told in damaged.items():
+                    log.warning("%s; going back to the one of step %d", told, step)
+                    self._set_aside(number)
+                return step, restored
+            damaged[step] = problem or f"checkpoint {self._folder / str(step)} is damaged, as another process sees it"
+        if damaged:
+            newest = next(iter(damaged.values()))
+            others = f", and so are the other {len(damaged) - 1}" if len(damaged) > 1 else ""
+            raise DamagedCheckpoint(f"{newest}{others}; there is no good one to go back to, and nothing was deleted")
+        return None
 
     def save(self, step: int, state: GANState, meta: dict[str, Any], metrics: dict[str, float] | None) -> None:
-        """Begins to save `state` under `step`.
+        """Begins to save `state` under `step`, once the save before has ended.
 
         Args:
           step: that of the state.
           state: on the devices.
           meta: JSON values; what a run needs to know before it goes on.
           metrics: figures of this state, `best_metric` among them; None if it was not validated, it is no best then.
+
+        Raises:
+          UserError: several processes train, and a save has failed.
         """
-        items = {name: ocp.args.StandardSave(getattr(state, name)) for name in _NETWORKS}
-        items[_META] = ocp.args.JsonSave(meta)
-        self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
+        self._wait()
+        networks = {name: getattr(state, name) for name in _NETWORKS}
+        described = {"meta": meta, "metrics": metrics, "checksums": checksums(networks)}
+        items = {name: ocp.args.StandardSave(network) for name, network in networks.items()}
+        items[_META] = ocp.args.JsonSave(described | {"checksum": _checksum_of_json(described)})
+        self._saving, self._failure = step, ""
+        with self._telling_failures():
+            self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
+
+    def finish(self) -> None:
+        """Waits until what was saved is on disk. Raises UserError if the last save failed."""
+        self._wait()
+        if self._failure:
+            raise UserError(self._failure)
 
     def restore_meta(self, step: int) -> dict[str, Any]:
-        """What `save` was given as `meta`."""
-        return self._restore(step, {_META: ocp.args.JsonRestore()})[_META]
+        """What `save` was given as `meta`. Raises DamagedCheckpoint."""
+        return self._described(step)["meta"]
 
     def restore(self, step: int, abstract: GANState) -> GANState:
-        """The state saved under `step`, onto the devices that `abstract` says."""
-        items = {name: ocp.args.StandardRestore(getattr(abstract, name)) for name in _NETWORKS}
-        restored = self._restore(step, items)
+        """The state saved under `step`, onto the devices that `abstract` says. Raises DamagedCheckpoint."""
+        restored = self._networks(step, {name: getattr(abstract, name) for name in _NETWORKS})
         count = jax.device_put(jnp.asarray(step, jnp.int32), abstract.step.sharding)
         return GANState(count, *(restored[name] for name in _NETWORKS))
 
     def restore_generator(self, step: int, abstract: Variables) -> Variables:
-        """The generator's moving average of `step` alone."""
-        return self._restore(step, {"generator_ema": ocp.args.StandardRestore(abstract)})["generator_ema"]
+        """The generator's moving average of `step` alone. Raises DamagedCheckpoint."""
+        return self._networks(step, {"generator_ema": abstract})["generator_ema"]
 
-    def _restore(self, step: int, items: dict[str, Any]) -> Any:
+    def _described(self, step: int) -> dict[str, Any]:
+        described = self._read(step, {_META: ocp.args.JsonRestore()})[_META]
+        if not isinstance(described, dict) or described.pop("checksum", None) != _checksum_of_json(described):
+            raise self._damage(step, "the checksum of its description differs")
+        if described["metrics"] != self._manager.metrics(step):
+            raise self._damage(step, "its figures differ from those under its checksum")
+        return described
+
+    def _networks(self, step: int, abstract: dict[str, Any]) -> dict[str, Any]:
+        saved = self._described(step)["checksums"]
+        items = {name: ocp.args.StandardRestore(network) for name, network in abstract.items()}
+        read = self._read(step, items)
+        restored = {name: read[name] for name in abstract}
+        for name, number in checksums(restored).items():
+            if saved.get(name) != number:
+                raise self._damage(step, f"the checksum of {name} differs")
+        return restored
+
+    def _read(self, step: int, items: dict[str, Any]) -> Any:
         try:
             return self._manager.restore(step, args=ocp.args.Composite(**items))
         except Exception as error:  # Orbax raises of every kind, bare Exception among them, for damaged files
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise UserError(
-                f"checkpoint {self._manager.directory / str(step)} cannot be read ({reason}); without its folder the "
-                "run goes on from the one before"
-            ) from error
+            raise self._damage(step, f"no checksum can be taken: {_reason(error)}") from error
+
+    def _damage(self, step: int, what: str) -> DamagedCheckpoint:
+        return DamagedCheckpoint(f"checkpoint {self._folder / str(step)} is damaged ({what})")
+
+    def _set_aside(self, step: int) -> None:
+        """Moves a damaged checkpoint away: a run that comes by this step again saves it anew."""
+        if jax.process_index() == 0 and self._saves:
+            folder = self._folder.with_name(DAMAGED_FOLDER)
+            folder.mkdir(exist_ok=True)
+            (folder / str(step)).rmtree(missing_ok=True)
+            (self._folder / str(step)).rename(folder / str(step))
+        self._manager.reload()
+
+    def _close(self) -> None:
+        with contextlib.suppress(Exception), self._telling_failures():
+            self._manager.close()
+
+    def _wait(self) -> None:
+        with self._telling_failures():
+            self._manager.wait_until_finished()
+
+    @contextlib.contextmanager
+    def _telling_failures(self) -> Any:
+        try:
+            yield
+        except Exception as error:  # of TensorStore, Orbax or the file system
+            self._failure = f"checkpoint {self._folder / str(self._saving)} cannot be written: {_reason(error)}"
+            self._remove_scratch()
+            if jax.process_count() > 1:  # the others wait for this save: none can go on
+                if means_lost_process(error):
+                    raise
+                raise UserError(self._failure) from error
+            log.warning("%s; the run goes on, and the checkpoints before it stay", self._failure)
+
+    def _remove_scratch(self) -> None:
+        """Frees what a failed save took of the disk; a part of it may be at work still."""
+        for _ in range(20):
+            scratch = list(self._folder.glob("*.orbax-checkpoint-tmp"))
+            if not scratch:
+                break
+            with contextlib.suppress(OSError):
+                for folder in scratch:
+                    folder.rmtree()
+            time.sleep(0.1)
+
+
+def _any_process(value: bool) -> bool:
+    """Whether `value` is true in any of the processes."""
+    return bool(np.any(multihost_utils.process_allgather(np.asarray(value))))
+
+
+def _checksum_of_json(values: Any) -> int:
+    return zlib.crc32(json.dumps(values, sort_keys=True).encode())
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without TensorStore's long account of where."""
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__).partition(" [")[0]
+    return line if len(line) < 200 else "..." + line[-200:]

@@ -3,16 +3,20 @@
 import argparse
 import logging
 import os
+import signal
 import sys
+import threading
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import jax
 from absl import app, flags
 from absl import logging as absl_logging
 
 from colorgan.errors import UserError
-from colorgan.stopping import EXIT_TRY_AGAIN, Stopped
+from colorgan.stopping import EXIT_TRY_AGAIN, LostProcess, Stopped
 
 EXIT_ERROR = 1
 
@@ -53,18 +57,38 @@ def run_with_config(main: Callable[..., Any], choices: Sequence[str] = ()) -> No
 
 
 def _guard(main: Callable[[], Any]) -> None:
-    absl_logging.set_verbosity(absl_logging.ERROR)  # Orbax and JAX tell much that is no news to a user
+    _quieten_libraries()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until training notes it, as Ctrl-C
     logging.basicConfig(format="%(message)s")
     logging.getLogger("colorgan").setLevel(logging.INFO)
     try:
         main()
     except UserError as error:
-        _exit(str(error), EXIT_ERROR)
+        _exit(str(error), EXIT_ERROR, at_once=jax.distributed.is_initialized())
+    except LostProcess as lost:
+        _exit(str(lost), EXIT_TRY_AGAIN, at_once=True)
     except Stopped as stopped:
         _exit(str(stopped), EXIT_TRY_AGAIN)
     except KeyboardInterrupt:
-        print("colorgan: interrupted", file=sys.stderr, flush=True)
-        os._exit(EXIT_TRY_AGAIN)  # XLA's threads may be at work still and would crash in an orderly exit
+        _exit("interrupted", EXIT_TRY_AGAIN, at_once=True)
+
+
+def _quieten_libraries() -> None:
+    """JAX and Orbax tell much that is no news to a user, and a failure many times beside raising it."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    absl_logging.set_verbosity(absl_logging.FATAL)
+
+    def tell_of_thread(arguments: Any) -> None:
+        if not type(arguments.thread).__module__.startswith("orbax."):
+            threading.__excepthook__(arguments)
+
+    def tell_of_callback(arguments: Any) -> None:
+        if str(arguments.exc_value) != "Event loop is closed":  # TensorStore's, when Orbax has given up already
+            sys.__unraisablehook__(arguments)
+
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)  # Orbax's likewise
+    threading.excepthook, sys.unraisablehook = tell_of_thread, tell_of_callback
 
 
 def _check_path(config_flag: str) -> None:
@@ -81,6 +105,13 @@ def _text(error: Exception) -> str:
     return " ".join(text.replace('"', "'").strip("'").split())
 
 
-def _exit(message: str, code: int) -> NoReturn:
+def _exit(message: str, code: int, at_once: bool = False) -> NoReturn:
+    """Ends the process, with an orderly exit or `at_once`.
+
+    An orderly one can crash on what XLA's threads are at still, and waits minutes for other processes that are gone.
+    """
+    sys.stdout.flush()
     print(f"colorgan: {message}", file=sys.stderr, flush=True)
+    if at_once:
+        os._exit(code)
     sys.exit(code)

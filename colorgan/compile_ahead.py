@@ -64,17 +64,17 @@ def describe_mesh(topology: str) -> Mesh:
 
 def compile_ahead(config: ConfigDict, mesh: Mesh) -> dict[str, Any]:
     """Compiles the train step of `config` for `mesh`: its cost on one chip, and the time by published peaks."""
-    from colorgan import train, train_state  # here, since --help needs neither Flax nor Orbax
+    from colorgan import parts, train_state  # here, since --help needs neither Flax nor Orbax
 
     device_kind = mesh.devices.flat[0].device_kind
     peaks = device_peaks.peaks_of(device_kind)
-    gan = train.create_gan(config, sharding.platform_of(mesh))
+    gan = parts.create_gan(config, sharding.platform_of(mesh))
     state = train_state.abstract_state(gan, sharding.replicated(mesh))
     images = config.batch_size // mesh.size
     report: dict[str, Any] = {"device_kind": device_kind, "num_chips": mesh.size, "images_per_chip": images}
     start = time.perf_counter()
     try:
-        compiled = train.compile_train_step(config, gan, mesh, state)
+        compiled = parts.compile_train_step(config, gan, mesh, state)
     except jax.errors.JaxRuntimeError as error:
         if not (sizes := _TOO_LARGE.search(str(error))):
             raise

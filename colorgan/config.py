@@ -64,6 +64,7 @@ def check_config(config: ConfigDict) -> None:
     ):
         check(flat[key] >= 1, key, "at least 1")
     check(config.data.cache in CACHES, "data.cache", _list(CACHES))
+    check(config.skip_nonfinite_steps >= 0, "skip_nonfinite_steps", "0 or more")
     check(config.data.num_workers >= 0, "data.num_workers", "0 or more")
     check(config.data.load_size >= config.image_size, "data.load_size", f"at least image_size ({config.image_size})")
     check(0 <= config.data.max_bad_fraction <= 1, "data.max_bad_fraction", "from 0 to 1")

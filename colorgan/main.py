@@ -4,12 +4,17 @@ from pathlib import Path
 
 import jax
 from absl import flags
+from etils import epath
 from ml_collections import config_flags
 
 from colorgan import command_line, config, memory, runtime
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, e.g. configs/default.py.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder; runs/<name of the config> by default.")
+# Of several processes that train together; a TPU slice and Slurm tell these themselves.
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, the same for all processes.")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes train together.", lower_bound=1)
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.", lower_bound=0)
 
 
 def main() -> None:
@@ -18,17 +23,19 @@ def main() -> None:
 
     config.check_config(_CONFIG.value)
     name = Path(flags.FLAGS["config"].config_filename).stem
-    workdir = Path(_WORKDIR.value or Path("runs", name)).expanduser()
-    runtime.join_hosts(_CONFIG.value.platform)
+    workdir = epath.Path(_WORKDIR.value or Path("runs", name)).expanduser()
+    processes = runtime.Processes(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    runtime.join_processes(_CONFIG.value.platform, processes)
     runtime.select_platform(_CONFIG.value.platform)
-    train(_CONFIG.value, workdir)
+    with runtime.telling_lost_processes():
+        train(_CONFIG.value, workdir)
     if jax.process_index() == 0:
         print(_what_next(workdir))
         if _CONFIG.value.data.train.startswith("procedural:"):
             print("These networks have seen drawn scenes only; to colour photographs, train on photographs.")
 
 
-def _what_next(workdir: Path) -> str:
+def _what_next(workdir: epath.Path) -> str:
     return f"""
 The run is complete.
   its folder        {workdir}

@@ -1,22 +1,25 @@
 """What a person sees of a run: TensorBoard, metrics.jsonl, log.txt, samples and a progress line."""
 
+import collections
 import contextlib
+import io
 import json
 import logging
 import math
 import os
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import jax
 import numpy as np
+from etils import epath
 from PIL import Image
-from tensorboardX import SummaryWriter
+from tensorboardX import SummaryWriter, record_writer
 from tqdm import tqdm
 
+from colorgan.append_file import AppendFile, write_whole
 from colorgan.errors import UserError
 
 METRICS_FILE, LOG_FILE, SAMPLES_FOLDER, TENSORBOARD_FOLDER = "metrics.jsonl", "log.txt", "samples", "tensorboard"
@@ -32,18 +35,21 @@ class Monitor:
     What an earlier, stopped run wrote for steps after `first_step` is cut, so every step stands there once.
     """
 
-    def __init__(self, workdir: Path, first_step: int, num_steps: int, enabled: bool) -> None:
+    def __init__(self, workdir: epath.Path, first_step: int, num_steps: int, enabled: bool) -> None:
         """`first_step` is the last finished one, `num_steps` the last of the whole run."""
         self._enabled, self._workdir = enabled, workdir
         self._first_step, self._step, self._num_steps = first_step, first_step, num_steps
         if not enabled:
             return
         cut_metrics(workdir / METRICS_FILE, first_step)
-        self._metrics = open(workdir / METRICS_FILE, "a")  # noqa: SIM115 (closed in __exit__)
+        self._metrics = AppendFile(workdir / METRICS_FILE)
         # Steps that are there twice are shown once: from here on the new file counts. The suffix keeps two
         # writers that start within a second apart.
+        record_writer.register_writer_factory(_EventFiles.PREFIX, _EventFiles())
         self._board = SummaryWriter(
-            str(workdir / TENSORBOARD_FOLDER), purge_step=first_step + 1, filename_suffix=f".{first_step}.{os.getpid()}"
+            f"{_EventFiles.PREFIX}:{workdir / TENSORBOARD_FOLDER}",
+            purge_step=first_step + 1,
+            filename_suffix=f".{first_step}.{os.getpid()}",
         )
         # disable=None: no bar where nobody watches (a file, a pipe).
         self._start = time.monotonic()
@@ -72,7 +78,7 @@ class Monitor:
         if self._enabled:
             for name, value in figures.items():
                 self._board.add_scalar(name, value, step)
-            self._metrics.write(json.dumps({"step": step, **figures}) + "\n")
+            self._metrics.write((json.dumps({"step": step, **figures}) + "\n").encode())
             self._metrics.flush()
             self._bar.set_postfix_str(_in_short(figures), refresh=False)
 
@@ -91,33 +97,56 @@ class Monitor:
     def write_samples(self, epoch: int, step: int, grid: Image.Image) -> None:
         """A grid of samples, to TensorBoard and to samples/epoch_NNNN.png."""
         if self._enabled:
-            folder = self._workdir / SAMPLES_FOLDER
-            folder.mkdir(exist_ok=True)
-            grid.save(folder / f"epoch_{epoch:04d}.png")
             self._board.add_image("samples", np.asarray(grid), step, dataformats="HWC")
+            encoded = io.BytesIO()
+            grid.save(encoded, "PNG")
+            path = self._workdir / SAMPLES_FOLDER / f"epoch_{epoch:04d}.png"
+            try:
+                path.parent.mkdir(exist_ok=True)
+                write_whole(path, encoded.getvalue())
+            except OSError as error:
+                log.warning("cannot write %s: %s", path, error)
 
     def sync(self) -> None:
         """Returns when metrics.jsonl is on disk: a checkpoint never runs ahead of its figures."""
         if self._enabled:
             self._board.flush()
-            os.fsync(self._metrics.fileno())
+            self._metrics.sync()
 
 
-def cut_metrics(path: Path, last_step: int) -> None:
-    """Keeps the whole lines of a metrics.jsonl up to `last_step`; later and torn ones go."""
+def cut_metrics(path: epath.Path, last_step: int) -> None:
+    """Keeps the whole lines of a metrics.jsonl up to `last_step`; later and torn ones go.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(errors="replace").splitlines():
+    before, kept = path.read_bytes(), b""
+    for line in before.splitlines(keepends=True):
         try:
-            if json.loads(line)["step"] > last_step:
+            if not line.endswith(b"\n") or json.loads(line)["step"] > last_step:
                 break
         except (ValueError, KeyError, TypeError):
             break
-        kept.append(line + "\n")
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text("".join(kept))
-    scratch.replace(path)
+        kept += line
+    if kept != before:
+        try:
+            write_whole(path, kept)
+        except OSError as error:
+            raise UserError(f"cannot write the run's folder: {error}") from error
+
+
+class _EventFiles:
+    """TensorBoard's files by `AppendFile`: the writer's own thread would end at a full disk, and the run hang."""
+
+    PREFIX = "append"
+
+    def open(self, path: str) -> AppendFile:
+        return AppendFile(epath.Path(path.partition(":")[2]), truncate=True)
+
+    def directory_check(self, path: str) -> None:
+        epath.Path(path.partition(":")[2]).mkdir(parents=True, exist_ok=True)
 
 
 def _in_short(figures: Mapping[str, float]) -> str:
@@ -126,17 +155,24 @@ def _in_short(figures: Mapping[str, float]) -> str:
     text += "critic {train/critic/loss:.2f}, {perf/images_per_second:.0f} images/s"
     if "validation/psnr" in figures:
         text += ", validation psnr {validation/psnr:.2f} (gray {validation/gray_psnr:.2f})"
-    return text.format_map(figures)
+    return text.format_map(collections.defaultdict(lambda: math.nan, figures))
 
 
 class PendingFigures:
     """Figures of steps, left on the device until they are wanted.
 
     They also keep the host from running far ahead, with a batch in memory for every step not yet done.
+
+    Attributes:
+      skipped: how many steps changed nothing since a figure was not finite: "in_all", and "in_a_row" up to the last
+        that was taken.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_skipped_in_a_row: int, skipped: Mapping[str, int]) -> None:
+        """`skipped` is that of the checkpoint that the run goes on from, or empty."""
         self._steps: list[tuple[int, Mapping[str, jax.Array]]] = []
+        self._max_in_a_row = max_skipped_in_a_row
+        self.skipped = {"in_all": 0, "in_a_row": 0} | dict(skipped)
 
     def add(self, step: int, figures: Mapping[str, jax.Array]) -> None:
         """Float scalars on the device. Waits for the step `_MAX_AHEAD` before."""
@@ -146,16 +182,24 @@ class PendingFigures:
     def take(self, before: int | None = None) -> dict[str, float]:
         """The figures of the last step there is (ahead of step `before`), empty if none; forgets it and all earlier.
 
+        Of a skipped step they are those that are finite.
+
         Raises:
-          UserError: a figure of one of these steps is not finite; names the first.
+          UserError: more steps in a row than may be skipped have a figure that is not finite; names the first.
         """
         taken = [(step, figures) for step, figures in self._steps if before is None or step < before]
         self._steps = self._steps[len(taken) :]
         fetched: dict[str, float] = {}
         for step, figures in jax.device_get(taken):
-            fetched = {name: float(value) for name, value in figures.items()}
-            check_finite(step, fetched)
-        return fetched
+            fetched = {name: float(value) for name, value in figures.items() if math.isfinite(value)}
+            if len(fetched) == len(figures):
+                self.skipped["in_a_row"] = 0
+                continue
+            if self.skipped["in_a_row"] == self._max_in_a_row:
+                check_finite(step, figures)
+            self.skipped = {name: count + 1 for name, count in self.skipped.items()}
+            log.warning("step %d skipped: not finite are %s", step, ", ".join(sorted(figures.keys() - fetched.keys())))
+        return fetched | {"train/skipped_steps": self.skipped["in_all"]} if taken else {}
 
 
 def check_finite(step: int, figures: Mapping[str, float]) -> None:
@@ -169,12 +213,12 @@ def check_finite(step: int, figures: Mapping[str, float]) -> None:
 
 
 @contextlib.contextmanager
-def logging_to(workdir: Path, enabled: bool) -> Iterator[None]:
+def logging_to(workdir: epath.Path, enabled: bool) -> Iterator[None]:
     """Sends colorgan's messages to the terminal, above the progress line, and to log.txt of the run."""
     logger = logging.getLogger("colorgan")
     handlers: list[logging.Handler] = []
     if enabled:
-        file_handler = logging.FileHandler(workdir / LOG_FILE)
+        file_handler = _FileHandler(workdir / LOG_FILE)
         file_handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         handlers = [file_handler, _TerminalHandler()]
     level, propagate = logger.level, logger.propagate
@@ -190,6 +234,20 @@ def logging_to(workdir: Path, enabled: bool) -> Iterator[None]:
         for handler in handlers:
             logger.removeHandler(handler)
             handler.close()
+
+
+class _FileHandler(logging.Handler):
+    def __init__(self, path: epath.Path) -> None:
+        super().__init__()
+        self._file = AppendFile(path)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._file.write((self.format(record) + "\n").encode(errors="replace"))
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 class _TerminalHandler(logging.Handler):

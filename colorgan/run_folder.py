@@ -1,24 +1,30 @@
 """A run's folder: who may use it, and what it says of itself."""
 
 import json
-from pathlib import Path
+import time
 
+import jax
+import numpy as np
+from etils import epath
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from colorgan import config as config_lib
 from colorgan import train_state
+from colorgan.append_file import AppendFile, write_whole
 from colorgan.errors import UserError
 from colorgan.monitor import LOG_FILE, METRICS_FILE
 from colorgan.train_state import GANState
 
 CONFIG_FILE, NETWORKS_FILE = "config.json", "networks.json"
+_SHARED_SECONDS = 30  # until a network's file system shows all hosts a new file
 
 
-def check(config: ConfigDict, workdir: Path) -> None:
+def check(config: ConfigDict, workdir: epath.Path) -> None:
     """Refuses the folder of a run of another config that has trained already; before any data is fetched."""
     try:
         before = json.loads((workdir / CONFIG_FILE).read_text())
-        has_trained = (workdir / METRICS_FILE).stat().st_size > 0
+        has_trained = bool((workdir / METRICS_FILE).read_bytes())
     except (OSError, ValueError):  # no run yet
         return
     if has_trained:
@@ -34,20 +40,36 @@ def refuse(differences: list[str]) -> None:
         )
 
 
-def create(workdir: Path) -> None:
-    """Makes the folder, or raises UserError if it cannot be written."""
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / LOG_FILE).open("a").close()
-    except OSError as error:
-        raise UserError(f"cannot write the run's folder: {error}; choose another with --workdir=DIR") from error
+def create(workdir: epath.Path) -> None:
+    """Makes the folder, or raises UserError if it cannot be written, or if not all processes see it."""
+    if jax.process_index() == 0:
+        try:
+            workdir.mkdir(parents=True, exist_ok=True)
+            AppendFile(workdir / LOG_FILE).close()
+        except OSError as error:
+            raise UserError(f"cannot write the run's folder: {error}; choose another with --workdir=DIR") from error
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("the run's folder is made")
+        if not np.all(multihost_utils.process_allgather(_appears(workdir / LOG_FILE))):
+            raise UserError(f"the run's folder, {workdir}, must be where all processes see it, such as a gs:// bucket")
 
 
-def describe(workdir: Path, config: ConfigDict, state: GANState) -> None:
-    """Writes config.json and networks.json."""
+def _appears(path: epath.Path) -> np.ndarray:
+    for _ in range(_SHARED_SECONDS):
+        if path.exists():
+            return np.asarray(True)
+        time.sleep(1)
+    return np.asarray(False)
+
+
+def describe(workdir: epath.Path, config: ConfigDict, state: GANState) -> None:
+    """Writes config.json and networks.json, or raises UserError."""
     sizes = {
         "num_generator_values": train_state.num_values(state.generator.variables),
         "num_critic_values": train_state.num_values(state.critic.variables),
     }
-    (workdir / CONFIG_FILE).write_text(json.dumps(config_lib.to_plain(config), indent=2) + "\n")
-    (workdir / NETWORKS_FILE).write_text(json.dumps(sizes, indent=2) + "\n")
+    try:
+        for name, values in ((CONFIG_FILE, config_lib.to_plain(config)), (NETWORKS_FILE, sizes)):
+            write_whole(workdir / name, (json.dumps(values, indent=2) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"cannot write the run's folder: {error}") from error

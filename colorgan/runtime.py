@@ -1,23 +1,94 @@
-"""How JAX runs in this process: with which other hosts, on which devices, with which memory and which cache."""
+"""How JAX runs in this process: with which others, on which devices, with which memory and which cache."""
 
 import contextlib
+import dataclasses
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 
+from colorgan import stopping
 from colorgan.errors import UserError
 from colorgan.memory import keep_freed_memory
+from colorgan.stopping import LostProcess
+
+_JOIN_SECONDS = 300  # how long the first process waits for the last
 
 
-def join_hosts(platform: str) -> None:
-    """On "tpu", joins this process to those of the slice's other hosts. Call before any device is used."""
-    if platform == "tpu":
+@dataclasses.dataclass(frozen=True)
+class Processes:
+    """Where this process finds those that it trains with; None is found from TPU metadata or Slurm, if there are any.
+
+    Attributes:
+      coordinator: HOST:PORT of process 0.
+      num_processes: how many there are.
+      process_id: which of them this is, from 0.
+    """
+
+    coordinator: str | None = None
+    num_processes: int | None = None
+    process_id: int | None = None
+
+
+def join_processes(platform: str, processes: Processes) -> None:
+    """Joins the processes that train together, one or more on each host. Call before any device is used.
+
+    Raises:
+      UserError: `processes` makes no sense, or the hosts of a TPU slice cannot be told.
+      LostProcess: the others did not come within `_JOIN_SECONDS`.
+    """
+    given = dataclasses.astuple(processes)
+    if given != (None, None, None):
+        _check_processes(*given)
+        _initialize(
+            coordinator_address=processes.coordinator,
+            num_processes=processes.num_processes,
+            process_id=processes.process_id,
+            cluster_detection_method="deactivate",
+        )
+    elif int(os.environ.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in os.environ:
+        _initialize()  # JAX knows Slurm
+    elif platform == "tpu":
         try:
-            jax.distributed.initialize()
-        except Exception as error:  # of the metadata server, the coordinator, or JAX
+            _initialize()
+        except LostProcess:
+            raise
+        except Exception as error:  # of the metadata server or JAX
             if "coordinator_address should be defined" not in str(error):  # else no slice was found: a host alone
                 raise UserError(f"the hosts of the TPU slice cannot be joined: {error}") from error
+
+
+def _check_processes(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+    if coordinator is None or num_processes is None or process_id is None:
+        raise UserError("--coordinator, --num_processes and --process_id go together, or are left to TPU or Slurm")
+    if not re.fullmatch(r".+:\d+", coordinator):
+        raise UserError(f"--coordinator is {coordinator!r} but must be HOST:PORT of process 0")
+    if not 0 <= process_id < num_processes:
+        raise UserError(f"--process_id is {process_id} but must be from 0 to --num_processes - 1, {num_processes - 1}")
+
+
+def _initialize(**options: Any) -> None:
+    try:
+        jax.distributed.initialize(initialization_timeout=_JOIN_SECONDS, **options)
+    except jax.errors.JaxRuntimeError as error:
+        raise LostProcess(f"the processes of this run did not all come within {_JOIN_SECONDS} s: {error}") from error
+
+
+@contextlib.contextmanager
+def telling_lost_processes() -> Iterator[None]:
+    """Turns what JAX and Orbax raise when another process of the run is gone into `LostProcess`."""
+    try:
+        yield
+    except Exception as error:
+        if not stopping.means_lost_process(error):
+            raise
+        raise LostProcess(
+            f"process {jax.process_index()} has lost another process of this run ({str(error).splitlines()[0][:200]}); "
+            "once all have ended, the same command goes on from the last checkpoint"
+        ) from error
 
 
 def select_platform(platform: str) -> None:

@@ -14,7 +14,14 @@ Metrics = dict[str, jax.Array]
 
 
 def train_step(
-    state: GANState, images: jax.Array, *, gan: GAN, seed: int, l1_weight: float, ema_decay: float
+    state: GANState,
+    images: jax.Array,
+    *,
+    gan: GAN,
+    seed: int,
+    l1_weight: float,
+    ema_decay: float,
+    skip_nonfinite: bool = False,
 ) -> tuple[GANState, Metrics]:
     """Updates both networks at once, from one forward pass of the generator.
 
@@ -25,6 +32,8 @@ def train_step(
       seed: with `state.step` the source of all random numbers.
       l1_weight: of the L1 loss, beside the adversarial loss of weight 1.
       ema_decay: of the generator's moving average, reached after about 10 / (1 - ema_decay) steps.
+      skip_nonfinite: whether a step with a figure that is not finite (a loss, a norm of gradients) changes nothing
+        but the step number.
 
     Returns:
       The next state and figures of this step, float32 scalars.
@@ -74,7 +83,12 @@ def train_step(
         "train/critic/learning_rate": jnp.asarray(gan.critic_schedule(state.step)),
     }
     ema = _moving_average(state.generator_ema, generator.variables, state.step, ema_decay)
-    return GANState(state.step + 1, generator, critic, ema), step_metrics
+    after = GANState(state.step + 1, generator, critic, ema)
+    if skip_nonfinite:
+        finite = jnp.isfinite(jnp.stack(list(step_metrics.values()))).all()
+        skipped = state.replace(step=state.step + 1)
+        after = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, skipped)
+    return after, step_metrics
 
 
 def predict(generator: Generator, variables: Variables, gray: jax.Array) -> jax.Array:

@@ -3,11 +3,11 @@
 import argparse
 import dataclasses
 import json
-from pathlib import Path
 
+from etils import epath
 from ml_collections import ConfigDict
 
-from colorgan import checkpoint, models, sharding, train_state
+from colorgan import checkpoint, parts, sharding, train_state
 from colorgan.errors import UserError
 from colorgan.models import Generator
 from colorgan.run_folder import CONFIG_FILE
@@ -33,28 +33,27 @@ class Trained:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """--workdir and --checkpoint, what `load_trained` takes."""
-    parser.add_argument("--workdir", required=True, type=Path, help="the run's folder")
+    parser.add_argument("--workdir", required=True, type=epath.Path, help="the run's folder")
     parser.add_argument("--checkpoint", default="latest", choices=("latest", "best"), help="which of the run's")
 
 
-def load_trained(workdir: Path, which: str) -> Trained:
+def load_trained(workdir: epath.Path, which: str) -> Trained:
     """The generator of the "latest" or the "best" checkpoint.
 
     Raises:
-      UserError: there is no run in `workdir`, or it has no checkpoint yet.
+      UserError: there is no run in `workdir`, it has no checkpoint yet, or all are damaged.
     """
     try:
         config = ConfigDict(json.loads((workdir / CONFIG_FILE).read_text()))
     except (OSError, ValueError) as error:
         raise UserError(f"{workdir} is not the folder of a run: {error}") from error
-    mesh, model = sharding.create_mesh(), config.model
-    generator, _ = models.create_networks(
-        config.image_size, model.width, model.max_width, config.precision, sharding.platform_of(mesh)
-    )
+    mesh = sharding.create_mesh()
+    generator, _ = parts.create_networks(config, sharding.platform_of(mesh))
     abstract = train_state.abstract_variables(generator, sharding.replicated(mesh))
     with checkpoint.Checkpoints(workdir, config.best_metric) as checkpoints:
-        step = checkpoints.choose_step(which)
-        if step is None:
-            raise UserError(f"{workdir} holds no checkpoint yet; train it first")
-        variables = checkpoints.restore_generator(step, abstract)
+        steps = checkpoints.steps(which)
+        found = checkpoints.first_good(steps, lambda step: checkpoints.restore_generator(step, abstract))
+    if found is None:
+        raise UserError(f"{workdir} holds no checkpoint yet; train it first")
+    step, variables = found
     return Trained(config, step, generator, variables)

@@ -21,6 +21,12 @@ def get_config() -> ml_collections.ConfigDict:
     # What the networks compute in: "float32" or "bfloat16". Parameters, losses and updates are float32 always.
     config.precision = "float32"
 
+    # Whether a GPU computes the same bits every time, as CPUs and TPUs do anyway; costs some speed there.
+    config.deterministic = False
+    # How many steps in a row may have a loss or gradient that is not finite; they change nothing but the step number.
+    # With 0 the first ends the run.
+    config.skip_nonfinite_steps = 0
+
     # Options for XLA's compilation of the training step, such as ("xla_gpu_enable_latency_hiding_scheduler=true",).
     config.compiler_options = ()
 

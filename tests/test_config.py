@@ -105,5 +105,5 @@ def test_every_key_is_fixed_but_those_that_change_nothing_learned():
         *("data.num_workers", "data.num_threads", "data.max_bad_fraction"),
         *("log_every_steps", "checkpoint_every_epochs", "num_checkpoints", "best_metric"),
         *("sample_epochs", "num_samples", "profile_steps"),
-        *("data.cache", "compiler_options"),
+        *("data.cache", "compiler_options", "deterministic", "skip_nonfinite_steps"),
     }

@@ -79,22 +79,48 @@ def test_samples_and_texts(tmp_path):
     assert b"seed = 0" in board.Tensors("config/text_summary")[0].tensor_proto.string_val[0]
 
 
+def _pending(values, max_skipped_in_a_row=0, skipped=()):
+    """With the critic's losses of steps 1, 2, ..."""
+    pending = monitor.PendingFigures(max_skipped_in_a_row, dict(skipped))
+    for step, value in enumerate(values, 1):
+        pending.add(step, {"train/critic/loss": jnp.float32(value), "train/generator/l1": jnp.float32(7)})
+    return pending
+
+
 def test_pending_figures_are_taken_once_and_in_order():
-    pending = monitor.PendingFigures()
-    for step in (1, 2, 3):
-        pending.add(step, {"train/critic/loss": jnp.float32(step)})
-    assert pending.take(before=3) == {"train/critic/loss": 2.0}
+    pending = _pending([1, 2, 3])
+    rest = {"train/generator/l1": 7.0, "train/skipped_steps": 0}
+    assert pending.take(before=3) == {"train/critic/loss": 2.0, **rest}
     assert pending.take(before=3) == {}
-    assert pending.take() == {"train/critic/loss": 3.0}
+    assert pending.take() == {"train/critic/loss": 3.0, **rest}
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_figure_that_is_not_finite_names_its_step(value):
-    pending = monitor.PendingFigures()
-    for step in (1, 2, 3, 4):
-        pending.add(step, {"train/critic/loss": jnp.float32(value if step >= 3 else 0)})
     with pytest.raises(UserError, match=f"train/critic/loss is {value} at step 3"):
-        pending.take()
+        _pending([0, 0, value, value]).take()
+
+
+def test_steps_that_are_not_finite_are_skipped_and_counted(caplog):
+    pending = _pending([1, np.nan, np.inf, 4, np.nan], max_skipped_in_a_row=2, skipped={"in_all": 3, "in_a_row": 1})
+    with caplog.at_level(logging.WARNING, "colorgan"):
+        assert pending.take(before=5) == {
+            "train/critic/loss": 4.0,
+            "train/generator/l1": 7.0,
+            "train/skipped_steps": 5,
+        }
+        assert pending.skipped == {"in_all": 5, "in_a_row": 0}
+        assert pending.take() == {"train/generator/l1": 7.0, "train/skipped_steps": 6}
+    assert [record.getMessage() for record in caplog.records] == [
+        f"step {step} skipped: not finite are train/critic/loss" for step in (2, 3, 5)
+    ]
+
+
+def test_too_many_skipped_in_a_row_end_the_run_also_over_a_restart():
+    with pytest.raises(UserError, match="train/critic/loss is nan at step 4"):
+        _pending([1, np.nan, np.nan, np.nan], max_skipped_in_a_row=2).take()
+    with pytest.raises(UserError, match="train/critic/loss is nan at step 2"):
+        _pending([np.nan, np.nan], max_skipped_in_a_row=2, skipped={"in_all": 1, "in_a_row": 1}).take()
 
 
 def test_timer_counts_steps_and_waiting(monkeypatch):

@@ -23,7 +23,7 @@ FIGURES = {
     *("train/generator/loss", "train/generator/adversarial", "train/generator/l1"),
     *("train/generator/gradient_norm", "train/generator/learning_rate"),
     *("train/critic/loss", "train/critic/probability_real", "train/critic/probability_fake"),
-    *("train/critic/gradient_norm", "train/critic/learning_rate", "train/epoch"),
+    *("train/critic/gradient_norm", "train/critic/learning_rate", "train/epoch", "train/skipped_steps"),
     *("perf/images_per_second", "perf/data_wait_fraction", "perf/device_memory_bytes", "data/bad_records"),
 }
 COSTS = {f"perf/{name}_seconds" for name in ("logging", "validation", "sampling", "checkpoint")}
@@ -55,6 +55,15 @@ def _arrays(workdir, step):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             arrays[item + jax.tree_util.keystr(path)] = np.asarray(leaf)
     return arrays
+
+
+def _assert_same_arrays(workdir, expected_workdir):
+    """After two epochs, to the bit."""
+    expected, arrays = (_arrays(run, STEPS_OF_TWO_EPOCHS) for run in (expected_workdir, workdir))
+    assert expected.keys() == arrays.keys()
+    assert any("opt_state" in name for name in expected)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(arrays[name], array, err_msg=name)
 
 
 def test_folder_of_a_run(finished_run):
@@ -105,11 +114,7 @@ def test_a_run_that_goes_on_is_the_run_that_was_not_stopped(finished_run, tmp_pa
     assert "going on from step 3" in second.stdout
     assert "num_epochs: 1 -> 2" in (workdir / "log.txt").read_text()
     assert _train_figures(workdir) == _train_figures(finished_run)
-    expected, resumed = _arrays(finished_run, STEPS_OF_TWO_EPOCHS), _arrays(workdir, STEPS_OF_TWO_EPOCHS)
-    assert expected.keys() == resumed.keys()
-    assert any("opt_state" in name for name in expected)
-    for name, array in expected.items():
-        np.testing.assert_array_equal(resumed[name], array, err_msg=name)
+    _assert_same_arrays(workdir, finished_run)
 
 
 def test_a_run_from_device_memory_is_the_same_run(finished_run, tmp_path):
@@ -184,14 +189,51 @@ def test_a_validation_figure_that_is_not_finite_ends_the_run_before_its_checkpoi
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
-def test_a_damaged_checkpoint_is_said(finished_run, tmp_path):
+def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(finished_run, tmp_path):
     workdir = shutil.copytree(finished_run, tmp_path / "run")
-    for path in (workdir / "checkpoints" / "6" / "meta").iterdir():
-        path.write_text("")
+    largest = max((workdir / "checkpoints" / "6").rglob("ocdbt.process_0/d/*"), key=lambda path: path.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 1
+    largest.write_bytes(data)
+    done = _train(workdir, *tiny_flags())
+    assert re.search(r"checkpoints/6 is damaged .*checksum.*; going back to the one of step 3\n", done.stdout)
+    assert _train_figures(workdir) == _train_figures(finished_run)
+    _assert_same_arrays(workdir, finished_run)
+
+
+def test_without_a_good_checkpoint_the_run_ends_and_keeps_them(finished_run, tmp_path):
+    workdir = shutil.copytree(finished_run, tmp_path / "run")
+    for step in (3, 6):
+        (workdir / "checkpoints" / str(step) / "meta" / "metadata").write_text("")
     done = _train(workdir, *tiny_flags(num_epochs=3), check=False)
     assert done.returncode == 1
-    assert "checkpoints/6 cannot be read" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert re.fullmatch(r"colorgan: checkpoint .*/6 is damaged .*checksum.*nothing was deleted\n", done.stderr)
+    assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["3", "6"]
+    assert _lines(workdir)[-1]["step"] == 6
+
+
+def test_a_full_disk_costs_checkpoints_and_no_more(finished_run, tmp_path):
+    workdir = tmp_path / "run"
+    _train(workdir, *tiny_flags(num_epochs=1))
+    command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", f"--workdir={workdir}"]
+    limited = subprocess.run(  # no file may grow beyond 16 KiB
+        ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", *command, *tiny_flags(num_epochs=3)],
+        cwd=ROOT,
+        env=COMMAND_ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert limited.returncode == 1
+    assert re.fullmatch(r"colorgan: checkpoint .*/9 cannot be written: .*File too large\n", limited.stderr)
+    assert "/6 cannot be written" in limited.stdout
+    assert "the run goes on" in limited.stdout
+    assert "kept in memory until it can" in limited.stdout  # TensorBoard's sample grid
+    assert [path.name for path in (workdir / "checkpoints").iterdir()] == ["3"]
+    assert [line["step"] for line in _lines(workdir)] == list(range(1, 10))
+    _train(workdir, *tiny_flags(num_epochs=2))
+    assert _train_figures(workdir) == _train_figures(finished_run)
+    _assert_same_arrays(workdir, finished_run)
 
 
 def test_workers_do_not_outlive_a_killed_trainer(tmp_path):

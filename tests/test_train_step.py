@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from colorgan import color, losses, metrics, sharding, train, train_state, train_step
+from colorgan import color, losses, metrics, parts, sharding, train_state, train_step
 from colorgan.data import procedural
 from colorgan.errors import UserError
 
@@ -23,7 +23,7 @@ def images():
 def on_one_device(tiny_config, tiny_gan):
     mesh = sharding.create_mesh(jax.devices()[:1])
     create = functools.partial(train_state.create_state, tiny_gan, tiny_config.seed, sharding.replicated(mesh))
-    return mesh, create, train.create_train_step(tiny_config, tiny_gan, mesh)
+    return mesh, create, parts.create_train_step(tiny_config, tiny_gan, mesh)
 
 
 def _run(mesh, state, step_fn, images, num_steps):
@@ -40,7 +40,7 @@ def test_an_option_that_xla_does_not_know_is_said(tiny_config, tiny_gan):
     mesh = sharding.create_mesh(jax.devices()[:1])
     state = train_state.abstract_state(tiny_gan, sharding.replicated(mesh))
     with pytest.raises(UserError, match=r"config.compiler_options: .*xla_no_such_option"):
-        train.compile_train_step(config, tiny_gan, mesh, state)
+        parts.compile_train_step(config, tiny_gan, mesh, state)
 
 
 def test_it_learns(on_one_device, images):
@@ -93,7 +93,7 @@ def test_eight_devices_compute_what_one_does(on_one_device, tiny_config, tiny_ga
     wide = sharding.create_mesh()
     assert wide.size == 8
     state = train_state.create_state(tiny_gan, tiny_config.seed, sharding.replicated(wide))
-    state, together = _run(wide, state, train.create_train_step(tiny_config, tiny_gan, wide), images, 3)
+    state, together = _run(wide, state, parts.create_train_step(tiny_config, tiny_gan, wide), images, 3)
     assert len(jax.tree.leaves(state.generator.params)[0].sharding.device_set) == 8
     for step_alone, step_together in zip(alone, together, strict=True):
         assert step_together == pytest.approx(step_alone, rel=2e-3, abs=1e-5)

@@ -1,0 +1,226 @@
+"""Kills a run again and again, and compares what it comes to with a run that was left alone.
+
+    python tests/chaos.py --kills=24
+
+Starts `python -m colorgan.main` as a user does, kills it with SIGKILL while it starts, in a step, in validation, in a
+save, in a rename and while an old checkpoint is deleted, and starts the same command again. Prints a table.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+STEPS_AN_EPOCH, BATCH_SIZE, NUM_VALIDATION = 6, 8, 12
+
+
+@dataclasses.dataclass
+class Kill:
+    """One kill, and what came of it.
+
+    Attributes:
+      moment: what the run was about.
+      line: the last step in metrics.jsonl when it was killed.
+      checkpoint: the step of the newest whole checkpoint then, from which the next start goes on.
+      in_save: whether a half-written checkpoint was there.
+      seconds: from the start to the first new line of figures; None if it was killed before.
+    """
+
+    moment: str
+    line: int
+    checkpoint: int
+    in_save: bool
+    seconds: float | None
+
+
+def make_images(folder: Path, count: int, seed: int) -> None:
+    """Small pictures, as files, so that reading them can be waited for."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    for n in range(count):
+        pixels = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8)).resize((40, 40), Image.Resampling.BICUBIC)
+        pixels.save(folder / f"{n:03d}.png")
+
+
+def command(folder: Path, workdir: Path, num_epochs: int) -> list[str]:
+    """The trainer's command line, for images below `folder`."""
+    values = {
+        "image_size": 32,
+        "batch_size": BATCH_SIZE,
+        "num_epochs": num_epochs,
+        "data.train": f"folder:{folder / 'train'}",
+        "data.validation": f"folder:{folder / 'validation'}",
+        "data.load_size": 36,
+        "data.num_workers": 1,
+        "model.width": 4,
+        "model.max_width": 16,
+        "log_every_steps": 1,
+        "num_samples": 2,
+        "sample_epochs": "(1, 2, 4, 8, 16, 32)",
+    }
+    flags = [f"--config.{key}={value}" for key, value in values.items()]
+    return [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", f"--workdir={workdir}", *flags]
+
+
+def environment(kill_at: dict | None = None) -> dict[str, str]:
+    """That of the trainer, which kills itself where `kill_at` says (see chaos_site)."""
+    paths = [str(ROOT), *([str(ROOT / "tests" / "chaos_site")] if kill_at else [])]
+    chaos = {"CHAOS": json.dumps(kill_at)} if kill_at else {}
+    return os.environ | {"PYTHONPATH": os.pathsep.join(reversed(paths)), "JAX_PLATFORMS": "cpu"} | chaos
+
+
+def last_line(workdir: Path) -> int:
+    """The step of the last whole line of metrics.jsonl; 0 if there is none."""
+    try:
+        whole = (workdir / "metrics.jsonl").read_text().splitlines(keepends=True)
+        return json.loads([line for line in whole if line.endswith("\n")][-1])["step"]
+    except (OSError, IndexError):
+        return 0
+
+
+def checkpoints(workdir: Path) -> list[int]:
+    """The steps of whole checkpoints."""
+    folder = workdir / "checkpoints"
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal()) if folder.exists() else []
+
+
+def plan(moment: str, rng: random.Random, startup: float) -> tuple[dict | None, float]:
+    """For `environment`, or the seconds after which to kill from outside: from the start, or from the first line."""
+    at = {
+        "in validation": ("open", "/validation/", rng.randint(2 + 1, 2 + 2 * NUM_VALIDATION), 0.0),
+        "in a save": ("os.mkdir", "orbax-checkpoint-tmp", rng.randint(1, 8), rng.uniform(0, 0.15)),
+        "before a rename": ("os.rename", "", rng.randint(1, 5), 0.0),
+        "after a rename": ("os.rename", "", rng.randint(1, 5), rng.uniform(0, 0.002)),
+        "in deleting": ("shutil.rmtree", "/checkpoints/", rng.randint(1, 2), rng.uniform(0, 0.003)),
+    }
+    if moment in at:
+        return dict(zip(("event", "path", "count", "delay"), at[moment], strict=True)), 0.0
+    return None, rng.uniform(0, startup) if moment == "while starting" else rng.uniform(0, 1.5)
+
+
+def start_and_kill(arguments: list[str], workdir: Path, moment: str, rng: random.Random, startup: float) -> Kill:
+    """Starts the run and kills it at `moment`. Raises RuntimeError if it ends by itself before."""
+    kill_at, delay = plan(moment, rng, startup)
+    before, start, seconds = last_line(workdir), time.monotonic(), None
+    resumes_from = max(checkpoints(workdir), default=0)
+    with open(workdir.with_suffix(".log"), "ab") as log:
+        trainer = subprocess.Popen(arguments, cwd=ROOT, env=environment(kill_at), stdout=log, stderr=log)
+    deadline = start + delay if moment == "while starting" else float("inf")
+    has_cut = before <= resumes_from  # figures past the checkpoint are cut first
+    while trainer.poll() is None:
+        line = last_line(workdir)
+        has_cut = has_cut or line < before
+        if seconds is None and has_cut and line > resumes_from:
+            seconds = time.monotonic() - start
+            if moment == "in a step":
+                deadline = time.monotonic() + delay
+        if time.monotonic() > deadline:
+            trainer.send_signal(signal.SIGKILL)
+        time.sleep(0.005)
+    if trainer.wait() != -signal.SIGKILL:
+        raise RuntimeError(f"the run ended with {trainer.returncode} before it was killed {moment}: more epochs?")
+    in_save = any((workdir / "checkpoints").glob("*.orbax-checkpoint-tmp"))
+    return Kill(moment, last_line(workdir), max(checkpoints(workdir), default=0), in_save, seconds)
+
+
+MOMENTS = (
+    *("in a step", "in a save", "while starting", "before a rename", "in validation"),
+    *("after a rename", "in deleting"),
+)
+
+
+def disturb(folder: Path, workdir: Path, num_epochs: int, num_kills: int, seed: int, startup: float) -> list[Kill]:
+    """A run that is killed `num_kills` times and then left to its end."""
+    rng = random.Random(seed)
+    arguments = command(folder, workdir, num_epochs)
+    kills = []
+    for n in range(num_kills):
+        kills.append(start_and_kill(arguments, workdir, MOMENTS[n % len(MOMENTS)], rng, startup))
+        print(_row(n + 1, kills[-1]), flush=True)
+    run(arguments)
+    return kills
+
+
+def run(arguments: list[str]) -> float:
+    """Runs the command to its end, and says how many seconds it took. Raises CalledProcessError."""
+    start = time.monotonic()
+    subprocess.run(arguments, cwd=ROOT, env=environment(), check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - start
+
+
+def differences(expected: Path, workdir: Path) -> list[str]:
+    """What is not to the bit as in the run `expected`: arrays of the last checkpoint, and the lines of figures."""
+    found = []
+    step = max(checkpoints(expected))
+    if checkpoints(workdir) != checkpoints(expected):
+        found.append(f"checkpoints {checkpoints(workdir)} and not {checkpoints(expected)}")
+    for item in ("generator", "critic", "generator_ema"):
+        trees = [
+            ocp.StandardCheckpointer().restore(run / "checkpoints" / str(step) / item) for run in (expected, workdir)
+        ]
+        wanted, got = (jax.tree_util.tree_leaves_with_path(tree) for tree in trees)
+        for (path, one), (_, other) in zip(wanted, got, strict=True):
+            if np.asarray(one).tobytes() != np.asarray(other).tobytes():
+                found.append(f"{item}{jax.tree_util.keystr(path)}")
+    lines = [train_lines(run) for run in (expected, workdir)]
+    found += [f"line {n}" for n, pair in enumerate(zip(*lines, strict=False), 1) if pair[0] != pair[1]]
+    if len(lines[0]) != len(lines[1]):
+        found.append(f"{len(lines[1])} lines of figures and not {len(lines[0])}")
+    found += [str(path) for path in workdir.rglob("*tmp*")]
+    return found
+
+
+def train_lines(workdir: Path) -> list[dict]:
+    """The training figures of every line of metrics.jsonl, with their step."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k == "step" or k.startswith("train/")} for line in lines]
+
+
+def _row(n: int, kill: Kill) -> str:
+    seconds = "" if kill.seconds is None else f"{kill.seconds:.1f}"
+    lost = kill.line - kill.checkpoint
+    cells = (n, kill.moment, kill.line, kill.checkpoint, lost, "yes" if kill.in_save else "", seconds)
+    return "".join(f"| {cell} " for cell in cells) + "|"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python tests/chaos.py", description=__doc__)
+    parser.add_argument("--kills", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        make_images(folder / "train", STEPS_AN_EPOCH * BATCH_SIZE, 1)
+        make_images(folder / "validation", NUM_VALIDATION, 2)
+        run(command(folder, folder / "compiled", 1))  # so that no later start waits for the compiler
+        alone = run(command(folder, folder / "alone", arguments.epochs))
+        print(f"left alone, the run takes {alone:.0f} s\n")
+        print("| kill | moment | last step told | checkpoint | steps lost | half a checkpoint | seconds to resume |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
+        start = time.monotonic()
+        startup = 8.0
+        kills = disturb(folder, folder / "killed", arguments.epochs, arguments.kills, arguments.seed, startup)
+        found = differences(folder / "alone", folder / "killed")
+        resumed = [kill.seconds for kill in kills if kill.seconds is not None]
+        print(f"\n{len(kills)} kills in {time.monotonic() - start:.0f} s; to resume takes {np.median(resumed):.1f} s")
+        print(f"at most {max(kill.line - kill.checkpoint for kill in kills)} steps lost by a kill")
+        print("differences from the run left alone: " + (", ".join(found) or "none, to the bit"))
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()
