@@ -22,16 +22,31 @@ def is_remote(path: epath.Path) -> bool:
 
 
 @contextlib.contextmanager
-def raising_os_errors() -> Iterator[None]:
-    """Raises OSError for what a bucket's client raises: errors of many kinds, and ImportError where it lacks."""
+def bucket_errors(path: epath.Path) -> Iterator[None]:
+    """Raises OSError with one line for what a bucket's client raises: errors of many kinds, with long texts.
+
+    FileNotFoundError stays what it is, and so does everything where `path` is on a disk.
+    """
     try:
         yield
-    except OSError:
-        raise
-    except ImportError as error:
-        raise OSError("a folder on gs:// needs Google's client: pip install -e '.[gcs]'") from error
     except Exception as error:
-        raise OSError(f"the bucket's answer is: {_in_short(error)}") from error
+        if isinstance(error, FileNotFoundError) or not is_remote(path):
+            raise
+        if isinstance(error, ImportError):
+            raise OSError(f"{path} needs Google's libraries: pip install -e '.[gcs]' brings them") from error
+        raise OSError(" ".join(str(error).split())[:400] or type(error).__name__) from error
+
+
+def check_bucket(path: epath.Path) -> None:
+    """Raises OSError if `path` is in a bucket that is not there, or that refuses what Orbax asks it at a deletion."""
+    if is_remote(path):
+        with bucket_errors(path):
+            _, scheme, name, *_ = path.parts
+            if scheme != "gs":
+                raise OSError(f"{path} is in no bucket of Google Cloud Storage, gs://")
+            from google.cloud import storage
+
+            storage.Client().get_bucket(name)
 
 
 class AppendFile:
@@ -156,7 +171,7 @@ class _Copies(threading.Thread):
 def write_whole(path: epath.Path, data: bytes) -> None:
     """Replaces a file, so that whatever happens it is the old or the new one, whole. Raises OSError."""
     if is_remote(path):
-        with raising_os_errors():
+        with bucket_errors(path):
             path.write_bytes(data)  # a bucket's objects appear whole
         return
     scratch = path.with_name(path.name + ".tmp")
@@ -168,9 +183,5 @@ def write_whole(path: epath.Path, data: bytes) -> None:
 
 
 def _read(path: epath.Path) -> bytes:
-    with raising_os_errors():
+    with bucket_errors(path):
         return path.read_bytes() if path.exists() else b""
-
-
-def _in_short(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import re
 import threading
 import time
 import zlib
@@ -18,7 +19,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from colorgan.append_file import is_remote
+from colorgan.append_file import bucket_errors, is_remote
 from colorgan.checksum import checksums
 from colorgan.errors import UserError
 from colorgan.stopping import Stopped, means_lost_process
@@ -76,12 +77,17 @@ class Checkpoints:
             policy = checkpoint_managers.AnyPreservationPolicy([latest, best])
             keep = {"preservation_policy": policy, "cleanup_tmp_directories": True}
             try:
-                self._folder.mkdir(parents=True, exist_ok=True)
+                with bucket_errors(self._folder):
+                    self._folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise UserError(f"cannot keep checkpoints in {self._folder}: {error}") from error
         # Without best_fn Orbax stores no metrics for the policy to read.
         options = ocp.CheckpointManagerOptions(best_fn=rank, create=False, **keep)
-        self._manager = _Manager(self._folder, options=options)
+        try:
+            with bucket_errors(self._folder):
+                self._manager = _Manager(self._folder, options=options)
+        except OSError as error:
+            raise UserError(f"cannot look for checkpoints in {self._folder}: {error}") from error
         self._saves = num_to_keep is not None
         self._saving: int | None = None  # the step whose save was begun last
         self._failure = ""  # why the last save did not come to its end
@@ -130,7 +136,7 @@ class Checkpoints:
             if not _any_process(bool(problem)):
                 for number, told in damaged.items():
                     log.warning("%s; going back to the one of step %d", told, step)
-                    self._set_aside(number)
+                    self._set_aside(number, told)
                 return step, restored
             damaged[step] = problem or f"checkpoint {self._folder / str(step)} is damaged, as another process sees it"
         if damaged:
@@ -202,16 +208,19 @@ class Checkpoints:
         try:
             return self._manager.restore(step, args=ocp.args.Composite(**items))
         except Exception as error:  # Orbax raises of every kind, bare Exception among them, for damaged files
+            if is_remote(self._folder) and _is_unreachable(error):
+                raise UserError(f"cannot read {self._folder / str(step)}: {_reason(error)}; try again later") from error
             raise self._damage(step, f"no checksum can be taken: {_reason(error)}") from error
 
     def _damage(self, step: int, what: str) -> DamagedCheckpoint:
         return DamagedCheckpoint(f"checkpoint {self._folder / str(step)} is damaged ({what})")
 
-    def _set_aside(self, step: int) -> None:
+    def _set_aside(self, step: int, told: str) -> None:
         """Moves a damaged checkpoint away: a run that comes by this step again saves it anew."""
         if jax.process_index() == 0 and self._saves:
             folder = self._folder.with_name(DAMAGED_FOLDER)
             folder.mkdir(exist_ok=True)
+            (folder / f"{step}.txt").write_text(told + "\n")  # a bucket has no empty folders to move something into
             (folder / str(step)).rmtree(missing_ok=True)
             (self._folder / str(step)).rename(folder / str(step))
         self._manager.reload()
@@ -239,6 +248,8 @@ class Checkpoints:
 
     def _remove_scratch(self) -> None:
         """Frees what a failed save took of the disk; a part of it may be at work still."""
+        if is_remote(self._folder):
+            return  # nothing is full, and no other name is used; the next start of the run clears it
         for _ in range(20):
             scratch = list(self._folder.glob("*.orbax-checkpoint-tmp"))
             if not scratch:
@@ -258,7 +269,20 @@ def _checksum_of_json(values: Any) -> int:
     return zlib.crc32(json.dumps(values, sort_keys=True).encode())
 
 
-def _reason(error: Exception) -> str:
+def _is_unreachable(error: BaseException | None) -> bool:
+    """Whether a bucket did not answer or refused, which says nothing of what is in it."""
+    while error:
+        signs = "UNAVAILABLE|DEADLINE_EXCEEDED|PERMISSION_DENIED|UNAUTHENTICATED|RESOURCE_EXHAUSTED|ABORTED|CANCELLED"
+        is_clients = type(error).__module__.partition(".")[0] in ("gcsfs", "aiohttp", "google", "requests")
+        is_missing = isinstance(error, FileNotFoundError)
+        if is_clients or (isinstance(error, OSError) and not is_missing) or re.match(signs, str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _reason(error: BaseException) -> str:
     """What went wrong, without TensorStore's long account of where."""
+    error = error.__cause__ or error  # Orbax's own texts tell all but the reason
     line = next(iter(str(error).strip().splitlines()), type(error).__name__).partition(" [")[0]
     return line if len(line) < 200 else "..." + line[-200:]

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from colorgan import color, command_line, runtime, train_step, trained
 from colorgan.data import transforms
-from colorgan.data.sources import find_images
+from colorgan.data.sources import find_images, read_image_file
 from colorgan.errors import UserError
 
 ColorFn = Callable[[np.ndarray], np.ndarray]
@@ -86,9 +86,11 @@ def main(arguments: argparse.Namespace) -> None:
         try:
             if target in done or target.resolve() == source.resolve():
                 raise FileExistsError(f"{target} would be written over another photograph")
+            if not target.resolve().is_relative_to(arguments.output.resolve()):
+                raise FileExistsError(f"{target} is a link that leads out of the output folder")
             if target.exists() and not arguments.overwrite:
                 raise FileExistsError(f"{target} is there already (--overwrite replaces it)")
-            photo = transforms.decode_image(source.read_bytes())
+            photo = transforms.decode_image(read_image_file(source))
             target.parent.mkdir(parents=True, exist_ok=True)
             colored = colorize_image(photo, color_fn, run.config.image_size)
             # Full-resolution chroma: colour is what this is about. Formats other than JPEG ignore it.

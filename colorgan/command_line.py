@@ -74,8 +74,8 @@ def _guard(main: Callable[[], Any]) -> None:
 
 
 def _quieten_libraries() -> None:
-    """JAX and Orbax tell much that is no news to a user, and a failure many times beside raising it."""
-    for name in ("absl", "asyncio"):
+    """JAX, Orbax and gcsfs tell much that is no news to a user, and a failure many times beside raising it."""
+    for name in ("absl", "asyncio", "gcsfs", "google"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     absl_logging.set_verbosity(absl_logging.FATAL)
 

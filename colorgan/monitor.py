@@ -19,7 +19,7 @@ from PIL import Image
 from tensorboardX import SummaryWriter, record_writer
 from tqdm import tqdm
 
-from colorgan.append_file import AppendFile, write_whole
+from colorgan.append_file import AppendFile, bucket_errors, write_whole
 from colorgan.errors import UserError
 
 METRICS_FILE, LOG_FILE, SAMPLES_FOLDER, TENSORBOARD_FOLDER = "metrics.jsonl", "log.txt", "samples", "tensorboard"
@@ -45,7 +45,8 @@ class Monitor:
         self._metrics = AppendFile(workdir / METRICS_FILE)
         # Steps that are there twice are shown once: from here on the new file counts. The suffix keeps two
         # writers that start within a second apart.
-        record_writer.register_writer_factory(_EventFiles.PREFIX, _EventFiles())
+        self._event_files = _EventFiles()
+        record_writer.register_writer_factory(_EventFiles.PREFIX, self._event_files)
         self._board = SummaryWriter(
             f"{_EventFiles.PREFIX}:{workdir / TENSORBOARD_FOLDER}",
             purge_step=first_step + 1,
@@ -102,15 +103,17 @@ class Monitor:
             grid.save(encoded, "PNG")
             path = self._workdir / SAMPLES_FOLDER / f"epoch_{epoch:04d}.png"
             try:
-                path.parent.mkdir(exist_ok=True)
+                with bucket_errors(path):
+                    path.parent.mkdir(exist_ok=True)
                 write_whole(path, encoded.getvalue())
             except OSError as error:
                 log.warning("cannot write %s: %s", path, error)
 
     def sync(self) -> None:
-        """Returns when metrics.jsonl is on disk: a checkpoint never runs ahead of its figures."""
+        """Returns when all figures are on disk: a checkpoint never runs ahead of its figures."""
         if self._enabled:
             self._board.flush()
+            self._event_files.sync()
             self._metrics.sync()
 
 
@@ -120,9 +123,11 @@ def cut_metrics(path: epath.Path, last_step: int) -> None:
     Raises:
       UserError: the file cannot be written.
     """
-    if not path.exists():
-        return
-    before, kept = path.read_bytes(), b""
+    try:
+        with bucket_errors(path):
+            before, kept = path.read_bytes() if path.exists() else b"", b""
+    except OSError as error:
+        raise UserError(f"cannot read the run's folder: {error}") from error
     for line in before.splitlines(keepends=True):
         try:
             if not line.endswith(b"\n") or json.loads(line)["step"] > last_step:
@@ -142,8 +147,17 @@ class _EventFiles:
 
     PREFIX = "append"
 
+    def __init__(self) -> None:
+        self._opened: list[AppendFile] = []
+
     def open(self, path: str) -> AppendFile:
-        return AppendFile(epath.Path(path.partition(":")[2]), truncate=True)
+        file = AppendFile(epath.Path(path.partition(":")[2]), truncate=True)
+        self._opened.append(file)
+        return file
+
+    def sync(self) -> None:
+        for file in self._opened:
+            file.sync()
 
     def directory_check(self, path: str) -> None:
         epath.Path(path.partition(":")[2]).mkdir(parents=True, exist_ok=True)

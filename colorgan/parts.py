@@ -36,9 +36,6 @@ def create_gan(config: ConfigDict, platform: str) -> GAN:
 def create_train_step(config: ConfigDict, gan: GAN, mesh: Mesh) -> jax.stages.Wrapped:
     """`train_step` of (state, global uint8 batch on `mesh`), jitted; donates the state."""
     everywhere = sharding.replicated(mesh)
-    options: dict[str, Any] = dict(option.split("=", 1) for option in config.compiler_options)
-    if config.deterministic and sharding.platform_of(mesh) == "gpu":
-        options["xla_gpu_deterministic_ops"] = True  # no atomic sums, and no choice of algorithms by their speed
     return jax.jit(
         functools.partial(
             train_step,
@@ -51,8 +48,15 @@ def create_train_step(config: ConfigDict, gan: GAN, mesh: Mesh) -> jax.stages.Wr
         in_shardings=(everywhere, sharding.batch_sharding(mesh)),
         out_shardings=everywhere,
         donate_argnums=0,
-        compiler_options=options,
+        compiler_options=_compiler_options(config, sharding.platform_of(mesh)),
     )
+
+
+def _compiler_options(config: ConfigDict, platform: str) -> dict[str, Any]:
+    options: dict[str, Any] = dict(option.split("=", 1) for option in config.compiler_options)
+    if config.deterministic and platform == "gpu":
+        options["xla_gpu_deterministic_ops"] = True  # no atomic sums, and no choice of algorithms by their speed
+    return options
 
 
 def compile_train_step(config: ConfigDict, gan: GAN, mesh: Mesh, state: GANState) -> jax.stages.Compiled:

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from colorgan import config as config_lib
 from colorgan import train_state
-from colorgan.append_file import AppendFile, write_whole
+from colorgan.append_file import AppendFile, bucket_errors, check_bucket, write_whole
 from colorgan.errors import UserError
 from colorgan.monitor import LOG_FILE, METRICS_FILE
 from colorgan.train_state import GANState
@@ -21,10 +21,18 @@ _SHARED_SECONDS = 30  # until a network's file system shows all hosts a new file
 
 
 def check(config: ConfigDict, workdir: epath.Path) -> None:
-    """Refuses the folder of a run of another config that has trained already; before any data is fetched."""
+    """Refuses the folder of a run of another config that has trained already, and a bucket that cannot be used.
+
+    Before any data is fetched.
+    """
     try:
-        before = json.loads((workdir / CONFIG_FILE).read_text())
-        has_trained = bool((workdir / METRICS_FILE).read_bytes())
+        check_bucket(workdir)
+    except OSError as error:
+        raise UserError(f"cannot use the run's folder: {error}") from error
+    try:
+        with bucket_errors(workdir):
+            before = json.loads((workdir / CONFIG_FILE).read_text())
+            has_trained = bool((workdir / METRICS_FILE).read_bytes())
     except (OSError, ValueError):  # no run yet
         return
     if has_trained:
@@ -44,7 +52,8 @@ def create(workdir: epath.Path) -> None:
     """Makes the folder, or raises UserError if it cannot be written, or if not all processes see it."""
     if jax.process_index() == 0:
         try:
-            workdir.mkdir(parents=True, exist_ok=True)
+            with bucket_errors(workdir):
+                workdir.mkdir(parents=True, exist_ok=True)
             AppendFile(workdir / LOG_FILE).close()
         except OSError as error:
             raise UserError(f"cannot write the run's folder: {error}; choose another with --workdir=DIR") from error

@@ -8,6 +8,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from colorgan import checkpoint, parts, sharding, train_state
+from colorgan.append_file import bucket_errors
 from colorgan.errors import UserError
 from colorgan.models import Generator
 from colorgan.run_folder import CONFIG_FILE
@@ -44,7 +45,8 @@ def load_trained(workdir: epath.Path, which: str) -> Trained:
       UserError: there is no run in `workdir`, it has no checkpoint yet, or all are damaged.
     """
     try:
-        config = ConfigDict(json.loads((workdir / CONFIG_FILE).read_text()))
+        with bucket_errors(workdir):
+            config = ConfigDict(json.loads((workdir / CONFIG_FILE).read_text()))
     except (OSError, ValueError) as error:
         raise UserError(f"{workdir} is not the folder of a run: {error}") from error
     mesh = sharding.create_mesh()

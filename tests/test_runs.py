@@ -1,6 +1,7 @@
 """Whole runs, started as a user starts them."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -180,6 +181,16 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
     assert not list((workdir / "checkpoints").iterdir())
 
 
+def test_steps_that_are_not_finite_are_skipped_as_often_as_allowed(tmp_path):
+    flags = tiny_flags(data__train="procedural:80", optimizer__generator_learning_rate=1e30, skip_nonfinite_steps=2)
+    done = _train(tmp_path / "run", *flags, check=False)
+    assert done.returncode == 1
+    assert re.search(r"train/\S+ is (nan|inf) at step 4: the run cannot go on", done.stderr)
+    assert [line["train/skipped_steps"] for line in _lines(tmp_path / "run")] == [0, 1, 2]
+    assert "step 3 skipped: not finite are train/critic/gradient_norm" in done.stdout
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
 def test_a_validation_figure_that_is_not_finite_ends_the_run_before_its_checkpoint(tmp_path):
     # The first step's losses are finite, and it ends an epoch; what it leaves behind is not.
     flags = tiny_flags(data__train="procedural:8", optimizer__generator_learning_rate=1e30)
@@ -276,6 +287,32 @@ def test_a_run_that_is_told_to_stop_saves_where_it_is(tmp_path, number):
     assert "Traceback" not in said
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == [str(step)]
     assert [line["step"] for line in _lines(tmp_path / "run")] == list(range(7, step + 1, 7))
+
+
+def test_a_run_that_is_told_to_stop_while_it_starts_leaves_at_once(tmp_path):
+    command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", f"--workdir={tmp_path}/run"]
+    environment = COMMAND_ENVIRONMENT | {"JAX_COMPILATION_CACHE_DIR": ""}  # it compiles for seconds
+    with open(tmp_path / "errors", "w+") as errors:
+        trainer = subprocess.Popen(
+            [*command, *tiny_flags()], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=errors
+        )
+        while not (tmp_path / "run" / "log.txt").exists():
+            time.sleep(0.05)
+        trainer.send_signal(signal.SIGTERM)
+        assert trainer.wait(timeout=20) == 75
+        errors.seek(0)
+        assert errors.read() == "colorgan: interrupted\n"
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anyway")
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+    tmp_path.chmod(0o555)
+    done = _train(tmp_path / "run", *tiny_flags(), check=False)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"colorgan: cannot write the run's folder: .*; choose another with --workdir=DIR\n", done.stderr
+    )
 
 
 def test_evaluate(finished_run, photographs):

@@ -4,8 +4,12 @@ import os
 import subprocess
 import sys
 
+import jax
+import ml_collections
 import pytest
 from conftest import COMMAND_ENVIRONMENT, ROOT
+
+from colorgan import parts
 
 # As multiprocessing does in a new data worker: the command's module, then what the pickled dataset names.
 WORKER = """
@@ -39,6 +43,15 @@ def test_help_imports_no_networks(module):
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "jax" in imported
     assert not imported & {"flax", "orbax", "tensorflow", "optax", "tensorflow_datasets"}
+
+
+@pytest.mark.parametrize(("asked", "platform", "expected"), [(True, "gpu", 1), (True, "cpu", 0), (False, "gpu", 0)])
+def test_deterministic_asks_a_gpu_for_it(tiny_config, asked, platform, expected):
+    config = ml_collections.ConfigDict(tiny_config)
+    config.deterministic = asked
+    options = parts._compiler_options(config, platform)
+    assert len(options) == expected
+    jax.jit(lambda x: x + 1, compiler_options=options)(1)  # XLA knows the option
 
 
 LOCATE = """

@@ -143,6 +143,24 @@ def test_the_average_moves_with_parameters_and_statistics(on_one_device, images)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), state.generator_ema, expected)
 
 
+def test_a_step_that_is_not_finite_changes_nothing_if_it_may_be_skipped(tiny_config, tiny_gan, on_one_device, images):
+    mesh, create, step_fn = on_one_device
+    config = ml_collections.ConfigDict(tiny_config)
+    config.skip_nonfinite_steps = 1
+    skipping_fn = parts.create_train_step(config, tiny_gan, mesh)
+    for network in ("generator", "critic"):
+        state = create()
+        broken = jax.tree.map(lambda x: x.at[(0,) * x.ndim].set(jnp.inf), getattr(state, network).params)
+        state = state.replace(**{network: getattr(state, network).replace(params=broken)})
+        before = jax.device_get(state)
+        after, (figures,) = _run(mesh, state, skipping_fn, images, 1)
+        assert not all(np.isfinite(value) for value in figures.values())
+        jax.tree.map(np.testing.assert_array_equal, after.replace(step=0), before.replace(step=0))
+        assert after.step == 1
+    (plain, _), (skipping, _) = (_run(mesh, create(), fn, images, 2) for fn in (step_fn, skipping_fn))
+    jax.tree.map(np.testing.assert_array_equal, skipping, plain)
+
+
 def test_crops_and_flips_are_windows_of_the_image():
     # Every pixel tells its place, so a crop tells where it was taken.
     rows, columns = np.mgrid[:36, :36].astype(np.uint8)

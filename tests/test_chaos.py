@@ -1,0 +1,35 @@
+"""A run that is killed is the run that was left alone."""
+
+import shutil
+
+import chaos
+from conftest import COMMAND_ENVIRONMENT
+
+
+def test_a_run_killed_anywhere_is_the_run_left_alone(tmp_path, monkeypatch):
+    """Five kills; `make chaos` does more of them."""
+    monkeypatch.setattr(chaos, "ENVIRONMENT", COMMAND_ENVIRONMENT)
+    chaos.make_images(tmp_path / "train", chaos.STEPS_AN_EPOCH * chaos.BATCH_SIZE, seed=1)
+    chaos.make_images(tmp_path / "validation", chaos.NUM_VALIDATION, seed=2)
+    num_epochs = 8
+    chaos.run(chaos.command(tmp_path, tmp_path / "alone", num_epochs))
+    kills = chaos.disturb(tmp_path, tmp_path / "killed", num_epochs, num_kills=5, seed=0)
+    assert len(kills) == 5
+    assert any(kill.in_save for kill in kills)
+    assert len({kill.line for kill in kills}) > 2
+    assert len(chaos.train_lines(tmp_path / "killed")) == num_epochs * chaos.STEPS_AN_EPOCH
+    assert chaos.differences(tmp_path / "alone", tmp_path / "killed") == []
+
+
+def test_differences_are_seen(finished_run, tmp_path):
+    """The comparison above can fail."""
+    workdir = shutil.copytree(finished_run, tmp_path / "run")
+    assert chaos.differences(finished_run, workdir) == []
+    metrics = (workdir / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (workdir / "metrics.jsonl").write_text("".join([*metrics[:2], metrics[1], *metrics[3:]]))
+    shutil.rmtree(workdir / "checkpoints" / "6" / "critic")
+    shutil.copytree(workdir / "checkpoints" / "3" / "critic", workdir / "checkpoints" / "6" / "critic")
+    found = chaos.differences(finished_run, workdir)
+    assert "line 3" in found
+    assert any(name.startswith("critic['opt_state']") for name in found)
+    assert any(name.startswith("critic['params']") for name in found)

@@ -1,0 +1,157 @@
+"""Several processes that train together, as on several hosts: over gloo, on this machine."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from conftest import COMMAND_ENVIRONMENT, ROOT, tiny_flags
+
+EIGHT_DEVICES = {"XLA_FLAGS": COMMAND_ENVIRONMENT["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"}
+
+
+def _lines(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def _command(num_processes, workdir, changes):
+    launch = [str(ROOT / "launch" / "local_processes.sh"), str(num_processes)]
+    launch = launch if num_processes > 1 else [sys.executable, "-m", "colorgan.main"]
+    return [*launch, "--config=configs/default.py", f"--workdir={workdir}", *tiny_flags(**changes)]
+
+
+def _train(num_processes, workdir, environment=None, **changes):
+    """The exit code's zero is checked; what all processes said comes back."""
+    done = subprocess.run(
+        _command(num_processes, workdir, changes),
+        cwd=ROOT,
+        env=COMMAND_ENVIRONMENT | {"PYTHON": sys.executable} | (environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+@contextlib.contextmanager
+def _training(num_processes, workdir, **changes):
+    """The run of several processes while it goes on, and what they say as (process ids, read_fn)."""
+    with open(workdir.with_suffix(".log"), "w+") as log:
+        launcher = subprocess.Popen(
+            _command(num_processes, workdir, changes),
+            cwd=ROOT,
+            env=COMMAND_ENVIRONMENT | {"PYTHON": sys.executable, "GRACE": "60"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            yield launcher, lambda: workdir.with_suffix(".log").read_text()
+        finally:
+            if launcher.poll() is None:
+                launcher.terminate()
+                launcher.wait(timeout=60)
+
+
+def _trainers(launcher):
+    """Process ids of the trainers, by --process_id."""
+    commands = {child.pid: child.cmdline() for child in psutil.Process(launcher.pid).children()}
+    last = {pid: command[-1] for pid, command in commands.items() if "colorgan.main" in command}
+    return {int(flag.removeprefix("--process_id=")): pid for pid, flag in last.items()}
+
+
+def _wait_for_lines(workdir, count):
+    for _ in range(1000):
+        with contextlib.suppress(OSError):
+            if (workdir / "metrics.jsonl").read_text().count("\n") >= count:
+                return
+        time.sleep(0.1)
+    pytest.fail(f"no {count} lines of figures")
+
+
+def _assert_same_run(workdir, expected, num_first=3):
+    """Losses as in `expected`, which one process made: the same global batches, up to rounding that grows."""
+    lines, wanted = _lines(workdir), _lines(expected)
+    assert [line["step"] for line in lines] == [line["step"] for line in wanted]
+    for line, want in zip(lines, wanted, strict=True):
+        tolerance = 1e-4 if line["step"] <= num_first else 5e-3
+        for name in (
+            "train/generator/loss",
+            "train/generator/l1",
+            "train/critic/loss",
+        ):
+            assert line[name] == pytest.approx(want[name], rel=tolerance), (line["step"], name)
+        for name in (name for name in want if name.startswith("validation/")):
+            assert line[name] == pytest.approx(want[name], rel=5e-3), (line["step"], name)
+    assert lines[-1]["validation/num_images"] == 12
+
+
+def test_two_processes_train_as_one_and_go_on_as_eight_devices(finished_run, tmp_path):
+    workdir = tmp_path / "run"
+    said = _train(2, workdir, num_epochs=1)
+    assert said.count("on 2 cpu device(s)") == 1  # one of them speaks
+    assert sorted(path.name for path in (workdir / "tensorboard").iterdir())[1:] == []
+    said = _train(1, workdir, EIGHT_DEVICES)
+    assert "going on from step 3" in said
+    assert "on 8 cpu device(s)" in said
+    _assert_same_run(workdir, finished_run)
+
+
+def test_a_process_that_dies_takes_the_others_along_and_the_run_goes_on(tmp_path):
+    workdir = tmp_path / "run"
+    changes = {"num_epochs": 100_000, "log_every_steps": 1, "checkpoint_every_epochs": 2}
+    with _training(2, workdir, **changes) as (launcher, read):
+        _wait_for_lines(workdir, 8)
+        os.kill(_trainers(launcher)[1], signal.SIGKILL)
+        start = time.monotonic()
+        assert launcher.wait(timeout=100) == 75
+        assert time.monotonic() - start < 60
+        # Its own sentence, or that of JAX's coordination service, whichever comes first.
+        assert re.search("has lost another process of this run|JAX distributed service detected fatal errors", read())
+    with _training(2, workdir, **changes) as (launcher, read):
+        _wait_for_lines(workdir, 16)
+        os.kill(_trainers(launcher)[1], signal.SIGTERM)  # one of them gets the notice
+        assert launcher.wait(timeout=100) == 75
+        said = read()
+    assert re.search(r"going on from step [1-9]", said)
+    (step,) = {int(found) for found in re.findall(r"stopped at step (\d+) of", said)}
+    assert said.count("stopped at step") == 2
+    assert "Traceback" not in said
+    assert (workdir / "checkpoints" / str(step)).exists()
+    steps = [line["step"] for line in _lines(workdir)]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+@pytest.mark.slow
+def test_what_four_processes_began_goes_on_with_two_with_one_and_on_eight_devices(finished_run, tmp_path):
+    begun = tmp_path / "begun"
+    _train(4, begun, num_epochs=1)
+    for name, num_processes, environment in (("two", 2, {}), ("one", 1, {}), ("eight", 1, EIGHT_DEVICES)):
+        workdir = shutil.copytree(begun, tmp_path / name)
+        assert "going on from step 3" in _train(num_processes, workdir, environment)
+        _assert_same_run(workdir, finished_run)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--num_processes=2"], "--coordinator, --num_processes and --process_id go together"),
+        (["--coordinator=here", "--num_processes=2", "--process_id=0"], "'here' but must be HOST:PORT"),
+        (["--coordinator=a:1", "--num_processes=2", "--process_id=2"], "from 0 to --num_processes - 1, 1"),
+    ],
+)
+def test_flags_that_make_no_sense_are_said(tmp_path, flags, sentence):
+    command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", f"--workdir={tmp_path}", *flags]
+    done = subprocess.run(command, cwd=ROOT, env=COMMAND_ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,34 @@
+"""Told to stop: after the step, or at once."""
+
+import os
+import signal
+
+import pytest
+
+from colorgan import stopping
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)])
+def test_the_first_signal_is_noted_and_the_second_leaves_at_once(monkeypatch, capfd, numbers):
+    codes = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    before = [signal.getsignal(number) for number in stopping.SIGNALS]
+    with stopping.StopSignals() as stop:
+        assert not stop.requested(1)
+        signal.raise_signal(numbers[0])
+        assert stop.requested(2)
+        assert codes == []
+        assert "stopping after this step; again to leave at once" in capfd.readouterr().err
+        signal.raise_signal(numbers[1])
+        assert codes == [75]
+    assert [signal.getsignal(number) for number in stopping.SIGNALS] == before
+
+
+def test_only_what_others_cause_means_a_lost_process(monkeypatch):
+    gone = RuntimeError("UNKNOWN: Gloo AllGather failed: Connection closed by peer [127.0.0.1]:6534")
+    assert not stopping.means_lost_process(gone)  # there is no other
+    monkeypatch.setattr(stopping.jax, "process_count", lambda: 2)
+    assert stopping.means_lost_process(gone)
+    assert stopping.means_lost_process(RuntimeError("UNAVAILABLE: Task 1 heartbeat timeout"))
+    assert not stopping.means_lost_process(RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 5 bytes"))
+    assert not stopping.means_lost_process(stopping.Stopped("the Connection was fine"))
