@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -21,11 +22,15 @@ def is_remote(path: epath.Path) -> bool:
     return "://" in os.fspath(path)
 
 
+class Unreachable(OSError):
+    """A bucket does not answer, or is too busy: another time it may."""
+
+
 @contextlib.contextmanager
 def bucket_errors(path: epath.Path) -> Iterator[None]:
     """Raises OSError with one line for what a bucket's client raises: errors of many kinds, with long texts.
 
-    FileNotFoundError stays what it is, and so does everything where `path` is on a disk.
+    `Unreachable` if it may pass. FileNotFoundError stays what it is, and so does everything where `path` is on a disk.
     """
     try:
         yield
@@ -34,7 +39,8 @@ def bucket_errors(path: epath.Path) -> Iterator[None]:
             raise
         if isinstance(error, ImportError):
             raise OSError(f"{path} needs Google's libraries: pip install -e '.[gcs]' brings them") from error
-        raise OSError(" ".join(str(error).split())[:400] or type(error).__name__) from error
+        kind = Unreachable if re.search("50[0234]|429|Connect|Timeout|Retry", repr(error)) else OSError
+        raise kind(" ".join(str(error).split())[:400] or type(error).__name__) from error
 
 
 def check_bucket(path: epath.Path) -> None:

@@ -209,7 +209,7 @@ class Checkpoints:
             return self._manager.restore(step, args=ocp.args.Composite(**items))
         except Exception as error:  # Orbax raises of every kind, bare Exception among them, for damaged files
             if is_remote(self._folder) and _is_unreachable(error):
-                raise UserError(f"cannot read {self._folder / str(step)}: {_reason(error)}; try again later") from error
+                raise Stopped(f"cannot read {self._folder / str(step)}: {_reason(error)}; try again later") from error
             raise self._damage(step, f"no checksum can be taken: {_reason(error)}") from error
 
     def _damage(self, step: int, what: str) -> DamagedCheckpoint:
@@ -220,7 +220,8 @@ class Checkpoints:
         if jax.process_index() == 0 and self._saves:
             folder = self._folder.with_name(DAMAGED_FOLDER)
             folder.mkdir(exist_ok=True)
-            (folder / f"{step}.txt").write_text(told + "\n")  # a bucket has no empty folders to move something into
+            if is_remote(folder):  # which is there, to move something into it, only once a file is in it
+                (folder / f"{step}.txt").write_text(told + "\n")
             (folder / str(step)).rmtree(missing_ok=True)
             (self._folder / str(step)).rename(folder / str(step))
         self._manager.reload()
@@ -238,13 +239,15 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # of TensorStore, Orbax or the file system
+            before = self._failure
             self._failure = f"checkpoint {self._folder / str(self._saving)} cannot be written: {_reason(error)}"
             self._remove_scratch()
             if jax.process_count() > 1:  # the others wait for this save: none can go on
                 if means_lost_process(error):
                     raise
                 raise UserError(self._failure) from error
-            log.warning("%s; the run goes on, and the checkpoints before it stay", self._failure)
+            if self._failure != before:
+                log.warning("%s; the ones before it stay", self._failure)
 
     def _remove_scratch(self) -> None:
         """Frees what a failed save took of the disk; a part of it may be at work still."""

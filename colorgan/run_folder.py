@@ -11,9 +11,10 @@ from ml_collections import ConfigDict
 
 from colorgan import config as config_lib
 from colorgan import train_state
-from colorgan.append_file import AppendFile, bucket_errors, check_bucket, write_whole
+from colorgan.append_file import AppendFile, Unreachable, bucket_errors, check_bucket, write_whole
 from colorgan.errors import UserError
 from colorgan.monitor import LOG_FILE, METRICS_FILE
+from colorgan.stopping import Stopped
 from colorgan.train_state import GANState
 
 CONFIG_FILE, NETWORKS_FILE = "config.json", "networks.json"
@@ -23,10 +24,12 @@ _SHARED_SECONDS = 30  # until a network's file system shows all hosts a new file
 def check(config: ConfigDict, workdir: epath.Path) -> None:
     """Refuses the folder of a run of another config that has trained already, and a bucket that cannot be used.
 
-    Before any data is fetched.
+    Before any data is fetched. Raises Stopped if the bucket does not answer.
     """
     try:
         check_bucket(workdir)
+    except Unreachable as error:
+        raise Stopped(f"the run's folder does not answer: {error}; the same command may get through later") from error
     except OSError as error:
         raise UserError(f"cannot use the run's folder: {error}") from error
     try:

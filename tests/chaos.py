@@ -26,6 +26,8 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = dict(os.environ, JAX_PLATFORMS="cpu")
 STEPS_AN_EPOCH, BATCH_SIZE, NUM_VALIDATION = 6, 8, 12
+NUM_SAMPLES = 2
+_SCRATCH, _FOLDERS_A_SAVE, _RENAMES_A_SAVE = "orbax-checkpoint-tmp", 9, 6
 STARTUP_SECONDS = 5.0  # about what it takes until the first step
 
 
@@ -70,7 +72,7 @@ def command(folder: Path, workdir: Path, num_epochs: int) -> list[str]:
         "model.width": 4,
         "model.max_width": 16,
         "log_every_steps": 1,
-        "num_samples": 2,
+        "num_samples": NUM_SAMPLES,
         "sample_epochs": "(1, 2, 4, 8, 16, 32)",
     }
     flags = [f"--config.{key}={value}" for key, value in values.items()]
@@ -100,12 +102,15 @@ def checkpoints(workdir: Path) -> list[int]:
 
 
 def plan(moment: str, rng: random.Random) -> tuple[dict | None, float]:
-    """For `environment`, or the seconds after which to kill from outside: from the start, or from the first line."""
+    """For `environment`, or the seconds after which to kill from outside: from the start, or once an epoch is over."""
+    # Counted to be in the second epoch after the start, so that every kill finds the run further on.
+    images = NUM_VALIDATION + -NUM_VALIDATION % BATCH_SIZE
     at = {
-        "in validation": ("open", "/validation/", rng.randint(2 + 1, 2 + 2 * NUM_VALIDATION), 0.0),
-        "in a save": ("os.mkdir", "orbax-checkpoint-tmp", rng.randint(1, 8), rng.uniform(0, 0.15)),
-        "before a rename": ("os.rename", "", rng.randint(1, 5), 0.0),
-        "after a rename": ("os.rename", "", rng.randint(1, 5), rng.uniform(0, 0.002)),
+        "in validation": ("open", "/validation/", NUM_SAMPLES + images + rng.randint(1, images), 0.0),
+        "in a save": ("os.mkdir", _SCRATCH, _FOLDERS_A_SAVE + rng.randint(1, _FOLDERS_A_SAVE), rng.uniform(0, 0.15)),
+        "before a rename": ("os.rename", _SCRATCH, _RENAMES_A_SAVE + rng.randint(1, _RENAMES_A_SAVE), 0.0),
+        "after a rename": ("os.rename", _SCRATCH, _RENAMES_A_SAVE + rng.randint(1, _RENAMES_A_SAVE), 1e-3),
+        "in a rename at the start": ("os.rename", ".json", rng.randint(1, 2), rng.choice((0.0, 1e-4))),
         "in deleting": ("shutil.rmtree", "/checkpoints/", rng.randint(1, 2), rng.uniform(0, 0.003)),
     }
     if moment in at:
@@ -127,8 +132,8 @@ def start_and_kill(arguments: list[str], workdir: Path, moment: str, rng: random
         has_cut = has_cut or line < before
         if seconds is None and has_cut and line > resumes_from:
             seconds = time.monotonic() - start
-            if moment == "in a step":
-                deadline = time.monotonic() + delay
+        if moment == "in a step" and deadline == float("inf") and has_cut and line > resumes_from + STEPS_AN_EPOCH:
+            deadline = time.monotonic() + delay
         if time.monotonic() > deadline:
             trainer.send_signal(signal.SIGKILL)
         time.sleep(0.005)
@@ -140,7 +145,7 @@ def start_and_kill(arguments: list[str], workdir: Path, moment: str, rng: random
 
 MOMENTS = (
     *("in a step", "in a save", "while starting", "before a rename", "in validation"),
-    *("after a rename", "in deleting"),
+    *("after a rename", "in deleting", "in a rename at the start"),
 )
 
 

@@ -246,3 +246,12 @@ def test_a_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert path.read_bytes() == b"new"
     AppendFile(path).close()  # a disk that cannot be synchronised ends no run
     assert path.read_bytes() == b"new"
+
+
+def test_what_may_pass_is_told_from_what_will_not() -> None:
+    remote = epath.Path("gs://bucket/run")
+    with pytest.raises(append_file.Unreachable), bucket_errors(remote):
+        raise RuntimeError("503 GET https://storage: Service Unavailable")
+    with pytest.raises(OSError, match="403") as refused, bucket_errors(remote):
+        raise RuntimeError("403 you may not")
+    assert not isinstance(refused.value, append_file.Unreachable)

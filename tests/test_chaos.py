@@ -16,7 +16,7 @@ def test_a_run_killed_anywhere_is_the_run_left_alone(tmp_path, monkeypatch):
     kills = chaos.disturb(tmp_path, tmp_path / "killed", num_epochs, num_kills=5, seed=0)
     assert len(kills) == 5
     assert any(kill.in_save for kill in kills)
-    assert len({kill.line for kill in kills}) > 2
+    assert kills[-1].checkpoint >= 3 * chaos.STEPS_AN_EPOCH  # they went on from one another
     assert len(chaos.train_lines(tmp_path / "killed")) == num_epochs * chaos.STEPS_AN_EPOCH
     assert chaos.differences(tmp_path / "alone", tmp_path / "killed") == []
 

@@ -114,7 +114,7 @@ def test_a_process_that_dies_takes_the_others_along_and_the_run_goes_on(tmp_path
         os.kill(_trainers(launcher)[1], signal.SIGKILL)
         start = time.monotonic()
         assert launcher.wait(timeout=100) == 75
-        assert time.monotonic() - start < 60
+        assert time.monotonic() - start < 20
         # Its own sentence, or that of JAX's coordination service, whichever comes first.
         assert re.search("has lost another process of this run|JAX distributed service detected fatal errors", read())
     with _training(2, workdir, **changes) as (launcher, read):
