@@ -7,18 +7,18 @@ import re
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
+from colorgan import sharding
 from colorgan.append_file import bucket_errors, is_remote
 from colorgan.checksum import checksums
 from colorgan.errors import UserError
@@ -111,7 +111,7 @@ class Checkpoints:
             return [] if best is None else [best]
         return sorted(self._manager.all_steps(), reverse=True)
 
-    def first_good(self, steps: Iterable[int], restore: Callable[[int], Restored]) -> tuple[int, Restored] | None:
+    def first_good(self, steps: list[int], restore: Callable[[int], Restored]) -> tuple[int, Restored] | None:
         """The first of `steps` that is not damaged, the same in all processes, and what `restore` makes of it.
 
         Damaged ones ahead of it are told and, where this run saves, moved to the folder "damaged", out of its way.
@@ -125,7 +125,10 @@ class Checkpoints:
 
         Raises:
           DamagedCheckpoint: all are damaged.
+          UserError: not all processes see the same `steps`.
         """
+        if not sharding.same_everywhere(zlib.crc32(str(steps).encode())):
+            raise UserError(f"not all processes see the same checkpoints in {self._folder}")
         damaged: dict[int, str] = {}
         for step in steps:
             try:
@@ -133,10 +136,14 @@ class Checkpoints:
                 problem = ""
             except DamagedCheckpoint as error:
                 problem = str(error)
-            if not _any_process(bool(problem)):
+            # What is bad for one process is bad for all.
+            if sharding.same_everywhere(bool(problem)) and not problem:
                 for number, told in damaged.items():
                     log.warning("%s; going back to the one of step %d", told, step)
                     self._set_aside(number, told)
+                if damaged:
+                    multihost_utils.sync_global_devices("damaged checkpoints are set aside")
+                    self._manager.reload()
                 return step, restored
             damaged[step] = problem or f"checkpoint {self._folder / str(step)} is damaged, as another process sees it"
         if damaged:
@@ -224,7 +231,6 @@ class Checkpoints:
                 (folder / f"{step}.txt").write_text(told + "\n")
             (folder / str(step)).rmtree(missing_ok=True)
             (self._folder / str(step)).rename(folder / str(step))
-        self._manager.reload()
 
     def _close(self) -> None:
         with contextlib.suppress(Exception), self._telling_failures():
@@ -261,11 +267,6 @@ class Checkpoints:
                 for folder in scratch:
                     folder.rmtree()
             time.sleep(0.1)
-
-
-def _any_process(value: bool) -> bool:
-    """Whether `value` is true in any of the processes."""
-    return bool(np.any(multihost_utils.process_allgather(np.asarray(value))))
 
 
 def _checksum_of_json(values: Any) -> int:

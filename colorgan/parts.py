@@ -76,10 +76,16 @@ def compile_train_step(config: ConfigDict, gan: GAN, mesh: Mesh, state: GANState
 
 
 def open_images(config: ConfigDict) -> tuple[pipeline.Images, pipeline.Images]:
-    """Training and validation images; UserError if there are none, or fewer than a batch."""
+    """Training and validation images.
+
+    Raises:
+      UserError: there are none, fewer than a batch, or not as many in all processes.
+    """
     data = config.data
     train_source = sources.open_source(data.train, data.load_size, sources.TRAIN_SEED)
     validation_source = sources.open_source(data.validation, config.image_size, sources.VALIDATION_SEED)
+    if not (sharding.same_everywhere(len(train_source)) and sharding.same_everywhere(len(validation_source))):
+        raise UserError(f"not all processes see the same images in {data.train} and {data.validation}")
     if len(train_source) < config.batch_size:
         raise UserError(
             f"config.batch_size is {config.batch_size} but {data.train} holds only {len(train_source)} images"

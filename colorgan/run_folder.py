@@ -1,7 +1,10 @@
 """A run's folder: who may use it, and what it says of itself."""
 
+import contextlib
+import fcntl
 import json
 import time
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -11,7 +14,7 @@ from ml_collections import ConfigDict
 
 from colorgan import config as config_lib
 from colorgan import train_state
-from colorgan.append_file import AppendFile, Unreachable, bucket_errors, check_bucket, write_whole
+from colorgan.append_file import AppendFile, Unreachable, bucket_errors, check_bucket, is_remote, write_whole
 from colorgan.errors import UserError
 from colorgan.monitor import LOG_FILE, METRICS_FILE
 from colorgan.stopping import Stopped
@@ -51,8 +54,27 @@ def refuse(differences: list[str]) -> None:
         )
 
 
-def create(workdir: epath.Path) -> None:
-    """Makes the folder, or raises UserError if it cannot be written, or if not all processes see it."""
+@contextlib.contextmanager
+def held(workdir: epath.Path) -> Iterator[None]:
+    """Makes the folder, and keeps other runs out of it until the end.
+
+    Raises:
+      UserError: it cannot be written, not all processes see it, or a run is at work in it.
+    """
+    with contextlib.ExitStack() as stack:
+        _create(workdir)
+        if jax.process_index() == 0 and not is_remote(workdir):
+            log_file = stack.enter_context(open(workdir / LOG_FILE))
+            try:
+                fcntl.flock(log_file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
+            except BlockingIOError as error:
+                raise UserError(f"another run is at work in {workdir}; choose another with --workdir=DIR") from error
+            except OSError:  # a file system without locks
+                pass
+        yield
+
+
+def _create(workdir: epath.Path) -> None:
     if jax.process_index() == 0:
         try:
             with bucket_errors(workdir):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 DATA_AXIS = "data"
@@ -29,6 +30,12 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def to_global(mesh: Mesh, local: np.ndarray) -> jax.Array:
     """This process's contiguous slice of a batch to the global array over all processes' devices."""
     return jax.make_array_from_process_local_data(batch_sharding(mesh), local)
+
+
+def same_everywhere(value: int) -> bool:
+    """Whether all processes have the same `value`, from 0 to 2**32 - 1. All have to ask."""
+    values = multihost_utils.process_allgather(np.asarray(value, np.uint32))
+    return bool(np.all(values == values.flat[0]))
 
 
 def platform_of(mesh: Mesh) -> str:

@@ -56,8 +56,8 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
     train_images, validation_images = parts.open_images(config)
     epochs = Epochs(len(train_images), config.batch_size)
     num_steps = epochs.last_step(config.num_epochs)
-    run_folder.create(workdir)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(run_folder.held(workdir))
         stack.enter_context(monitor.logging_to(workdir, is_first_process))
         checkpoints = stack.enter_context(checkpoint.Checkpoints(workdir, config.best_metric, config.num_checkpoints))
         gan = parts.create_gan(config, sharding.platform_of(mesh))

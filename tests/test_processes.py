@@ -69,13 +69,13 @@ def _trainers(launcher):
     return {int(flag.removeprefix("--process_id=")): pid for pid, flag in last.items()}
 
 
-def _wait_for_lines(workdir, count):
+def _wait_for_step(workdir, step):
     for _ in range(1000):
         with contextlib.suppress(OSError):
-            if (workdir / "metrics.jsonl").read_text().count("\n") >= count:
+            if f'{{"step": {step},' in (workdir / "metrics.jsonl").read_text():
                 return
         time.sleep(0.1)
-    pytest.fail(f"no {count} lines of figures")
+    pytest.fail(f"no line of step {step}")
 
 
 def _assert_same_run(workdir, expected, num_first=3):
@@ -107,22 +107,26 @@ def test_two_processes_train_as_one_and_go_on_as_eight_devices(finished_run, tmp
 
 
 def test_a_process_that_dies_takes_the_others_along_and_the_run_goes_on(tmp_path):
+    """From the checkpoint before the newest, if that one was damaged."""
     workdir = tmp_path / "run"
     changes = {"num_epochs": 100_000, "log_every_steps": 1, "checkpoint_every_epochs": 2}
     with _training(2, workdir, **changes) as (launcher, read):
-        _wait_for_lines(workdir, 8)
+        _wait_for_step(workdir, 14)
         os.kill(_trainers(launcher)[1], signal.SIGKILL)
         start = time.monotonic()
         assert launcher.wait(timeout=100) == 75
         assert time.monotonic() - start < 20
         # Its own sentence, or that of JAX's coordination service, whichever comes first.
         assert re.search("has lost another process of this run|JAX distributed service detected fatal errors", read())
+    saved = sorted(int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdecimal())
+    (workdir / "checkpoints" / str(saved[-1]) / "meta" / "metadata").write_text("{}")
     with _training(2, workdir, **changes) as (launcher, read):
-        _wait_for_lines(workdir, 16)
+        _wait_for_step(workdir, saved[-1] + 30)  # far from what stands there already
         os.kill(_trainers(launcher)[1], signal.SIGTERM)  # one of them gets the notice
         assert launcher.wait(timeout=100) == 75
         said = read()
-    assert re.search(r"going on from step [1-9]", said)
+    assert said.count(f"checkpoints/{saved[-1]} is damaged") == 2  # both say so
+    assert f"going on from step {saved[-2]}\n" in said
     (step,) = {int(found) for found in re.findall(r"stopped at step (\d+) of", said)}
     assert said.count("stopped at step") == 2
     assert "Traceback" not in said

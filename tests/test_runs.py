@@ -247,7 +247,7 @@ def test_a_full_disk_costs_checkpoints_and_no_more(finished_run, tmp_path):
     _assert_same_arrays(workdir, finished_run)
 
 
-def test_workers_do_not_outlive_a_killed_trainer(tmp_path):
+def test_workers_do_not_outlive_a_killed_trainer_and_no_other_run_comes_between(tmp_path):
     command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", f"--workdir={tmp_path}"]
     flags = tiny_flags(num_epochs=10_000, data__num_workers=1)
     trainer = subprocess.Popen([*command, *flags], cwd=ROOT, env=COMMAND_ENVIRONMENT, stdout=subprocess.DEVNULL)
@@ -259,6 +259,11 @@ def test_workers_do_not_outlive_a_killed_trainer(tmp_path):
                 break
         workers = [child for child in psutil.Process(trainer.pid).children() if "spawn_main" in str(child.cmdline())]
         assert workers
+        other = _train(tmp_path, *tiny_flags(num_epochs=10_000), check=False)
+        assert other.returncode == 1
+        assert re.fullmatch(
+            r"colorgan: another run is at work in .*; choose another with --workdir=DIR\n", other.stderr
+        )
     finally:
         trainer.kill()
         trainer.wait()
