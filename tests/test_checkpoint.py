@@ -173,3 +173,12 @@ def test_one_that_only_reads_leaves_a_damaged_checkpoint_where_it_is(two_saved, 
     (workdir / "checkpoints" / "6" / "meta" / "metadata").write_text("{}")
     assert _first_good(workdir, tiny_gan, num_to_keep=None)[0] == 3
     assert _steps(workdir) == [3, 6]
+
+
+def test_figures_that_were_changed_are_a_damage_too(two_saved, tiny_gan, tmp_path, caplog):
+    """Or the best checkpoint would be chosen by them."""
+    workdir = shutil.copytree(two_saved, tmp_path / "run")
+    path = workdir / "checkpoints" / "6" / "metrics" / "metrics"
+    path.write_text(path.read_text().replace("21.0", "91.0"))
+    assert _first_good(workdir, tiny_gan)[0] == 3
+    assert "its figures differ from those under its checksum" in caplog.text

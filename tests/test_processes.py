@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -159,3 +160,40 @@ def test_flags_that_make_no_sense_are_said(tmp_path, flags, sentence):
     assert done.returncode == 1
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def _disagree(tmp_path, *flags_of_each):
+    """Exit codes and words of two processes whose command lines differ."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    together = [f"--coordinator=127.0.0.1:{port}", "--num_processes=2"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", *together, f"--process_id={n}"]
+            + [*tiny_flags(), *flags],
+            cwd=ROOT,
+            env=COMMAND_ENVIRONMENT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for n, flags in enumerate(flags_of_each)
+    ]
+    said = [process.communicate(timeout=200)[0] for process in processes]
+    return [process.returncode for process in processes], said
+
+
+def test_processes_that_see_other_images_do_not_begin(tmp_path):
+    same = f"--workdir={tmp_path / 'run'}"
+    codes, said = _disagree(tmp_path, [same], [same, "--config.data.validation=procedural:13"])
+    assert 1 in codes  # the other one may notice first that this one is gone
+    assert "not all processes see the same images" in "".join(said)
+    assert "Traceback" not in "".join(said)
+
+
+@pytest.mark.slow
+def test_processes_that_see_other_folders_do_not_begin(tmp_path):
+    codes, said = _disagree(tmp_path, [f"--workdir={tmp_path / 'here'}"], [f"--workdir={tmp_path / 'there'}"])
+    assert 1 in codes
+    assert "must be where all processes see it" in "".join(said)
