@@ -11,6 +11,9 @@ from typing import Any
 
 from etils import epath
 
+from colorgan.errors import UserError
+from colorgan.stopping import Stopped
+
 log = logging.getLogger(__name__)
 
 _COPY_SECONDS = 60.0  # between copies of a growing file to a bucket
@@ -22,8 +25,17 @@ def is_remote(path: epath.Path) -> bool:
     return "://" in os.fspath(path)
 
 
-class Unreachable(OSError):
+class Unreachable(Stopped):
     """A bucket does not answer, or is too busy: another time it may."""
+
+
+@contextlib.contextmanager
+def folder_errors() -> Iterator[None]:
+    """Raises UserError for an OSError about the run's folder."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write the run's folder: {error}; choose another with --workdir=DIR") from error
 
 
 @contextlib.contextmanager
@@ -39,8 +51,10 @@ def bucket_errors(path: epath.Path) -> Iterator[None]:
             raise
         if isinstance(error, ImportError):
             raise OSError(f"{path} needs Google's libraries: pip install -e '.[gcs]' brings them") from error
-        kind = Unreachable if re.search("50[0234]|429|Connect|Timeout|Retry", repr(error)) else OSError
-        raise kind(" ".join(str(error).split())[:400] or type(error).__name__) from error
+        text = " ".join(str(error).split())[:400] or type(error).__name__
+        if re.search("50[0234]|429|Connect|Timeout|Retry", repr(error)):
+            raise Unreachable(f"the bucket does not answer: {text}") from error
+        raise OSError(text) from error
 
 
 def check_bucket(path: epath.Path) -> None:
@@ -160,7 +174,7 @@ class _Copies(threading.Thread):
             return
         try:
             write_whole(self._path, os.pread(self._file, size, 0))
-        except OSError as error:
+        except (OSError, Unreachable) as error:
             self._tell(error)
             return
         self._size = size

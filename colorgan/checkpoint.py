@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 from jax.experimental import multihost_utils
@@ -22,7 +22,7 @@ from colorgan import sharding
 from colorgan.append_file import bucket_errors, is_remote
 from colorgan.checksum import checksums
 from colorgan.errors import UserError
-from colorgan.stopping import Stopped, means_lost_process
+from colorgan.stopping import Stopped, StoppedTogether, means_lost_process
 from colorgan.train_state import GANState, Variables
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,10 @@ class _Manager(ocp.CheckpointManager):
     def metrics(self, step: int) -> dict[str, float] | None:
         try:
             return super().metrics(step)
-        except Exception:  # of any kind, for a damaged file
+        except Exception as error:  # of any kind, for a damaged file
+            if is_remote(self.directory) and _is_unreachable(error):
+                raise
+            log.warning("the figures of checkpoint %d cannot be read: it is not taken for the best", step)
             return None
 
 
@@ -101,15 +104,14 @@ class Checkpoints:
         # Waits for a save that is under way; if this process fails alone, the others may not come to end theirs.
         closing = threading.Thread(target=self._close, daemon=True)
         closing.start()
-        is_alone = jax.process_count() == 1 or error is None or isinstance(error, Stopped)
+        is_alone = jax.process_count() == 1 or error is None or isinstance(error, StoppedTogether)
         closing.join(None if is_alone else _CLOSE_SECONDS)
 
     def steps(self, which: str = "latest") -> list[int]:
-        """The steps there are, from the newest to the oldest; with "best" the best alone. Empty if there is none."""
-        if which == "best":
-            best = self._manager.best_step()
-            return [] if best is None else [best]
-        return sorted(self._manager.all_steps(), reverse=True)
+        """The steps there are, from the newest to the oldest; with "best" the best ahead of them."""
+        newest_first = sorted(self._manager.all_steps(), reverse=True)
+        best = self._manager.best_step() if which == "best" else None
+        return newest_first if best is None else [best, *(step for step in newest_first if step != best)]
 
     def first_good(self, steps: list[int], restore: Callable[[int], Restored]) -> tuple[int, Restored] | None:
         """The first of `steps` that is not damaged, the same in all processes, and what `restore` makes of it.
@@ -139,7 +141,8 @@ class Checkpoints:
             # What is bad for one process is bad for all.
             if sharding.same_everywhere(bool(problem)) and not problem:
                 for number, told in damaged.items():
-                    log.warning("%s; going back to the one of step %d", told, step)
+                    aside = f", and it is moved to {DAMAGED_FOLDER}/" if self._saves else ""
+                    log.warning("%s%s; going back to the one of step %d", told, aside, step)
                     self._set_aside(number, told)
                 if damaged:
                     multihost_utils.sync_global_devices("damaged checkpoints are set aside")
@@ -149,7 +152,10 @@ class Checkpoints:
         if damaged:
             newest = next(iter(damaged.values()))
             others = f", and so are the other {len(damaged) - 1}" if len(damaged) > 1 else ""
-            raise DamagedCheckpoint(f"{newest}{others}; there is no good one to go back to, and nothing was deleted")
+            raise DamagedCheckpoint(
+                f"{newest}{others}; there is no good one to go back to, and nothing was deleted: "
+                "copy a good one there, or start a new run with --workdir=DIR"
+            )
         return None
 
     def save(self, step: int, state: GANState, meta: dict[str, Any], metrics: dict[str, float] | None) -> None:
@@ -186,7 +192,7 @@ class Checkpoints:
     def restore(self, step: int, abstract: GANState) -> GANState:
         """The state saved under `step`, onto the devices that `abstract` says. Raises DamagedCheckpoint."""
         restored = self._networks(step, {name: getattr(abstract, name) for name in _NETWORKS})
-        count = jax.device_put(jnp.asarray(step, jnp.int32), abstract.step.sharding)
+        count = jax.make_array_from_callback((), abstract.step.sharding, lambda _: np.asarray(step, np.int32))
         return GANState(count, *(restored[name] for name in _NETWORKS))
 
     def restore_generator(self, step: int, abstract: Variables) -> Variables:
@@ -213,7 +219,8 @@ class Checkpoints:
 
     def _read(self, step: int, items: dict[str, Any]) -> Any:
         try:
-            return self._manager.restore(step, args=ocp.args.Composite(**items))
+            with contextlib.closing(_create_reader()) as reader:
+                return reader.restore(self._folder / str(step), args=ocp.args.Composite(**items))
         except Exception as error:  # Orbax raises of every kind, bare Exception among them, for damaged files
             if is_remote(self._folder) and _is_unreachable(error):
                 raise Stopped(f"cannot read {self._folder / str(step)}: {_reason(error)}; try again later") from error
@@ -248,6 +255,7 @@ class Checkpoints:
             before = self._failure
             self._failure = f"checkpoint {self._folder / str(self._saving)} cannot be written: {_reason(error)}"
             self._remove_scratch()
+            self._manager.reload()  # it has forgotten those that it would have deleted after this save
             if jax.process_count() > 1:  # the others wait for this save: none can go on
                 if means_lost_process(error):
                     raise
@@ -267,6 +275,18 @@ class Checkpoints:
                 for folder in scratch:
                     folder.rmtree()
             time.sleep(0.1)
+
+
+def _create_reader() -> ocp.Checkpointer:
+    """Reads without the barriers of Orbax's manager: what cannot be read may be so for one process alone."""
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=None,
+        active_processes={jax.process_index()},
+        barrier_sync_key_prefix=f"process {jax.process_index()}",
+    )
+    items = ocp.CompositeOptions(multiprocessing_options=alone)
+    handler = ocp.CompositeCheckpointHandler(composite_options=items)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def _checksum_of_json(values: Any) -> int:

@@ -22,15 +22,18 @@ def _leaves(tree: Any) -> list[tuple[Any, jax.Array]]:
 
 @jax.jit
 def _sums(leaves: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    return {name: _weighted_sum(leaf) for name, leaf in leaves.items()}
+    return {name: _mixed_sum(leaf) for name, leaf in leaves.items()}
 
 
-def _weighted_sum(array: jax.Array) -> jax.Array:
-    """The sum, modulo 2**32, of an array's bits times 1, 3, 5, ...
+def _mixed_sum(array: jax.Array) -> jax.Array:
+    """The sum, modulo 2**32, of an array's values, each mixed with its place as MurmurHash3 mixes at its end.
 
-    Odd weights are invertible modulo 2**32, so a change of any one value changes the sum; different ones tell
-    values that changed places, and several changes cancel once in about 2**32 times.
+    https://github.com/aappleby/smhasher, fmix32. It is invertible, so a change of any one value changes the sum;
+    several changes cancel once in about 2**32 times, also those of signs alone and of places.
     """
     words = jax.lax.bitcast_convert_type(array, jnp.uint32)  # the state holds 32-bit values alone
-    weights = 2 * jax.lax.iota(jnp.uint32, words.size).reshape(words.shape) + 1
-    return (words * weights).sum(dtype=jnp.uint32)
+    place = jax.lax.iota(jnp.uint32, words.size).reshape(words.shape)
+    mixed = words + place * jnp.uint32(0x9E3779B9)
+    mixed = (mixed ^ (mixed >> 16)) * jnp.uint32(0x85EBCA6B)
+    mixed = (mixed ^ (mixed >> 13)) * jnp.uint32(0xC2B2AE35)
+    return (mixed ^ (mixed >> 16)).sum(dtype=jnp.uint32)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from colorgan.errors import UserError
-from colorgan.stopping import EXIT_TRY_AGAIN, LostProcess, Stopped
+from colorgan.stopping import EXIT_TRY_AGAIN, Stopped, StoppedTogether, leave_at_once
 
 EXIT_ERROR = 1
 
@@ -24,6 +25,7 @@ EXIT_ERROR = 1
 def run(main: Callable[[argparse.Namespace], Any], parser: argparse.ArgumentParser) -> None:
     """Parses the arguments and calls `main`; a `UserError` becomes one line on stderr and exit code 1."""
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     _guard(lambda: main(arguments))
 
 
@@ -53,24 +55,33 @@ def run_with_config(main: Callable[..., Any], choices: Sequence[str] = ()) -> No
             _exit(f"the config file does not run: {type(error).__name__}: {_text(error)}", EXIT_ERROR)
         return positional
 
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave_at_once)  # until training notes them
     app.run(lambda argv: _guard(lambda: main(*argv[1:])), flags_parser=parse)
 
 
 def _guard(main: Callable[[], Any]) -> None:
     _quieten_libraries()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until training notes it, as Ctrl-C
     logging.basicConfig(format="%(message)s")
     logging.getLogger("colorgan").setLevel(logging.INFO)
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # what was to be said has no reader, as after `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except UserError as error:
         _exit(str(error), EXIT_ERROR, at_once=jax.distributed.is_initialized())
-    except LostProcess as lost:
-        _exit(str(lost), EXIT_TRY_AGAIN, at_once=True)
-    except Stopped as stopped:
+    except StoppedTogether as stopped:
         _exit(str(stopped), EXIT_TRY_AGAIN)
+    except Stopped as stopped:
+        _exit(str(stopped), EXIT_TRY_AGAIN, at_once=jax.distributed.is_initialized())
     except KeyboardInterrupt:
         _exit("interrupted", EXIT_TRY_AGAIN, at_once=True)
+    except Exception:
+        if not jax.distributed.is_initialized():
+            raise
+        traceback.print_exc()
+        _exit("an unexpected error, told above", EXIT_ERROR, at_once=True)
 
 
 def _quieten_libraries() -> None:

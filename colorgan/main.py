@@ -26,8 +26,8 @@ def main() -> None:
     workdir = epath.Path(_WORKDIR.value or Path("runs", name)).expanduser()
     processes = runtime.Processes(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     runtime.join_processes(_CONFIG.value.platform, processes)
-    runtime.select_platform(_CONFIG.value.platform)
     with runtime.telling_lost_processes():
+        runtime.select_platform(_CONFIG.value.platform)
         train(_CONFIG.value, workdir)
     if jax.process_index() == 0:
         print(_what_next(workdir))

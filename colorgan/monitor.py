@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -16,10 +15,10 @@ import jax
 import numpy as np
 from etils import epath
 from PIL import Image
-from tensorboardX import SummaryWriter, record_writer
 from tqdm import tqdm
 
-from colorgan.append_file import AppendFile, bucket_errors, write_whole
+from colorgan.append_file import AppendFile, Unreachable, bucket_errors, folder_errors, write_whole
+from colorgan.board import Board
 from colorgan.errors import UserError
 
 METRICS_FILE, LOG_FILE, SAMPLES_FOLDER, TENSORBOARD_FOLDER = "metrics.jsonl", "log.txt", "samples", "tensorboard"
@@ -41,17 +40,10 @@ class Monitor:
         self._first_step, self._step, self._num_steps = first_step, first_step, num_steps
         if not enabled:
             return
-        cut_metrics(workdir / METRICS_FILE, first_step)
-        self._metrics = AppendFile(workdir / METRICS_FILE)
-        # Steps that are there twice are shown once: from here on the new file counts. The suffix keeps two
-        # writers that start within a second apart.
-        self._event_files = _EventFiles()
-        record_writer.register_writer_factory(_EventFiles.PREFIX, self._event_files)
-        self._board = SummaryWriter(
-            f"{_EventFiles.PREFIX}:{workdir / TENSORBOARD_FOLDER}",
-            purge_step=first_step + 1,
-            filename_suffix=f".{first_step}.{os.getpid()}",
-        )
+        with folder_errors():
+            cut_metrics(workdir / METRICS_FILE, first_step)
+            self._metrics = AppendFile(workdir / METRICS_FILE)
+            self._board = Board(workdir / TENSORBOARD_FOLDER, first_step)
         # disable=None: no bar where nobody watches (a file, a pipe).
         self._start = time.monotonic()
         self._bar = tqdm(total=num_steps, initial=first_step, bar_format=_BAR, disable=None, dynamic_ncols=True)
@@ -77,8 +69,7 @@ class Monitor:
     def write(self, step: int, figures: Mapping[str, float]) -> None:
         """Scalars of one step, to TensorBoard and as one line of metrics.jsonl. Once for a step."""
         if self._enabled:
-            for name, value in figures.items():
-                self._board.add_scalar(name, value, step)
+            self._board.scalars(step, figures)
             self._metrics.write((json.dumps({"step": step, **figures}) + "\n").encode())
             self._metrics.flush()
             self._bar.set_postfix_str(_in_short(figures), refresh=False)
@@ -93,12 +84,12 @@ class Monitor:
     def write_text(self, name: str, text: str, step: int) -> None:
         """A text in TensorBoard, shown as it is, in columns."""
         if self._enabled:
-            self._board.add_text(name, "\n".join("    " + line for line in text.splitlines()), step)
+            self._board.text(step, name, "\n".join("    " + line for line in text.splitlines()))
 
     def write_samples(self, epoch: int, step: int, grid: Image.Image) -> None:
         """A grid of samples, to TensorBoard and to samples/epoch_NNNN.png."""
         if self._enabled:
-            self._board.add_image("samples", np.asarray(grid), step, dataformats="HWC")
+            self._board.image(step, "samples", np.asarray(grid))
             encoded = io.BytesIO()
             grid.save(encoded, "PNG")
             path = self._workdir / SAMPLES_FOLDER / f"epoch_{epoch:04d}.png"
@@ -106,61 +97,34 @@ class Monitor:
                 with bucket_errors(path):
                     path.parent.mkdir(exist_ok=True)
                 write_whole(path, encoded.getvalue())
-            except OSError as error:
+            except (OSError, Unreachable) as error:
                 log.warning("cannot write %s: %s", path, error)
 
     def sync(self) -> None:
         """Returns when all figures are on disk: a checkpoint never runs ahead of its figures."""
         if self._enabled:
-            self._board.flush()
-            self._event_files.sync()
+            self._board.sync()
             self._metrics.sync()
 
 
 def cut_metrics(path: epath.Path, last_step: int) -> None:
-    """Keeps the whole lines of a metrics.jsonl up to `last_step`; later and torn ones go.
+    """Keeps the lines of a metrics.jsonl up to `last_step`; later ones go, and those that cannot be read.
 
-    Raises:
-      UserError: the file cannot be written.
+    Raises OSError if it cannot be written.
     """
-    try:
-        with bucket_errors(path):
-            before, kept = path.read_bytes() if path.exists() else b"", b""
-    except OSError as error:
-        raise UserError(f"cannot read the run's folder: {error}") from error
+    with bucket_errors(path):
+        before, kept = path.read_bytes() if path.exists() else b"", b""
+    num_bad = 0
     for line in before.splitlines(keepends=True):
         try:
-            if not line.endswith(b"\n") or json.loads(line)["step"] > last_step:
-                break
+            if json.loads(line)["step"] <= last_step:
+                kept += line
         except (ValueError, KeyError, TypeError):
-            break
-        kept += line
+            num_bad += line.endswith(b"\n")  # else it was torn when the run was, and will be written again
+    if num_bad:
+        log.warning("%s: %d damaged lines are left out; TensorBoard may still have these steps", path, num_bad)
     if kept != before:
-        try:
-            write_whole(path, kept)
-        except OSError as error:
-            raise UserError(f"cannot write the run's folder: {error}") from error
-
-
-class _EventFiles:
-    """TensorBoard's files by `AppendFile`: the writer's own thread would end at a full disk, and the run hang."""
-
-    PREFIX = "append"
-
-    def __init__(self) -> None:
-        self._opened: list[AppendFile] = []
-
-    def open(self, path: str) -> AppendFile:
-        file = AppendFile(epath.Path(path.partition(":")[2]), truncate=True)
-        self._opened.append(file)
-        return file
-
-    def sync(self) -> None:
-        for file in self._opened:
-            file.sync()
-
-    def directory_check(self, path: str) -> None:
-        epath.Path(path.partition(":")[2]).mkdir(parents=True, exist_ok=True)
+        write_whole(path, kept)
 
 
 def _in_short(figures: Mapping[str, float]) -> str:
@@ -207,7 +171,7 @@ class PendingFigures:
         for step, figures in jax.device_get(taken):
             fetched = {name: float(value) for name, value in figures.items() if math.isfinite(value)}
             if len(fetched) == len(figures):
-                self.skipped["in_a_row"] = 0
+                self.skipped = self.skipped | {"in_a_row": 0}  # a new one: a save may still be writing the old one
                 continue
             if self.skipped["in_a_row"] == self._max_in_a_row:
                 check_finite(step, figures)
@@ -221,8 +185,8 @@ def check_finite(step: int, figures: Mapping[str, float]) -> None:
     for name, value in figures.items():
         if not math.isfinite(value):
             raise UserError(
-                f"{name} is {value} at step {step}: the run cannot go on; the last checkpoint is kept, and a lower "
-                "learning rate or another seed may get past"
+                f"{name} is {value} at step {step}: the run cannot go on; its checkpoints are kept, and a lower "
+                "learning rate or another seed, with another --workdir, may get past"
             )
 
 
@@ -266,4 +230,5 @@ class _FileHandler(logging.Handler):
 
 class _TerminalHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record))  # stdout, without tearing the progress line
+        with contextlib.suppress(OSError):  # a pipe that is closed does not end the run
+            tqdm.write(self.format(record))  # stdout, without tearing the progress line

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from colorgan import config as config_lib
 from colorgan import train_state
-from colorgan.append_file import AppendFile, Unreachable, bucket_errors, check_bucket, is_remote, write_whole
+from colorgan.append_file import AppendFile, bucket_errors, check_bucket, folder_errors, is_remote, write_whole
 from colorgan.errors import UserError
 from colorgan.monitor import LOG_FILE, METRICS_FILE
 from colorgan.stopping import Stopped
@@ -27,12 +27,10 @@ _SHARED_SECONDS = 30  # until a network's file system shows all hosts a new file
 def check(config: ConfigDict, workdir: epath.Path) -> None:
     """Refuses the folder of a run of another config that has trained already, and a bucket that cannot be used.
 
-    Before any data is fetched. Raises Stopped if the bucket does not answer.
+    Before any data is fetched. Raises Unreachable if the bucket does not answer.
     """
     try:
         check_bucket(workdir)
-    except Unreachable as error:
-        raise Stopped(f"the run's folder does not answer: {error}; the same command may get through later") from error
     except OSError as error:
         raise UserError(f"cannot use the run's folder: {error}") from error
     try:
@@ -59,16 +57,17 @@ def held(workdir: epath.Path) -> Iterator[None]:
     """Makes the folder, and keeps other runs out of it until the end.
 
     Raises:
-      UserError: it cannot be written, not all processes see it, or a run is at work in it.
+      UserError: it cannot be written, or not all processes see it.
+      Stopped: a run is at work in it.
     """
     with contextlib.ExitStack() as stack:
         _create(workdir)
         if jax.process_index() == 0 and not is_remote(workdir):
-            log_file = stack.enter_context(open(workdir / LOG_FILE))
+            log_file = stack.enter_context(open(workdir / LOG_FILE, "ab"))
             try:
                 fcntl.flock(log_file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
-            except BlockingIOError as error:
-                raise UserError(f"another run is at work in {workdir}; choose another with --workdir=DIR") from error
+            except BlockingIOError as error:  # on a network, a lost host's lock too, for a minute or two
+                raise Stopped(f"another run is at work in {workdir}: --workdir=DIR names another folder") from error
             except OSError:  # a file system without locks
                 pass
         yield
@@ -76,12 +75,10 @@ def held(workdir: epath.Path) -> Iterator[None]:
 
 def _create(workdir: epath.Path) -> None:
     if jax.process_index() == 0:
-        try:
+        with folder_errors():
             with bucket_errors(workdir):
                 workdir.mkdir(parents=True, exist_ok=True)
             AppendFile(workdir / LOG_FILE).close()
-        except OSError as error:
-            raise UserError(f"cannot write the run's folder: {error}; choose another with --workdir=DIR") from error
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("the run's folder is made")
         if not np.all(multihost_utils.process_allgather(_appears(workdir / LOG_FILE))):
@@ -102,8 +99,6 @@ def describe(workdir: epath.Path, config: ConfigDict, state: GANState) -> None:
         "num_generator_values": train_state.num_values(state.generator.variables),
         "num_critic_values": train_state.num_values(state.critic.variables),
     }
-    try:
+    with folder_errors():
         for name, values in ((CONFIG_FILE, config_lib.to_plain(config)), (NETWORKS_FILE, sizes)):
             write_whole(workdir / name, (json.dumps(values, indent=2) + "\n").encode())
-    except OSError as error:
-        raise UserError(f"cannot write the run's folder: {error}") from error

@@ -74,7 +74,7 @@ def _initialize(**options: Any) -> None:
     try:
         jax.distributed.initialize(initialization_timeout=_JOIN_SECONDS, **options)
     except jax.errors.JaxRuntimeError as error:
-        raise LostProcess(f"the processes of this run did not all come within {_JOIN_SECONDS} s: {error}") from error
+        raise LostProcess(f"the processes of this run did not come together: {error}") from error
 
 
 @contextlib.contextmanager
@@ -86,7 +86,7 @@ def telling_lost_processes() -> Iterator[None]:
         if not stopping.means_lost_process(error):
             raise
         raise LostProcess(
-            f"process {jax.process_index()} has lost another process of this run ({str(error).splitlines()[0][:200]}); "
+            f"this process has lost another one of its run ({str(error).splitlines()[0][:200]}); "
             "once all have ended, the same command goes on from the last checkpoint"
         ) from error
 
@@ -106,6 +106,8 @@ def select_platform(platform: str) -> None:
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # JAX asserts where the plug-in of a GPU is not installed
+        if stopping.means_lost_process(error):
+            raise
         reason = str(error).partition("(set JAX_PLATFORMS")[0].strip() or "no plug-in for it is installed"
         install = {"gpu": "pip install -e '.[cuda]'", "tpu": "pip install -e '.[tpu]'"}.get(platform, "jax")
         raise UserError(

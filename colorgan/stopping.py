@@ -11,12 +11,16 @@ from jax.experimental import multihost_utils
 
 from colorgan.errors import UserError
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, a notice, a terminal that is gone
 EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: stopped, and the same command goes on
 
 
 class Stopped(Exception):
-    """The run has saved its state and ends before it is complete; the text says how to go on."""
+    """The run ends before it is complete, and the same command goes on from its last checkpoint."""
+
+
+class StoppedTogether(Stopped):
+    """The state is saved, and all processes end at the same step."""
 
 
 class LostProcess(Stopped):
@@ -27,11 +31,18 @@ def means_lost_process(error: Exception) -> bool:
     """Whether `error` came up because another process of the run is gone. JAX and Orbax raise several kinds."""
     signs = "Gloo|NCCL|[Bb]arrier|[Hh]eartbeat|UNAVAILABLE|coordination service|distributed service|Connection"
     is_told = isinstance(error, UserError | Stopped)
-    return jax.process_count() > 1 and not is_told and re.search(signs, str(error)) is not None
+    return jax.distributed.is_initialized() and not is_told and re.search(signs, str(error)) is not None
+
+
+def leave_at_once(number: int, frame: FrameType | None) -> None:
+    """Handles a signal while there is nothing to save. An exception could vanish in a callback that it lands in."""
+    del number, frame
+    os.write(2, b"colorgan: interrupted before it trained; the same command goes on\n")
+    os._exit(EXIT_TRY_AGAIN)
 
 
 class StopSignals:
-    """Notes Ctrl-C and SIGTERM, for the loop to see after its step; the second one ends the process at once.
+    """Notes Ctrl-C, SIGTERM and SIGHUP, for the loop to see after its step; the second one ends the process at once.
 
     A context manager. An exception raised from a signal would land anywhere, in the middle of a step or a save too.
     Of several processes each may get the signal at another step; there jax.distributed, which notes SIGTERM itself,
@@ -39,18 +50,20 @@ class StopSignals:
     """
 
     def __init__(self) -> None:
-        self._requested = False
+        self._requested, self._num_asked = False, 0
         self._alone = jax.process_count() == 1
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.getsignal(number) for number in SIGNALS}
-        for number in SIGNALS if self._alone else (signal.SIGINT,):
-            signal.signal(number, self._note)
+        # Of several processes SIGTERM is left to jax.distributed, whose handler Python could not put back.
+        numbers = [number for number in SIGNALS if self._alone or number != signal.SIGTERM]
+        noted = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores one
+        self._before = {number: signal.signal(number, self._note) for number in noted}
         return self
 
-    def requested(self, step: int) -> bool:
-        """Whether the run should end after `step`; the same in all processes. Ask it after every step."""
-        if not self._alone and multihost_utils.reached_preemption_sync_point(step):
+    def requested(self) -> bool:
+        """Whether the run should end after this step; the same in all processes. Ask it after every step."""
+        self._num_asked += 1  # a notice ahead of the first asking is for number 1, so steps must be counted from here
+        if not self._alone and multihost_utils.reached_preemption_sync_point(self._num_asked):
             self._requested = True
             signal.signal(signal.SIGTERM, self._note)
             return True
@@ -60,8 +73,7 @@ class StopSignals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            if handler is not None:  # None is jax.distributed's own, which Python cannot put back
-                signal.signal(number, handler)
+            signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del number, frame

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from colorgan import checkpoint, evaluate, feed, monitor, parts, run_folder, sample_grid, sharding, timing, train_state
 from colorgan import config as config_lib
 from colorgan.data import pipeline
-from colorgan.stopping import Stopped, StopSignals
+from colorgan.stopping import StoppedTogether, StopSignals
 from colorgan.train_state import GAN, GANState
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
     """Trains `config` in `workdir` from its last checkpoint, or from the start, to the end.
 
     Raises:
-      Stopped: a signal came; the state is saved.
+      Stopped: a signal came and the state is saved, or the folder cannot be had right now.
       UserError: the config, the data or the folder cannot be used, or a figure is not finite.
     """
     mesh = sharding.create_mesh()
@@ -109,7 +109,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
                     watch.progress(step, f"epoch {epoch}/{config.num_epochs}")
                     if figures:
                         watch.write(step - 1, figures | epochs.figures(step - 1) | timer.read() | batches.figures())
-                is_stopping = stop.requested(step)
+                is_stopping = stop.requested()
                 if is_stopping:
                     break
 
@@ -137,7 +137,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
                     checkpoints.save(step, state, meta, validation or None)
             if is_stopping and step < num_steps:
                 checkpoints.finish()
-                raise Stopped(f"stopped at step {step} of {num_steps}; the same command goes on from there")
+                raise StoppedTogether(f"stopped at step {step} of {num_steps}; the same command goes on from there")
             timer.restart()
         checkpoints.finish()
 

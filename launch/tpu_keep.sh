@@ -45,6 +45,10 @@ if [[ "${WORKDIR:-} $*" != *gs://* ]]; then
   say "the run's folder has to be on gs://, as WORKDIR=gs://BUCKET/runs/mine, since a TPU's disks go with it"
   exit 2
 fi
+if [[ "$*" != *--config* ]]; then
+  say "say what to train, as in --config=configs/tpu.py"
+  exit 2
+fi
 set_up=false failures=0 delay=$BACKOFF
 while :; do
   code=75 began=$SECONDS

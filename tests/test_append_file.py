@@ -158,7 +158,7 @@ def test_a_bucket_that_fails_for_a_while_gets_all_afterwards(bucket: Bucket, cap
         time.sleep(0.05)
     assert path.read_bytes() == b""
     (told,) = caplog.messages
-    assert "metrics.jsonl (503 Service Unavailable)" in told
+    assert "metrics.jsonl (the bucket does not answer: 503 Service Unavailable)" in told
     bucket.failure = None
     assert soon(lambda: path.read_bytes() == b"12345" * 5)
     assert soon(lambda: "is written again" in caplog.text)

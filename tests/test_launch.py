@@ -449,6 +449,15 @@ def test_keep_takes_over_a_run_and_leaves_its_checkout_alone(cloud: Cloud) -> No
     assert kept(cloud) == ["stop", "start"]
 
 
+def test_keep_wants_a_config_before_it_pays(cloud: Cloud) -> None:
+    done = subprocess.run(
+        [ROOT / "launch" / "tpu_keep.sh"], env=os.environ | {"WORKDIR": "gs://b/r"}, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "say what to train" in done.stderr
+    assert not cloud.calls()
+
+
 def test_keep_wants_a_folder_that_outlives_the_tpu(cloud: Cloud) -> None:
     done = cloud.run("tpu_keep.sh", "--config=a", WORKDIR="runs/mine")
     assert done.returncode == 2
@@ -475,13 +484,16 @@ def submit(folder: Path, code: int, *arguments: str, **environment: str) -> tupl
     return done.returncode, asked.read_text() if asked.exists() else done.stdout
 
 
-SRUN = "srun|--kill-on-bad-exit=0|--wait=120|python|-m|colorgan.main|"
+TASK = 'trap : TERM; "$@"; code=$?; exit $((code == 1 || code == 2 ? code + 200 : code))'
+SRUN = f"srun|--kill-on-bad-exit=0|--wait=120|bash|-c|{TASK}|task|python|-m|colorgan.main|"
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 75, 134, 137, 139, 143])
 def test_slurm_requeues_what_can_go_on(tmp_path: Path, code: int) -> None:
     requeue = "scontrol|requeue|7|" if code > 2 else ""
-    assert submit(tmp_path, code, *AWKWARD) == (code, SRUN + "".join(f"{word}|" for word in AWKWARD) + requeue)
+    of_task = subprocess.run(["bash", "-c", TASK, "task", "bash", "-c", f"exit {code}"]).returncode
+    assert (of_task > 200) == (code in (1, 2))
+    assert submit(tmp_path, of_task, *AWKWARD) == (code, SRUN + "".join(f"{word}|" for word in AWKWARD) + requeue)
 
 
 def test_slurm_does_not_requeue_for_ever(tmp_path: Path) -> None:
@@ -491,7 +503,21 @@ def test_slurm_does_not_requeue_for_ever(tmp_path: Path) -> None:
 
 def test_slurm_dry_run(tmp_path: Path) -> None:
     printed = submit(tmp_path, 0, "a b", DRY_RUN="1", PYTHON="my python")[1]
-    assert printed == "srun --kill-on-bad-exit=0 --wait=120 my\\ python -m colorgan.main a\\ b \n"
+    assert printed.startswith("srun --kill-on-bad-exit=0 --wait=120 bash -c ")
+    assert printed.endswith(" task my\\ python -m colorgan.main a\\ b \n")
+
+
+def test_slurm_task_outlives_the_signal(tmp_path: Path) -> None:
+    lines = ("#!/bin/bash", "trap 'sleep 0.2; exit 75' TERM", "echo ready", "while :; do sleep 0.05; done")
+    write_script(tmp_path / "trainer", "\n".join(lines) + "\n")
+    task = subprocess.Popen(
+        ["bash", "-c", TASK, "task", str(tmp_path / "trainer")], stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert task.stdout is not None
+    assert task.stdout.readline() == b"ready\n"
+    os.killpg(task.pid, signal.SIGTERM)  # as Slurm does
+    assert task.wait(timeout=10) == 75
+    task.stdout.close()
 
 
 def test_slurm_signals_the_tasks_and_keeps_its_log() -> None:

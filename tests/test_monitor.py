@@ -51,10 +51,12 @@ def test_a_run_that_goes_on_cuts_what_came_after_its_checkpoint(tmp_path):
     assert [event.step for event in board.Scalars("train/generator/l1")] == [1, 2, 3, 4, 5, 6]
 
 
-def test_torn_line_before_the_checkpoint_ends_what_is_kept(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"st\n')
-    monitor.cut_metrics(tmp_path / "metrics.jsonl", 5)
-    assert _lines(tmp_path) == [{"step": 1}]
+def test_damaged_lines_are_told_and_others_stay(tmp_path, caplog):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"st\n{"step": 3}\n{"step": 9}\n{"step": 10')
+    with caplog.at_level(logging.WARNING, "colorgan"):
+        monitor.cut_metrics(tmp_path / "metrics.jsonl", 5)
+    assert _lines(tmp_path) == [{"step": 1}, {"step": 3}]
+    assert "1 damaged lines are left out" in caplog.text
 
 
 def test_other_processes_write_nothing(tmp_path):

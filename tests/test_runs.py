@@ -218,7 +218,7 @@ def test_without_a_good_checkpoint_the_run_ends_and_keeps_them(finished_run, tmp
         (workdir / "checkpoints" / str(step) / "meta" / "metadata").write_text("")
     done = _train(workdir, *tiny_flags(num_epochs=3), check=False)
     assert done.returncode == 1
-    assert re.fullmatch(r"colorgan: checkpoint .*/6 is damaged .*checksum.*nothing was deleted\n", done.stderr)
+    assert re.fullmatch(r"colorgan: checkpoint .*/6 is damaged .*checksum.*nothing was deleted: copy .*\n", done.stderr)
     assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["3", "6"]
     assert _lines(workdir)[-1]["step"] == 6
 
@@ -260,9 +260,9 @@ def test_workers_do_not_outlive_a_killed_trainer_and_no_other_run_comes_between(
         workers = [child for child in psutil.Process(trainer.pid).children() if "spawn_main" in str(child.cmdline())]
         assert workers
         other = _train(tmp_path, *tiny_flags(num_epochs=10_000), check=False)
-        assert other.returncode == 1
+        assert other.returncode == 75
         assert re.fullmatch(
-            r"colorgan: another run is at work in .*; choose another with --workdir=DIR\n", other.stderr
+            "colorgan: another run is at work in .*: --workdir=DIR names another folder\n", other.stderr
         )
     finally:
         trainer.kill()
@@ -306,7 +306,7 @@ def test_a_run_that_is_told_to_stop_while_it_starts_leaves_at_once(tmp_path):
         trainer.send_signal(signal.SIGTERM)
         assert trainer.wait(timeout=20) == 75
         errors.seek(0)
-        assert errors.read() == "colorgan: interrupted\n"
+        assert errors.read() == "colorgan: interrupted before it trained; the same command goes on\n"
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 

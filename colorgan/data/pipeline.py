@@ -222,8 +222,8 @@ def _report_bad(images: Images, batch: Batch, seen: set[int]) -> None:
     if len(seen) > images.max_bad or (batch["bad"] == TOO_MANY_BAD).any():
         example = _describe_bad(images, next(iter(seen)))
         raise UserError(
-            f"{len(seen)} of {len(images)} images, and maybe more, cannot be read; one of them is {example}; "
-            f"config.data.max_bad_fraction allows {images.max_bad}, and colorgan.prepare leaves such images out"
+            f"more than {images.max_bad} of {len(images)} images, which config.data.max_bad_fraction allows, cannot be "
+            f"read; one of them is {example}: mend them, or leave them out, as colorgan.prepare does"
         )
 
 
