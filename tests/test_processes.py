@@ -15,6 +15,7 @@ import psutil
 import pytest
 from conftest import COMMAND_ENVIRONMENT, ROOT, tiny_flags
 
+CONFIG = "--config=configs/default.py"
 EIGHT_DEVICES = {"XLA_FLAGS": COMMAND_ENVIRONMENT["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"}
 
 
@@ -162,31 +163,30 @@ def test_flags_that_make_no_sense_are_said(tmp_path, flags, sentence):
     assert done.stderr.count("\n") == 1
 
 
-def _disagree(tmp_path, *flags_of_each):
-    """Exit codes and words of two processes whose command lines differ."""
+def _disagree(*commands):
+    """Exit codes and words of two processes whose command lines, after Python's name, differ."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     together = [f"--coordinator=127.0.0.1:{port}", "--num_processes=2"]
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", *together, f"--process_id={n}"]
-            + [*tiny_flags(), *flags],
+            [sys.executable, *command, *together, f"--process_id={n}"],
             cwd=ROOT,
             env=COMMAND_ENVIRONMENT,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        for n, flags in enumerate(flags_of_each)
+        for n, command in enumerate(commands)
     ]
     said = [process.communicate(timeout=200)[0] for process in processes]
     return [process.returncode for process in processes], said
 
 
 def test_processes_that_see_other_images_do_not_begin(tmp_path):
-    same = f"--workdir={tmp_path / 'run'}"
-    codes, said = _disagree(tmp_path, [same], [same, "--config.data.validation=procedural:13"])
+    same = ["-m", "colorgan.main", CONFIG, f"--workdir={tmp_path / 'run'}", *tiny_flags()]
+    codes, said = _disagree(same, [*same, "--config.data.validation=procedural:13"])
     assert 1 in codes  # the other one may notice first that this one is gone
     assert "not all processes see the same images" in "".join(said)
     assert "Traceback" not in "".join(said)
@@ -194,6 +194,33 @@ def test_processes_that_see_other_images_do_not_begin(tmp_path):
 
 @pytest.mark.slow
 def test_processes_that_see_other_folders_do_not_begin(tmp_path):
-    codes, said = _disagree(tmp_path, [f"--workdir={tmp_path / 'here'}"], [f"--workdir={tmp_path / 'there'}"])
+    here, there = (
+        ["-m", "colorgan.main", CONFIG, f"--workdir={tmp_path / name}", *tiny_flags()] for name in ("here", "there")
+    )
+    codes, said = _disagree(here, there)
     assert 1 in codes
     assert "must be where all processes see it" in "".join(said)
+
+
+CANNOT_READ_STEP_6 = """
+import runpy, sys
+import orbax.checkpoint as ocp
+restore = ocp.Checkpointer.restore
+def fail(self, path, *arguments, **options):
+    if path.name == "6":
+        raise OSError(116, "Stale file handle")
+    return restore(self, path, *arguments, **options)
+ocp.Checkpointer.restore = fail
+runpy.run_module("colorgan.main", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.slow
+def test_what_one_process_cannot_read_none_goes_on_from(finished_run, tmp_path):
+    workdir = shutil.copytree(finished_run, tmp_path / "run")
+    flags = [CONFIG, f"--workdir={workdir}", *tiny_flags(num_epochs=3)]
+    codes, said = _disagree(["-m", "colorgan.main", *flags], ["-c", CANNOT_READ_STEP_6, *flags])
+    assert codes == [0, 0], said
+    assert "going on from step 3\n" in said[0]
+    assert "checkpoints/6 is damaged (no checksum can be taken: [Errno 116] Stale file handle)" in said[1]
+    assert [line["step"] for line in _lines(workdir)] == list(range(1, 10))
