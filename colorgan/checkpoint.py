@@ -255,11 +255,12 @@ class Checkpoints:
             before = self._failure
             self._failure = f"checkpoint {self._folder / str(self._saving)} cannot be written: {_reason(error)}"
             self._remove_scratch()
-            self._manager.reload()  # it has forgotten those that it would have deleted after this save
             if jax.process_count() > 1:  # the others wait for this save: none can go on
                 if means_lost_process(error):
                     raise
                 raise UserError(self._failure) from error
+            with contextlib.suppress(Exception):  # of a folder that cannot be read either, just now
+                self._manager.reload()  # it has forgotten those that it would have deleted after this save
             if self._failure != before:
                 log.warning("%s; the ones before it stay", self._failure)
 
