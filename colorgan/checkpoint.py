@@ -183,7 +183,7 @@ class Checkpoints:
         """Waits until what was saved is on disk. Raises UserError if the last save failed."""
         self._wait()
         if self._failure:
-            raise UserError(self._failure)
+            raise UserError(f"{self._failure}; once that is mended, the same command goes on from the one before")
 
     def restore_meta(self, step: int) -> dict[str, Any]:
         """What `save` was given as `meta`. Raises DamagedCheckpoint."""

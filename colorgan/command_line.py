@@ -62,7 +62,7 @@ def run_with_config(main: Callable[..., Any], choices: Sequence[str] = ()) -> No
 
 def _guard(main: Callable[[], Any]) -> None:
     _quieten_libraries()
-    logging.basicConfig(format="%(message)s")
+    logging.basicConfig(format="%(message)s", force=True)  # absl and others have set up their own
     logging.getLogger("colorgan").setLevel(logging.INFO)
     try:
         main()

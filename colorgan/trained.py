@@ -47,8 +47,12 @@ def load_trained(workdir: epath.Path, which: str) -> Trained:
     try:
         with bucket_errors(workdir):
             config = ConfigDict(json.loads((workdir / CONFIG_FILE).read_text()))
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise UserError(f"{workdir} is not the folder of a run: {error}") from error
+    except ValueError as error:
+        raise UserError(
+            f"{workdir / CONFIG_FILE} is damaged ({error}); the command that trained the run writes it anew"
+        ) from error
     mesh = sharding.create_mesh()
     generator, _ = parts.create_networks(config, sharding.platform_of(mesh))
     abstract = train_state.abstract_variables(generator, sharding.replicated(mesh))
