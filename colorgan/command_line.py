@@ -66,9 +66,9 @@ def _guard(main: Callable[[], Any]) -> None:
     logging.getLogger("colorgan").setLevel(logging.INFO)
     try:
         main()
-        sys.stdout.flush()
-    except BrokenPipeError:  # what was to be said has no reader, as after `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _flush_stdout()
+    except BrokenPipeError:
+        _flush_stdout()
     except UserError as error:
         _exit(str(error), EXIT_ERROR, at_once=jax.distributed.is_initialized())
     except StoppedTogether as stopped:
@@ -116,12 +116,20 @@ def _text(error: Exception) -> str:
     return " ".join(text.replace('"', "'").strip("'").split())
 
 
+def _flush_stdout() -> None:
+    """Also where what is said has no reader any more, as after `| head`: Python would make an exit code of that."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _exit(message: str, code: int, at_once: bool = False) -> NoReturn:
     """Ends the process, with an orderly exit or `at_once`.
 
     An orderly one can crash on what XLA's threads are at still, and waits minutes for other processes that are gone.
     """
-    sys.stdout.flush()
+    _flush_stdout()
     print(f"colorgan: {message}", file=sys.stderr, flush=True)
     if at_once:
         os._exit(code)

@@ -37,7 +37,7 @@ def means_lost_process(error: Exception) -> bool:
 def leave_at_once(number: int, frame: FrameType | None) -> None:
     """Handles a signal while there is nothing to save. An exception could vanish in a callback that it lands in."""
     del number, frame
-    os.write(2, b"colorgan: interrupted before it trained; the same command goes on\n")
+    os.write(2, b"colorgan: interrupted with nothing to save; the same command goes on\n")
     os._exit(EXIT_TRY_AGAIN)
 
 

@@ -1,5 +1,6 @@
 """Eight CPU devices, one compilation cache, and a config so small that its step compiles in seconds."""
 
+import json
 import os
 import subprocess
 import sys
@@ -86,6 +87,11 @@ def run_command(module: str, *arguments: str, check: bool = True) -> subprocess.
     if check and (done.returncode or "Warning" in done.stderr or "Traceback" in done.stderr):
         pytest.fail(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def read_lines(workdir: Path) -> list[dict]:
+    """The lines of a run's metrics.jsonl."""
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
 def tiny_flags(**changes: object) -> list[str]:

@@ -1,11 +1,11 @@
 """What a run writes for people and scripts."""
 
-import json
 import logging
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import read_lines
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -20,10 +20,6 @@ FIGURES = {
 }
 
 
-def _lines(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
 def _write(workdir, first_step, last_step, scale=1.0):
     with monitor.Monitor(workdir, first_step, 9, enabled=True) as watch:
         for step in range(first_step + 1, last_step + 1):
@@ -33,7 +29,7 @@ def _write(workdir, first_step, last_step, scale=1.0):
 
 def test_figures_reach_both_files(tmp_path):
     _write(tmp_path, 0, 3)
-    assert _lines(tmp_path) == [{"step": n, **FIGURES, "train/generator/l1": float(n)} for n in (1, 2, 3)]
+    assert read_lines(tmp_path) == [{"step": n, **FIGURES, "train/generator/l1": float(n)} for n in (1, 2, 3)]
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(event.step, event.value) for event in board.Scalars("train/generator/l1")] == [(1, 1), (2, 2), (3, 3)]
 
@@ -43,7 +39,7 @@ def test_a_run_that_goes_on_cuts_what_came_after_its_checkpoint(tmp_path):
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"step": 6, "train/gen')  # torn by a crash
     _write(tmp_path, 3, 6, scale=10.0)
-    assert [(line["step"], line["train/generator/l1"]) for line in _lines(tmp_path)] == [
+    assert [(line["step"], line["train/generator/l1"]) for line in read_lines(tmp_path)] == [
         *((1, 1), (2, 2), (3, 3)),
         *((4, 40), (5, 50), (6, 60)),
     ]
@@ -55,7 +51,7 @@ def test_damaged_lines_are_told_and_others_stay(tmp_path, caplog):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"st\n{"step": 3}\n{"step": 9}\n{"step": 10')
     with caplog.at_level(logging.WARNING, "colorgan"):
         monitor.cut_metrics(tmp_path / "metrics.jsonl", 5)
-    assert _lines(tmp_path) == [{"step": 1}, {"step": 3}]
+    assert read_lines(tmp_path) == [{"step": 1}, {"step": 3}]
     assert "1 damaged lines are left out" in caplog.text
 
 

@@ -1,7 +1,6 @@
 """Several processes that train together, as on several hosts: over gloo, on this machine."""
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -13,14 +12,10 @@ import time
 
 import psutil
 import pytest
-from conftest import COMMAND_ENVIRONMENT, ROOT, tiny_flags
+from conftest import COMMAND_ENVIRONMENT, ROOT, read_lines, tiny_flags
 
 CONFIG = "--config=configs/default.py"
 EIGHT_DEVICES = {"XLA_FLAGS": COMMAND_ENVIRONMENT["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"}
-
-
-def _lines(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
 def _command(num_processes, workdir, changes):
@@ -82,7 +77,7 @@ def _wait_for_step(workdir, step):
 
 def _assert_same_run(workdir, expected, num_first=3):
     """Losses as in `expected`, which one process made: the same global batches, up to rounding that grows."""
-    lines, wanted = _lines(workdir), _lines(expected)
+    lines, wanted = read_lines(workdir), read_lines(expected)
     assert [line["step"] for line in lines] == [line["step"] for line in wanted]
     for line, want in zip(lines, wanted, strict=True):
         tolerance = 1e-4 if line["step"] <= num_first else 5e-3
@@ -133,7 +128,7 @@ def test_a_process_that_dies_takes_the_others_along_and_the_run_goes_on(tmp_path
     assert said.count("stopped at step") == 2
     assert "Traceback" not in said
     assert (workdir / "checkpoints" / str(step)).exists()
-    steps = [line["step"] for line in _lines(workdir)]
+    steps = [line["step"] for line in read_lines(workdir)]
     assert steps == list(range(1, len(steps) + 1))
 
 
@@ -223,4 +218,4 @@ def test_what_one_process_cannot_read_none_goes_on_from(finished_run, tmp_path):
     assert codes == [0, 0], said
     assert "going on from step 3\n" in said[0]
     assert "checkpoints/6 is damaged (no checksum can be taken: [Errno 116] Stale file handle)" in said[1]
-    assert [line["step"] for line in _lines(workdir)] == list(range(1, 10))
+    assert [line["step"] for line in read_lines(workdir)] == list(range(1, 10))

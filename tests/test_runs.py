@@ -14,7 +14,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 import psutil
 import pytest
-from conftest import COMMAND_ENVIRONMENT, ROOT, run_command, tiny_flags
+from chaos import train_lines
+from conftest import COMMAND_ENVIRONMENT, ROOT, read_lines, run_command, tiny_flags
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -38,14 +39,6 @@ def _train(workdir, *arguments, config="configs/default.py", check=True):
 def _size(path):
     with Image.open(path) as image:
         return image.size
-
-
-def _lines(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-def _train_figures(workdir):
-    return [{k: v for k, v in line.items() if k == "step" or k.startswith("train/")} for line in _lines(workdir)]
 
 
 def _arrays(workdir, step):
@@ -85,7 +78,7 @@ def test_folder_of_a_run(finished_run):
 
 
 def test_figures_of_a_run(finished_run):
-    lines = _lines(finished_run)
+    lines = read_lines(finished_run)
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     for line in lines:
         assert line.keys() >= FIGURES
@@ -108,19 +101,19 @@ def test_figures_of_a_run(finished_run):
 def test_a_run_that_goes_on_is_the_run_that_was_not_stopped(finished_run, tmp_path):
     workdir = tmp_path / "resumed"
     _train(workdir, *tiny_flags(num_epochs=1))
-    assert [line["step"] for line in _lines(workdir)] == [1, 2, 3]
+    assert [line["step"] for line in read_lines(workdir)] == [1, 2, 3]
     with open(workdir / "metrics.jsonl", "a") as file:
         file.write('{"step": 4, "train/generator/l1": 0.1}\n{"step": 5, "tr')  # figures past the checkpoint
     second = _train(workdir, *tiny_flags(num_epochs=2))
     assert "going on from step 3" in second.stdout
     assert "num_epochs: 1 -> 2" in (workdir / "log.txt").read_text()
-    assert _train_figures(workdir) == _train_figures(finished_run)
+    assert train_lines(workdir) == train_lines(finished_run)
     _assert_same_arrays(workdir, finished_run)
 
 
 def test_a_run_from_device_memory_is_the_same_run(finished_run, tmp_path):
     _train(tmp_path / "cached", *tiny_flags(data__cache="device"))
-    assert _train_figures(tmp_path / "cached") == _train_figures(finished_run)
+    assert train_lines(tmp_path / "cached") == train_lines(finished_run)
     assert "decoding 24 images into device memory" in (tmp_path / "cached" / "log.txt").read_text()
 
 
@@ -167,7 +160,7 @@ def test_tpu_config_runs_shrunk_on_a_cpu(tmp_path, photographs):
     _train(tmp_path / "run", "--config.platform=cpu", "--config.profile_steps=(1, 2)", *flags, config="configs/tpu.py")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["precision"] == "bfloat16"
-    assert _lines(tmp_path / "run")[-1]["step"] == 2  # 12 photographs in steps of 8
+    assert read_lines(tmp_path / "run")[-1]["step"] == 2  # 12 photographs in steps of 8
     assert list((tmp_path / "run" / "tensorboard").rglob("*.xplane.pb"))
 
 
@@ -186,7 +179,7 @@ def test_steps_that_are_not_finite_are_skipped_as_often_as_allowed(tmp_path):
     done = _train(tmp_path / "run", *flags, check=False)
     assert done.returncode == 1
     assert re.search(r"train/\S+ is (nan|inf) at step 4: the run cannot go on", done.stderr)
-    assert [line["train/skipped_steps"] for line in _lines(tmp_path / "run")] == [0, 1, 2]
+    assert [line["train/skipped_steps"] for line in read_lines(tmp_path / "run")] == [0, 1, 2]
     assert "step 3 skipped: not finite are train/critic/gradient_norm" in done.stdout
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
@@ -208,7 +201,7 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(finished_run, t
     largest.write_bytes(data)
     done = _train(workdir, *tiny_flags())
     assert re.search(r"checkpoints/6 is damaged .*checksum.*; going back to the one of step 3\n", done.stdout)
-    assert _train_figures(workdir) == _train_figures(finished_run)
+    assert train_lines(workdir) == train_lines(finished_run)
     _assert_same_arrays(workdir, finished_run)
 
 
@@ -220,7 +213,7 @@ def test_without_a_good_checkpoint_the_run_ends_and_keeps_them(finished_run, tmp
     assert done.returncode == 1
     assert re.fullmatch(r"colorgan: checkpoint .*/6 is damaged .*checksum.*nothing was deleted: copy .*\n", done.stderr)
     assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["3", "6"]
-    assert _lines(workdir)[-1]["step"] == 6
+    assert read_lines(workdir)[-1]["step"] == 6
 
 
 def test_a_full_disk_costs_checkpoints_and_no_more(finished_run, tmp_path):
@@ -241,9 +234,9 @@ def test_a_full_disk_costs_checkpoints_and_no_more(finished_run, tmp_path):
     assert "; the ones before it stay" in limited.stdout
     assert "kept in memory until it can" in limited.stdout  # TensorBoard's sample grid
     assert [path.name for path in (workdir / "checkpoints").iterdir()] == ["3"]
-    assert [line["step"] for line in _lines(workdir)] == list(range(1, 10))
+    assert [line["step"] for line in read_lines(workdir)] == list(range(1, 10))
     _train(workdir, *tiny_flags(num_epochs=2))
-    assert _train_figures(workdir) == _train_figures(finished_run)
+    assert train_lines(workdir) == train_lines(finished_run)
     _assert_same_arrays(workdir, finished_run)
 
 
@@ -291,7 +284,7 @@ def test_a_run_that_is_told_to_stop_saves_where_it_is(tmp_path, number):
     assert "Warning" not in said
     assert "Traceback" not in said
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == [str(step)]
-    assert [line["step"] for line in _lines(tmp_path / "run")] == list(range(7, step + 1, 7))
+    assert [line["step"] for line in read_lines(tmp_path / "run")] == list(range(7, step + 1, 7))
 
 
 def test_a_run_that_is_told_to_stop_while_it_starts_leaves_at_once(tmp_path):
@@ -306,7 +299,7 @@ def test_a_run_that_is_told_to_stop_while_it_starts_leaves_at_once(tmp_path):
         trainer.send_signal(signal.SIGTERM)
         assert trainer.wait(timeout=20) == 75
         errors.seek(0)
-        assert errors.read() == "colorgan: interrupted before it trained; the same command goes on\n"
+        assert errors.read() == "colorgan: interrupted with nothing to save; the same command goes on\n"
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
@@ -332,7 +325,7 @@ def test_evaluate_gives_the_figures_of_training(finished_run):
     done = run_command("colorgan.evaluate", f"--workdir={finished_run}", "--data=procedural:12")
     result = json.loads(done.stdout.splitlines()[-1])
     for name in ("psnr", "ssim", "colorfulness", "gray_psnr"):
-        assert result[name] == pytest.approx(_lines(finished_run)[-1][f"validation/{name}"], rel=1e-5)
+        assert result[name] == pytest.approx(read_lines(finished_run)[-1][f"validation/{name}"], rel=1e-5)
 
 
 def test_colorize(finished_run, photographs, tmp_path):
