@@ -1,4 +1,4 @@
-"""The grid of samples: one row an image, Input | Prediction | Ground truth."""
+"""Grids of images: one row an image, Input | Prediction | Ground truth."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -20,34 +20,38 @@ _MARGIN, _CAPTION_HEIGHT, _TITLE_HEIGHT = 8, 20, 28
 
 
 def draw_grid(
-    gray: np.ndarray,
-    fake: np.ndarray,
-    real: np.ndarray,
-    probability_fake: Sequence[float],
-    probability_real: Sequence[float],
+    gray: Sequence[np.ndarray],
+    fake: Sequence[np.ndarray],
+    real: Sequence[np.ndarray],
+    captions: Sequence[Sequence[str]],
+    heading: str = "",
 ) -> Image.Image:
     """The grid as an RGB image.
 
     Args:
-      gray, fake, real: uint8 [N,S,S,3].
-      probability_fake, probability_real: the critic's probability, 0 to 1, that prediction and truth are true.
+      gray, fake, real: N images each, uint8 [H,W,3]; the largest side of all fills a cell.
+      captions: for each row the texts below its three images.
+      heading: a line above all.
     """
-    size = real.shape[1]
+    size = max(max(image.shape) for image in real)
     factor = max(1, -(-MIN_CELL // size))
     cell = size * factor
     row_height = cell + _CAPTION_HEIGHT + _MARGIN
-    sheet = Image.new("RGB", (3 * (cell + _MARGIN) + _MARGIN, _TITLE_HEIGHT + len(real) * row_height), "white")
+    heading_height = _TITLE_HEIGHT if heading else 0
+    first = heading_height + _TITLE_HEIGHT
+    sheet = Image.new("RGB", (3 * (cell + _MARGIN) + _MARGIN, first + len(real) * row_height), "white")
     draw = ImageDraw.Draw(sheet)
     title_font, caption_font = ImageFont.load_default(16), ImageFont.load_default(13)
+    draw.text((_MARGIN, heading_height // 2), heading, "black", caption_font, anchor="lm")
     centers = [_MARGIN + column * (cell + _MARGIN) + cell // 2 for column in range(3)]
     for title, center in zip(TITLES, centers, strict=True):
-        draw.text((center, _TITLE_HEIGHT // 2), title, "black", title_font, anchor="mm")
-    for row in range(len(real)):
-        top = _TITLE_HEIGHT + row * row_height
-        captions = ("", f"true: {probability_fake[row]:.1%}", f"true: {probability_real[row]:.1%}")
-        for pixels, caption, center in zip((gray, fake, real), captions, centers, strict=True):
-            image = Image.fromarray(pixels[row]).resize((cell, cell), Image.Resampling.NEAREST)
-            sheet.paste(image, (center - cell // 2, top))
+        draw.text((center, heading_height + _TITLE_HEIGHT // 2), title, "black", title_font, anchor="mm")
+    for row, images in enumerate(zip(gray, fake, real, strict=True)):
+        top = first + row * row_height
+        for pixels, caption, center in zip(images, captions[row], centers, strict=True):
+            height, width = (factor * side for side in pixels.shape[:2])
+            image = Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
+            sheet.paste(image, (center - width // 2, top + (cell - height) // 2))
             draw.text((center, top + cell + _CAPTION_HEIGHT // 2), caption, "black", caption_font, anchor="mm")
     return sheet
 
@@ -68,6 +72,8 @@ def create_sampler(
         outputs: Any = sample_step_fn(state.generator_ema, state.critic.variables, real_on_devices)
         gray, fake, probability_fake, probability_real = jax.device_get(outputs)
         gray, fake = gray.astype(np.uint8), fake.astype(np.uint8)
-        return draw_grid(gray, fake, real, probability_fake, probability_real)
+        probabilities = zip(probability_fake, probability_real, strict=True)
+        captions = [("", f"true: {on_fake:.1%}", f"true: {on_real:.1%}") for on_fake, on_real in probabilities]
+        return draw_grid(list(gray), list(fake), list(real), captions)
 
     return draw_samples

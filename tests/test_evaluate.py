@@ -1,13 +1,30 @@
-"""Figures of a set of images do not depend on how it is split over steps, devices and processes."""
+"""Figures of a set of images do not depend on how it is split over steps, devices and processes, or looked at."""
 
+import json
+import re
 import shutil
 
 import jax
+import ml_collections
 import numpy as np
 import pytest
+from conftest import read_lines, run_command
+from PIL import Image
 
-from colorgan import evaluate, sharding, train_state
-from colorgan.data import pipeline, sources
+from colorgan import (
+    bootstrap,
+    colorize,
+    contact_sheet,
+    evaluate,
+    examples,
+    metrics,
+    sample_grid,
+    sharding,
+    train_state,
+    trained,
+)
+from colorgan.data import pipeline, sources, transforms
+from colorgan.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +44,7 @@ def _figures(gan, images, batch_size, num_devices, process_count=1):
     batches = [
         {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} for parts in zip(*slices, strict=True)
     ]
-    return evaluate.evaluate(evaluate.create_eval_step(gan.generator, mesh), variables, batches, mesh)
+    return evaluate.evaluate(evaluate.create_sum_step(gan.generator, mesh), variables, batches, mesh)
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +58,154 @@ def one_by_one(tiny_gan, images):
 def test_every_image_counts_once_on_every_topology(
     tiny_gan, images, one_by_one, batch_size, num_devices, process_count
 ):
-    figures = _figures(tiny_gan, images, batch_size, num_devices, process_count)
-    assert figures["num_images"] == one_by_one["num_images"] == 12
-    assert figures == pytest.approx(one_by_one, rel=1e-5)
+    rows, num_images = _figures(tiny_gan, images, batch_size, num_devices, process_count)
+    assert num_images == one_by_one[1] == 12
+    for name, row in one_by_one[0].items():
+        assert rows[name] == pytest.approx(row, rel=1e-5, abs=1e-6)
 
 
 def test_another_image_is_another_figure(tiny_gan, images, one_by_one):
     """The comparison above can fail."""
     fewer = pipeline.Images(images.source, 32, max_bad_fraction=0.1)
     fewer.decode = lambda index: images.decode(0 if index == 3 else index)
-    assert _figures(tiny_gan, fewer, 13, 1) != pytest.approx(one_by_one, rel=1e-5)
+    rows, _ = _figures(tiny_gan, fewer, 13, 1)
+    for name, row in rows["prediction"].items():
+        assert row != pytest.approx(one_by_one[0]["prediction"][name], rel=1e-5), name
+
+
+def test_flat_figures_have_names_of_a_run():
+    rows = {name: {"psnr": n, "colorfulness": 10 * n} for n, name in enumerate(("prediction", "gray", "truth"))}
+    assert evaluate.flat_figures(rows, 7) == {
+        "validation/psnr": 0,
+        "validation/colorfulness": 0,
+        "validation/gray_psnr": 1,
+        "validation/gray_colorfulness": 10,
+        "validation/true_colorfulness": 20,
+        "validation/num_images": 7,
+    }
+
+
+@pytest.fixture(scope="module")
+def run(tiny_gan, tiny_config):
+    variables = train_state.create_state(tiny_gan, 3, sharding.replicated(sharding.create_mesh())).generator_ema
+    config = ml_collections.ConfigDict(tiny_config)
+    config.data.max_bad_fraction = 0.1
+    return trained.Trained(config, 6, tiny_gan.generator, variables)
+
+
+def test_images_one_by_one_give_the_figures_of_the_set(run, images, one_by_one):
+    draws, indices = bootstrap.Bootstrap(), []
+    for some in examples.create_square_fn(run, sharding.create_mesh())(images.source):
+        assert len(some.truths) == len(some.predictions) == len(some.indices)
+        for index, truth in zip(some.indices, some.truths, strict=True):
+            np.testing.assert_array_equal(truth, images[int(index)]["image"])
+        draws.add(some.indices, some.rows)
+        indices += some.indices.tolist()
+    names = [images.source.name(n) for n in range(13)]
+    assert [names[n] for n in range(13) if n not in indices] == ["class_0/image_05.jpg"]
+    rows, _ = draws.summarize()
+    for name, row in one_by_one[0].items():
+        assert rows[name] == pytest.approx(row, rel=1e-5, abs=1e-6)
+
+
+def test_whole_images_are_coloured_as_colorize_does_and_compared_at_their_own_size(run, images, caplog):
+    some = list(examples.create_whole_fn(run)(images.source))
+    assert len(some) == 12
+    assert "bad record left out: class_0/image_05.jpg (not an image of a known format)" in caplog.text
+    color_fn = colorize.create_color_fn(run)
+    for example in some[:3]:
+        photo = transforms.decode_image(images.source.read(int(example.indices[0])))
+        np.testing.assert_array_equal(example.truths[0], photo)
+        np.testing.assert_array_equal(example.predictions[0], colorize.colorize_image(photo, color_fn, 32))
+        true, colored = (np.float32(image)[None] for image in (example.truths[0], example.predictions[0]))
+        assert example.rows["prediction"]["psnr"] == metrics.psnr(true, colored)
+        gray = example.rows["gray"]["psnr"]
+        assert gray == pytest.approx(metrics.psnr(true, np.float32(examples.to_gray(example.truths[0]))[None]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"), [((10, 40, 3), "less than 11 pixels"), ((8000, 7000, 3), "more than 50 megapixels")]
+)
+def test_images_that_cannot_be_compared_whole_are_bad(run, monkeypatch, shape, reason):
+    source = sources.open_source("procedural:3", 32)
+    monkeypatch.setattr(source, "read", lambda index: np.broadcast_to(np.uint8(0), shape))
+    with pytest.raises(UserError, match=f"more than 0 of 3 images, .* cannot be read; .*{reason}"):
+        list(examples.create_whole_fn(run)(source))
+
+
+def test_contact_sheet_shows_the_best_the_median_and_the_worst(run, images, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(sample_grid, "draw_grid", lambda *arguments: drawn.append(arguments))
+    ranked = [n for n in range(13)[::-1] if images.source.name(n) != "class_0/image_05.jpg"]
+    contact_sheet.draw(images.source, ranked * 2, examples.create_whole_fn(run), "heading")
+    ((gray, fake, real, captions, heading),) = drawn
+    assert heading == "heading"
+    shown = [(0, "best"), (10, "median"), (20, "worst")]
+    assert [caption[0] for caption in captions] == [
+        f"{name}: {first + n + 1} of 24" for first, name in shown for n in range(4)
+    ]
+    for row, rank in enumerate(first + n for first, _ in shown for n in range(4)):
+        index = (ranked * 2)[rank]
+        photo = np.asarray(transforms.decode_image(images.source.read(index)))
+        np.testing.assert_array_equal(real[row], photo)
+        np.testing.assert_array_equal(gray[row], examples.to_gray(photo))
+        assert captions[row][2] == images.source.name(index)
+        psnr = metrics.psnr(np.float32(photo)[None], np.float32(fake[row])[None])[0]
+        assert f"PSNR {psnr:.1f}" in captions[row][1]
+
+
+@pytest.mark.parametrize("num_images", [1, 2, 4, 5, 11, 12])
+def test_contact_sheet_of_a_small_set_shows_all(num_images):
+    groups = contact_sheet.chosen(num_images)
+    assert list(groups) == list(range(num_images))
+    assert groups[0] == "best"
+
+
+def test_contact_sheet_makes_large_images_smaller():
+    assert contact_sheet._thumbnail(np.zeros((600, 300, 3), np.uint8)).shape == (256, 128, 3)
+
+
+def test_images_are_not_saved_among_others(tmp_path):
+    (tmp_path / "000001.png").touch()
+    with pytest.raises(UserError, match="--save_images=.* is there already and not an empty folder"):
+        evaluate._create_saver(tmp_path)
+
+
+def _size(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_evaluate(finished_run, photographs, tmp_path):
+    arguments = (f"--workdir={finished_run}", "--checkpoint=latest", f"--data=folder:{photographs}", "--size=own")
+    done = run_command("colorgan.evaluate", *arguments, f"--output={tmp_path}/new/out", f"--save_images={tmp_path}/all")
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert (result["num_images"], result["num_bad"], result["step"]) == (12, 0, 6)
+    assert (result["checkpoint"], result["size"], result["image_size"]) == ("latest", "own", 32)
+    assert result["data"] == f"folder:{photographs}"
+    for name, (low, high) in result["confidence_95"].items():
+        assert low < high, name
+    for line in ("psnr", "ab_histogram_distance"):
+        assert re.search(rf"^{line} +-?\d+\.\d+ +-?\d+\.\d+ to -?\d+\.\d+ +\d", done.stderr, re.MULTILINE)
+    assert json.loads((tmp_path / "new" / "out" / "figures.json").read_text()) == result
+    assert _size(tmp_path / "new" / "out" / "contact_sheet.png")[1] > 12 * 160
+    names = [f"{n:06d}.png" for n in range(12)]
+    for folder in ("predictions", "truths"):
+        assert sorted(path.name for path in (tmp_path / "all" / folder).iterdir()) == names
+    sizes = [(40 + 3 * n, 50) for n in (*range(0, 12, 2), *range(1, 12, 2))]  # by subfolder
+    assert [_size(tmp_path / "all" / "predictions" / name) for name in names] == sizes
+
+
+def test_evaluate_gives_the_figures_of_training(finished_run):
+    done = run_command("colorgan.evaluate", f"--workdir={finished_run}", "--data=procedural:12")
+    result = json.loads(done.stdout.splitlines()[-1])
+    validated = [line for line in read_lines(finished_run) if "validation/score" in line]
+    best = max(validated, key=lambda line: line["validation/score"])
+    assert (result["checkpoint"], result["step"]) == ("best", best["step"])
+    trained = {name: value for name, value in best.items() if name.startswith("validation/")}
+    evaluated = {f"validation/{name}": value for name, value in result["prediction"].items()}
+    evaluated |= {f"validation/gray_{name}": value for name, value in result["gray"].items()}
+    evaluated |= {"validation/true_colorfulness": result["truth"]["colorfulness"], "validation/num_images": 12}
+    assert evaluated == pytest.approx(trained, rel=1e-5, abs=1e-6)
+    assert json.loads((finished_run / "evaluation" / "figures.json").read_text()) == result
+    shutil.rmtree(finished_run / "evaluation")  # other tests look at the folder

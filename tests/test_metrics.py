@@ -1,19 +1,23 @@
-"""Against scikit-image, and against values worked out by hand."""
+"""Against scikit-image and NumPy, and against values worked out by hand."""
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pytest
 from skimage import metrics as reference
 
-from colorgan import metrics
+from colorgan import color, metrics
 
 
 @pytest.fixture(scope="module")
 def pair():
     rng = np.random.default_rng(0)
-    real = rng.integers(0, 256, (3, 24, 20, 3)).astype(np.float32)
+    real = rng.integers(0, 256, (3, 44, 20, 3)).astype(np.float32)
     fake = np.clip(real + rng.normal(0, 20, real.shape), 0, 255).astype(np.float32)
-    return real, fake
+    return real, fake  # higher than one strip of `ssim`
+
+
+def _gray(image):
+    return np.repeat(np.round(image @ np.float32(color.LUMA_WEIGHTS))[..., None], 3, axis=-1)
 
 
 def test_psnr(pair):
@@ -38,10 +42,100 @@ def test_ssim(pair):
 
 
 def test_colorfulness():
-    gray = jnp.full((1, 4, 4, 3), 77.0)
-    assert float(metrics.colorfulness(gray)[0]) == 0
+    gray = np.full((1, 4, 4, 3), 77, np.float32)
+    assert metrics.colorfulness(gray)[0] == 0
     # Half red, half blue: |R-G| is 255 or 0, |(R+G)/2-B| is 127.5 or 255.
     image = np.zeros((1, 2, 2, 3), np.float32)
     image[:, 0, :, 0], image[:, 1, :, 2] = 255, 255
     expected = np.hypot(127.5, 63.75) + 0.3 * np.hypot(127.5, 191.25)
     np.testing.assert_allclose(metrics.colorfulness(image)[0], expected, rtol=1e-5)
+
+
+def test_auc_counts_for_every_threshold_the_pixels_within_it():
+    rng = np.random.default_rng(1)
+    real, fake = rng.uniform(-100, 100, (2, 3, 9, 7, 2)).astype(np.float32)
+    fake[0] = real[0] + rng.integers(0, 4, real[0].shape) * (1, 0)  # distances that are whole numbers
+    expected = [
+        np.mean([np.mean(np.linalg.norm(r - f, axis=-1) <= t) for t in range(151)])
+        for r, f in zip(real.astype(np.float64), fake, strict=True)
+    ]
+    np.testing.assert_allclose(metrics.auc(real, fake), expected, rtol=1e-5)
+    np.testing.assert_array_equal(metrics.auc(real, real), [1, 1, 1])
+    assert metrics.auc(real[:1], real[:1] + np.float32(200)) == 0
+
+
+def test_ab_histogram():
+    ab = np.random.default_rng(2).normal(0, 50, (2, 30, 20, 2)).astype(np.float32)
+    ab[0, 0] = 0, -200  # beyond the last bin counts there
+    assert np.abs(ab).max() > 110
+    edges = np.arange(-110, 111, 5)
+    expected = [np.histogram2d(*np.clip(image.reshape(-1, 2).T, -109.9, 109.9), bins=(edges, edges))[0] for image in ab]
+    counts = metrics.ab_histogram(ab)
+    assert counts.shape == (2, metrics.NUM_AB_BINS, metrics.NUM_AB_BINS)
+    np.testing.assert_array_equal(counts, expected)
+
+
+def test_total_variation():
+    assert metrics.total_variation([[3, 1], [0, 0]], [[10, 10], [10, 10]]) == pytest.approx(0.5)
+    assert metrics.total_variation([1, 0], [0, 7]) == 1
+    assert metrics.total_variation([1, 2], [10, 20]) == pytest.approx(0)
+
+
+def test_jax_and_numpy_agree(pair):
+    real, fake = pair[0], np.round(pair[1])
+    ours, theirs = metrics.compare(real, fake), jax.device_get(jax.jit(metrics.compare)(real, fake))
+    assert ours.keys() == theirs.keys()
+    # A pixel at the edge of a bin, or of a threshold of `auc`, may go either way.
+    assert np.abs(ours.pop("ab_histogram") - theirs.pop("ab_histogram")).sum() <= 6
+    for name, value in ours.items():
+        np.testing.assert_allclose(value, theirs[name], rtol=1e-4, err_msg=name)
+
+
+def test_rows_are_comparisons_with_the_truth(pair):
+    real, fake = pair
+    rows = metrics.compare_rows(real, fake, _gray(real))
+    for name, image in (("prediction", fake), ("gray", _gray(real)), ("truth", real)):
+        expected = metrics.compare(real, image)
+        assert rows[name].keys() == expected.keys()
+        for figure, value in expected.items():
+            np.testing.assert_allclose(rows[name][figure], value, atol=1e-5, err_msg=f"{name} {figure}")
+
+
+def _summary(real, fake):
+    rows = metrics.compare_rows(real, fake, _gray(real))
+    return metrics.summarize(
+        {name: {key: value.mean(axis=0) for key, value in row.items()} for name, row in rows.items()}
+    )
+
+
+def test_summary(pair):
+    real, fake = pair
+    rows = _summary(real, fake)
+    assert rows["prediction"]["psnr"] == pytest.approx(metrics.psnr(real, fake).mean(), rel=1e-6)
+    true = metrics.colorfulness(real).mean()
+    assert rows["prediction"]["delta_colorfulness"] == pytest.approx(abs(metrics.colorfulness(fake).mean() - true))
+    assert rows["gray"]["delta_colorfulness"] == pytest.approx(true, rel=1e-6)
+    histograms = [metrics.ab_histogram(color.rgb_to_lab(image)[..., 1:]).sum(axis=0) for image in (real, fake)]
+    distance = np.abs(histograms[0] - histograms[1]).sum() / 2 / (3 * 44 * 20)
+    assert rows["prediction"]["ab_histogram_distance"] == pytest.approx(distance)
+    assert rows["truth"]["ab_histogram_distance"] == rows["truth"]["delta_colorfulness"] == 0
+
+
+def test_score_is_halfway_between_fidelity_and_colour():
+    gray = {"auc": 0.8, "ab_histogram_distance": 0.5}
+    assert metrics.score({"auc": 0.9, "ab_histogram_distance": 0.1}, gray) == pytest.approx((0.5 + 0.8) / 2)
+
+
+def test_score_of_gray_is_zero_and_of_the_truth_one_and_every_fault_costs():
+    rng = np.random.default_rng(3)
+    flat = np.repeat(rng.integers(40, 216, (4, 6, 6, 3)), 4, axis=1).repeat(4, axis=2).astype(np.float32)
+    gray = _gray(flat)
+    scores = [
+        _summary(flat, image)["prediction"]["score"]
+        for image in (gray, gray + 0.5 * (flat - gray), flat[:, :, ::-1], flat)
+    ]
+    assert scores[0] == pytest.approx(0, abs=1e-6)
+    assert scores[3] == pytest.approx(1, abs=1e-6)
+    pale, wrong_places = scores[1:3]
+    assert 0 < pale < 1
+    assert 0 < wrong_places < 1

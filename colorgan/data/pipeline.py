@@ -220,11 +220,15 @@ def _report_bad(images: Images, batch: Batch, seen: set[int]) -> None:
         seen.add(index)
         log.warning("bad record replaced by a neighbour: %s", _describe_bad(images, index))
     if len(seen) > images.max_bad or (batch["bad"] == TOO_MANY_BAD).any():
-        example = _describe_bad(images, next(iter(seen)))
-        raise UserError(
-            f"more than {images.max_bad} of {len(images)} images, which config.data.max_bad_fraction allows, cannot be "
-            f"read; one of them is {example}: mend them, or leave them out, as colorgan.prepare does"
-        )
+        raise too_many_bad(images, _describe_bad(images, next(iter(seen))))
+
+
+def too_many_bad(images: Images, example: str) -> UserError:
+    """The error of a set with more bad records than it may have."""
+    return UserError(
+        f"more than {images.max_bad} of {len(images)} images, which config.data.max_bad_fraction allows, cannot be "
+        f"read; one of them is {example}: mend them, or leave them out, as colorgan.prepare does"
+    )
 
 
 def _describe_bad(images: Images, index: int) -> str:
