@@ -42,9 +42,16 @@ done
 python -m colorgan.main --config=configs/gpu.py "${data[@]}" --workdir="$out/profile" \
   --config.num_epochs=1 --config.profile_steps="(20, 30)" --config.batch_size=256
 
-# 5. The original's setting, 150 epochs end to end.
-start=$SECONDS
-python -m colorgan.main --config=configs/seed.py "${data[@]}" --workdir="$out/seed" \
-  --config.platform=gpu --config.precision=bfloat16 --config.num_epochs="${EPOCHS:-150}"
-echo "{\"exit_code\": $?, \"seconds\": $((SECONDS - start))}" | tee -a "$out/seed.jsonl"
-record seed.jsonl python -m colorgan.evaluate --workdir="$out/seed" --data="folder:$2"
+# 5. The original's setting and ours, 150 epochs end to end.
+for config in seed gpu; do
+  start=$SECONDS
+  python -m colorgan.main --config=configs/$config.py "${data[@]}" --workdir="$out/$config" --config.data.load_size=128 \
+    --config.platform=gpu --config.precision=bfloat16 --config.num_epochs="${EPOCHS:-150}"
+  echo "{\"exit_code\": $?, \"seconds\": $((SECONDS - start))}" | tee -a "$out/$config.jsonl"
+  record $config.jsonl python -m colorgan.evaluate --workdir="$out/$config" --data="folder:$2"
+done
+
+# 6. What each piece of the recipe is worth.
+python benchmarks/ladder.py --setting=full --train="folder:$1" --test="folder:$2" --output="$out/ladder" --rows="${ROWS:-}"
+python benchmarks/ladder.py --setting=full --output="$out/ladder" --table | tee "$out/ladder.md"
+python benchmarks/ladder.py --setting=full --output="$out/ladder" --sheet="$out/ladder.png"

@@ -51,7 +51,7 @@ def measure_step(config: ConfigDict) -> Figures:
 
     mesh = sharding.create_mesh()
     config_lib.check_batch_size(config.batch_size, mesh.size)
-    gan = parts.create_gan(config, sharding.platform_of(mesh))
+    gan = parts.create_gan(config, sharding.platform_of(mesh), parts.SOME_EPOCHS)
     state = train_state.create_state(gan, config.seed, sharding.replicated(mesh))
     num_values = sum(train_state.num_values(network.variables) for network in (state.generator, state.critic))
     shape = (config.batch_size, config.data.load_size, config.data.load_size, 3)

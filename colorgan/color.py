@@ -1,4 +1,6 @@
-"""Colour spaces and value ranges, on the device."""
+"""Colour spaces and value ranges: pure functions of JAX or, where so noted, also of NumPy arrays."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,3 +28,53 @@ def luma(rgb: jax.Array) -> jax.Array:
 def gray_to_rgb(gray: jax.Array) -> jax.Array:
     """[...,1] luma to [...,3] with R=G=B."""
     return jnp.repeat(gray, 3, axis=-1)
+
+
+def chroma_to_rgb(gray: jax.Array, chroma: jax.Array) -> jax.Array:
+    """The image with this luma and, as far as RGB has room, these colours: [...,1] and [...,2] to [...,3].
+
+    Where a colour would leave the range of RGB it is made paler, which keeps the luma and the hue: `luma` of the
+    result is `gray`, but for rounding.
+
+    Args:
+      gray: luma in [-1,1].
+      chroma: Cb and Cr in [-1,1], those of JFIF (Rec. 601, full range) at twice their usual size, as the luma is.
+    """
+    red, green, blue = LUMA_WEIGHTS
+    red_less_luma = 2 * (1 - red) * chroma[..., 1:2]
+    blue_less_luma = 2 * (1 - blue) * chroma[..., 0:1]
+    green_less_luma = -(red * red_less_luma + blue * blue_less_luma) / green  # so that the luma of all is 0
+    color = jnp.concatenate([red_less_luma, green_less_luma, blue_less_luma], axis=-1)
+    room = 1 - jnp.sign(color) * gray  # to the end of the range, in the direction of the colour
+    share = room / jnp.maximum(jnp.abs(color), room + 1e-6)  # at most 1; never divides by nothing
+    return gray + color * share.min(axis=-1, keepdims=True)
+
+
+def rgb_to_chroma(rgb: jax.Array) -> jax.Array:
+    """RGB [...,3] in [-1,1] to (Cb, Cr) [...,2], as `chroma_to_rgb` takes them; their length is at most about 1.2."""
+    red, _, blue = LUMA_WEIGHTS
+    gray = luma(rgb)
+    return jnp.concatenate(
+        [(rgb[..., 2:3] - gray) / (2 * (1 - blue)), (rgb[..., 0:1] - gray) / (2 * (1 - red))], axis=-1
+    )
+
+
+# sRGB (IEC 61966-2-1) to CIE XYZ under D65, as scikit-image rounds it, and the white point.
+_RGB_TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
+_WHITE = (0.95047, 1.0, 1.08883)
+
+
+def rgb_to_lab(rgb: Any) -> Any:
+    """sRGB [...,3] in 0..255 to CIE L*a*b* under D65: L 0 to 100, a -86 to 98, b -108 to 94. NumPy or JAX arrays."""
+    xp = rgb.__array_namespace__()
+    rgb = rgb / 255.0
+    linear = xp.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    red, green, blue = linear[..., 0], linear[..., 1], linear[..., 2]
+
+    def root(weights: tuple[float, float, float], white: float) -> Any:
+        # Written out: a matrix product may take fewer bits, on an accelerator.
+        value = weights[0] / white * red + weights[1] / white * green + weights[2] / white * blue
+        return xp.where(value > 0.008856, value ** (1 / 3), 7.787 * value + 16.0 / 116.0)
+
+    x, y, z = (root(weights, white) for weights, white in zip(_RGB_TO_XYZ, _WHITE, strict=True))
+    return xp.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], axis=-1)

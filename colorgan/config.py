@@ -12,9 +12,16 @@ from configs import default
 
 IMAGE_SIZES = (32, 64, 128, 256, 512)
 PLATFORMS = ("", "cpu", "gpu", "tpu")
-PRECISIONS = ("float32", "bfloat16")
-CACHES = ("none", "device")
-BEST_METRICS = ("validation/psnr", "validation/ssim", "validation/colorfulness")
+CHOICES = {
+    "precision": ("float32", "bfloat16"),
+    "data.cache": ("none", "device"),
+    "model.output": ("rgb", "chroma"),
+    "model.norm": ("batch", "group"),
+    "model.critic": ("dense", "patch"),
+    "loss.adversarial": ("cross_entropy", "hinge"),
+    "optimizer.schedule": ("constant", "cosine"),
+    "best_metric": ("validation/score", "validation/auc", "validation/psnr", "validation/ssim"),
+}
 
 # What shapes the networks, their optimisers or the order of the data: a run goes on with these as they were. Data
 # may move; that it still holds as many images is checked apart.
@@ -44,8 +51,8 @@ def check_config(config: ConfigDict) -> None:
             raise UserError(f"the config {problem} keys: {', '.join(sorted(keys))}; configs/default.py lists them all")
     check(config.image_size in IMAGE_SIZES, "image_size", f"a power of two, one of {_list(IMAGE_SIZES)}")
     check(config.platform in PLATFORMS, "platform", "cpu, gpu, tpu or empty")
-    check(config.precision in PRECISIONS, "precision", _list(PRECISIONS))
-    check(config.best_metric in BEST_METRICS, "best_metric", f"one of {_list(BEST_METRICS)}")
+    for key, choices in CHOICES.items():
+        check(flat[key] in choices, key, f"one of {_list(choices)}")
     check(
         all(isinstance(option, str) and "=" in option for option in config.compiler_options),
         "compiler_options",
@@ -63,18 +70,23 @@ def check_config(config: ConfigDict) -> None:
         "num_samples",
     ):
         check(flat[key] >= 1, key, "at least 1")
-    check(config.data.cache in CACHES, "data.cache", _list(CACHES))
-    check(config.skip_nonfinite_steps >= 0, "skip_nonfinite_steps", "0 or more")
-    check(config.data.num_workers >= 0, "data.num_workers", "0 or more")
+    for key in (
+        "skip_nonfinite_steps",
+        "early_stop",
+        "data.num_workers",
+        "loss.l1_weight",
+        "loss.chroma_weight",
+        "loss.palette_weight",
+        "loss.warmup_epochs",
+    ):
+        check(flat[key] >= 0, key, "0 or more")
     check(config.data.load_size >= config.image_size, "data.load_size", f"at least image_size ({config.image_size})")
     check(0 <= config.data.max_bad_fraction <= 1, "data.max_bad_fraction", "from 0 to 1")
     check(config.model.max_width >= config.model.width, "model.max_width", "at least model.width")
-    check(config.loss.l1_weight >= 0, "loss.l1_weight", "0 or more")
     for key in ("generator_learning_rate", "critic_learning_rate"):
         check(config.optimizer[key] > 0, f"optimizer.{key}", "above 0")
-    for key in ("beta1", "beta2"):
-        check(0 <= config.optimizer[key] < 1, f"optimizer.{key}", "from 0 to below 1")
-    check(0 <= config.ema_decay < 1, "ema_decay", "from 0 to below 1")
+    for key in ("model.dropout", "optimizer.beta1", "optimizer.beta2", "ema_decay"):
+        check(0 <= flat[key] < 1, key, "from 0 to below 1")
     check(_whole_numbers(config.sample_epochs), "sample_epochs", "epochs of at least 1, such as (1, 10, 20)")
     check(
         _whole_numbers(config.profile_steps)

@@ -133,6 +133,7 @@ def _in_short(figures: Mapping[str, float]) -> str:
     text += "critic {train/critic/loss:.2f}, {perf/images_per_second:.0f} images/s"
     if "validation/psnr" in figures:
         text += ", validation psnr {validation/psnr:.2f} (gray {validation/gray_psnr:.2f})"
+        text += ", score {validation/score:.3f}"
     return text.format_map(collections.defaultdict(lambda: math.nan, figures))
 
 

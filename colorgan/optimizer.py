@@ -3,8 +3,14 @@
 import optax
 
 
-def create_schedule(learning_rate: float) -> optax.Schedule:
-    """Step to learning rate: constant, as in the seed."""
+def create_schedule(kind: str, learning_rate: float, num_steps: int) -> optax.Schedule:
+    """Step to learning rate.
+
+    "constant", as in the seed, or "cosine": from `learning_rate` to nothing at `num_steps` (Loshchilov and Hutter
+    2017, arXiv:1608.03983, without restarts).
+    """
+    if kind == "cosine":
+        return optax.cosine_decay_schedule(learning_rate, num_steps)
     return optax.constant_schedule(learning_rate)
 
 

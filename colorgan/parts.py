@@ -10,27 +10,45 @@ from ml_collections import ConfigDict
 
 from colorgan import models, optimizer, sharding
 from colorgan.data import pipeline, sources
+from colorgan.epochs import Epochs
 from colorgan.errors import UserError
+from colorgan.losses import Objective
 from colorgan.models import Critic, Generator
 from colorgan.train_state import GAN, GANState
 from colorgan.train_step import train_step
 
+# For what does not train to an end: steps cost the same at any learning rate.
+SOME_EPOCHS = Epochs(num_images=10_000, batch_size=10)
+
 
 def create_networks(config: ConfigDict, platform: str) -> tuple[Generator, Critic]:
     """The two networks, for "cpu", "gpu" or "tpu"."""
-    model = config.model
-    return models.create_networks(config.image_size, model.width, model.max_width, config.precision, platform)
+    return models.create_networks(config.image_size, **config.model, precision=config.precision, platform=platform)
 
 
-def create_gan(config: ConfigDict, platform: str) -> GAN:
-    """Networks and optimisers as `config` says, for "cpu", "gpu" or "tpu"."""
+def create_gan(config: ConfigDict, platform: str, epochs: Epochs) -> GAN:
+    """Networks, optimisers and objective as `config` says, for "cpu", "gpu" or "tpu"; `epochs` are the run's."""
     generator, critic = create_networks(config, platform)
-    rates = config.optimizer
-    schedules = [
-        optimizer.create_schedule(rate) for rate in (rates.generator_learning_rate, rates.critic_learning_rate)
-    ]
-    optimizers = [optimizer.create_optimizer(schedule, rates.beta1, rates.beta2) for schedule in schedules]
-    return GAN(generator, critic, *optimizers, *schedules)
+    rates, loss = config.optimizer, config.loss
+    generator_schedule, critic_schedule = (
+        optimizer.create_schedule(rates.schedule, rate, epochs.last_step(config.num_epochs))
+        for rate in (rates.generator_learning_rate, rates.critic_learning_rate)
+    )
+    return GAN(
+        generator,
+        critic,
+        optimizer.create_optimizer(generator_schedule, rates.beta1, rates.beta2),
+        optimizer.create_optimizer(critic_schedule, rates.beta1, rates.beta2),
+        generator_schedule,
+        critic_schedule,
+        Objective(
+            loss.adversarial,
+            loss.l1_weight,
+            loss.chroma_weight,
+            loss.palette_weight,
+            epochs.last_step(loss.warmup_epochs),
+        ),
+    )
 
 
 def create_train_step(config: ConfigDict, gan: GAN, mesh: Mesh) -> jax.stages.Wrapped:
@@ -41,7 +59,6 @@ def create_train_step(config: ConfigDict, gan: GAN, mesh: Mesh) -> jax.stages.Wr
             train_step,
             gan=gan,
             seed=config.seed,
-            l1_weight=config.loss.l1_weight,
             ema_decay=config.ema_decay,
             skip_nonfinite=config.skip_nonfinite_steps > 0,
         ),

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import logging
-import math
 from typing import Any
 
 import jax
@@ -16,30 +15,12 @@ from ml_collections import ConfigDict
 from colorgan import checkpoint, evaluate, feed, monitor, parts, run_folder, sample_grid, sharding, timing, train_state
 from colorgan import config as config_lib
 from colorgan.data import pipeline
+from colorgan.early_stop import EarlyStop
+from colorgan.epochs import Epochs
 from colorgan.stopping import StoppedTogether, StopSignals
 from colorgan.train_state import GAN, GANState
 
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Epochs:
-    """Where epochs end, in steps: after the step that draws the last of an epoch's images."""
-
-    num_images: int
-    batch_size: int
-
-    def finished(self, step: int) -> int:
-        """How many epochs are over after `step` steps."""
-        return step * self.batch_size // self.num_images
-
-    def last_step(self, epoch: int) -> int:
-        """The step that ends `epoch`, counted from 1."""
-        return math.ceil(epoch * self.num_images / self.batch_size)
-
-    def figures(self, step: int) -> dict[str, float]:
-        """How many times the run has seen every image."""
-        return {"train/epoch": step * self.batch_size / self.num_images}
 
 
 def train(config: ConfigDict, workdir: epath.Path) -> None:
@@ -60,18 +41,20 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
         stack.enter_context(run_folder.held(workdir))
         stack.enter_context(monitor.logging_to(workdir, is_first_process))
         checkpoints = stack.enter_context(checkpoint.Checkpoints(workdir, config.best_metric, config.num_checkpoints))
-        gan = parts.create_gan(config, sharding.platform_of(mesh))
-        state, step, skipped = _start_state(config, gan, mesh, checkpoints, len(train_images))
+        gan = parts.create_gan(config, sharding.platform_of(mesh), epochs)
+        state, step, meta = _start_state(config, gan, mesh, checkpoints, len(train_images))
         if is_first_process:
             run_folder.describe(workdir, config, state)
         message = "%d training images, %d epochs of %d images a step, %d of %d steps done, on %d %s device(s)"
         sizes = (len(train_images), config.num_epochs, config.batch_size, step, num_steps, mesh.size)
         log.info(message, *sizes, sharding.platform_of(mesh))
-        if step >= num_steps:
-            log.info("the run is complete; a larger config.num_epochs goes on")
+        early_stop = EarlyStop(config.early_stop, config.best_metric, meta.get("early_stop", {}))
+        if step >= num_steps or early_stop.is_due:
+            key = "num_epochs" if step >= num_steps else "early_stop"
+            log.info("the run is complete; a larger config.%s goes on", key)
             return
 
-        eval_step_fn = evaluate.create_eval_step(gan.generator, mesh)
+        sum_step_fn = evaluate.create_sum_step(gan.generator, mesh)
         draw_samples = sample_grid.create_sampler(gan, mesh, validation_images, config.num_samples)
         loading = parts.create_loading(config)
         # To start workers for one short pass would take longer than the pass.
@@ -87,7 +70,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
         watch.write_text("config", json.dumps(config_lib.to_plain(config), indent=2), step)
         watch.write_text("networks", _overview(state), step)
         profiler = stack.enter_context(timing.Profiler(workdir / monitor.TENSORBOARD_FOLDER, config.profile_steps))
-        pending = monitor.PendingFigures(config.skip_nonfinite_steps, skipped)
+        pending = monitor.PendingFigures(config.skip_nonfinite_steps, meta.get("skipped", {}))
         described = {"config": config_lib.to_plain(config), "num_images": len(train_images)}
 
         # Until here a signal ends the run at once, with nothing to save; from here on, after its step.
@@ -120,10 +103,12 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
                 if is_due:
                     with costs.of("validation"):
                         validation_batches = pipeline.ordered_batches(validation_images, config.batch_size, in_threads)
-                        scores = evaluate.evaluate(eval_step_fn, state.generator_ema, validation_batches, mesh)
-                    validation = {f"validation/{name}": value for name, value in scores.items()}
+                        rows, count = evaluate.evaluate(sum_step_fn, state.generator_ema, validation_batches, mesh)
+                    validation = evaluate.flat_figures(rows, count)
                     monitor.check_finite(step, validation)
-                if epoch in config.sample_epochs or epoch == config.num_epochs:
+                    if epoch > config.loss.warmup_epochs:
+                        early_stop.add(validation)
+                if epoch in config.sample_epochs or epoch == config.num_epochs or early_stop.is_due:
                     with costs.of("sampling"):
                         watch.write_samples(epoch, step, draw_samples(state))
                 watch.write(step, figures | validation | costs.read())
@@ -133,8 +118,13 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
             if is_stopping or (is_due and step == epochs.last_step(epoch)):
                 with costs.of("checkpoint"):  # told at the end of the next epoch: the figures are saved first
                     watch.sync()
-                    meta = described | {"skipped": pending.skipped}
+                    meta = described | {"skipped": pending.skipped, "early_stop": early_stop.saved}
                     checkpoints.save(step, state, meta, validation or None)
+            if early_stop.is_due:
+                log.info(
+                    "%s was no better %d times in a row: the run is complete", config.best_metric, config.early_stop
+                )
+                break
             if is_stopping and step < num_steps:
                 checkpoints.finish()
                 raise StoppedTogether(f"stopped at step {step} of {num_steps}; the same command goes on from there")
@@ -144,8 +134,8 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
 
 def _start_state(
     config: ConfigDict, gan: GAN, mesh: Mesh, checkpoints: checkpoint.Checkpoints, num_images: int
-) -> tuple[GANState, int, dict[str, int]]:
-    """The state of the newest good checkpoint, its step, and how many steps were skipped; or those of a new run."""
+) -> tuple[GANState, int, dict[str, Any]]:
+    """The state of the newest good checkpoint, its step and what was saved with it; or those of a new run."""
 
     def restore(step: int) -> tuple[dict[str, Any], GANState]:
         meta = checkpoints.restore_meta(step)
@@ -162,7 +152,7 @@ def _start_state(
     log.info("going on from step %d", step)
     for change in config_lib.changes(meta["config"], config_lib.to_plain(config))[1]:
         log.info("changed since the checkpoint: %s", change)
-    return state, step, meta["skipped"]
+    return state, step, meta
 
 
 def _overview(state: GANState) -> str:

@@ -10,6 +10,7 @@ import optax
 from flax import struct
 from jax.sharding import Sharding
 
+from colorgan.losses import Objective
 from colorgan.models import Critic, Generator
 
 Variables = dict[str, Any]  # {"params": ..., "batch_stats": ...}, as flax modules take them
@@ -17,7 +18,7 @@ Variables = dict[str, Any]  # {"params": ..., "batch_stats": ...}, as flax modul
 
 @dataclasses.dataclass(frozen=True)
 class GAN:
-    """What stays the same through a run: the two networks, their optimisers and learning rates by step."""
+    """What stays the same through a run: the two networks, optimisers, learning rates by step, and their objective."""
 
     generator: Generator
     critic: Critic
@@ -25,10 +26,11 @@ class GAN:
     critic_optimizer: optax.GradientTransformation
     generator_schedule: optax.Schedule
     critic_schedule: optax.Schedule
+    objective: Objective
 
 
 class NetworkState(struct.PyTreeNode):
-    """One network: parameters, BatchNorm's running averages, optimiser state."""
+    """One network: parameters, running averages (BatchNorm's, and spectral norms), optimiser state."""
 
     params: Any
     batch_stats: Any
@@ -76,8 +78,12 @@ def create_state(gan: GAN, seed: int, sharding: Sharding) -> GANState:
 
 
 def _create_network(variables: Any, optimizer: optax.GradientTransformation) -> NetworkState:
-    params, batch_stats = variables["params"], variables["batch_stats"]
-    return NetworkState(params, batch_stats, optimizer.init(params))
+    params = variables["params"]
+    return NetworkState(params, _batch_stats(variables), optimizer.init(params))
+
+
+def _batch_stats(variables: Any) -> Any:
+    return variables.get("batch_stats", {})  # flax leaves out what is empty
 
 
 def abstract_state(gan: GAN, sharding: Sharding) -> GANState:
@@ -88,7 +94,8 @@ def abstract_state(gan: GAN, sharding: Sharding) -> GANState:
 def abstract_variables(generator: Generator, sharding: Sharding) -> Variables:
     """The same for the variables of the generator alone."""
     gray = jax.ShapeDtypeStruct((1, generator.image_size, generator.image_size, 1), jnp.float32)
-    return _with_sharding(jax.eval_shape(generator.init, jax.random.key(0), gray), sharding)
+    variables = jax.eval_shape(generator.init, jax.random.key(0), gray)
+    return _with_sharding({"params": variables["params"], "batch_stats": _batch_stats(variables)}, sharding)
 
 
 def _with_sharding(shapes: Any, sharding: Sharding) -> Any:

@@ -19,7 +19,6 @@ def train_step(
     *,
     gan: GAN,
     seed: int,
-    l1_weight: float,
     ema_decay: float,
     skip_nonfinite: bool = False,
 ) -> tuple[GANState, Metrics]:
@@ -28,9 +27,8 @@ def train_step(
     Args:
       state: donate it.
       images: uint8 [B,L,L,3], L at least the generator's image size.
-      gan: networks and optimisers.
+      gan: networks, optimisers, and what they are trained for.
       seed: with `state.step` the source of all random numbers.
-      l1_weight: of the L1 loss, beside the adversarial loss of weight 1.
       ema_decay: of the generator's moving average, reached after about 10 / (1 - ema_decay) steps.
       skip_nonfinite: whether a step with a figure that is not finite (a loss, a norm of gradients) changes nothing
         but the step number.
@@ -41,7 +39,8 @@ def train_step(
     augment_rng, dropout_rng = jax.random.split(jax.random.fold_in(random_stream(seed, "steps"), state.step))
     real = color.to_signed(_crop_and_flip(images, gan.generator.image_size, augment_rng))  # [B,S,S,3]
     gray = color.luma(real)  # [B,S,S,1]
-    critic_variables = state.critic.variables
+    objective = gan.objective
+    adversarial_weight = jnp.where(state.step < objective.warmup_steps, 0.0, 1.0)
 
     def generator_loss_fn(params: Any) -> tuple[jax.Array, Any]:
         fake, updated = gan.generator.apply(
@@ -51,20 +50,25 @@ def train_step(
             mutable=["batch_stats"],
             rngs={"dropout": dropout_rng},
         )
-        logits_fake, _ = _judge(gan.critic, critic_variables, gray, fake)
-        adversarial = losses.generator_adversarial_loss(logits_fake)
-        l1 = losses.l1_loss(real, fake)
-        return adversarial + l1_weight * l1, (fake, updated["batch_stats"], adversarial, l1)
+        logits_fake, _ = _judge(gan.critic, state.critic.variables, gray, fake)
+        adversarial = losses.generator_adversarial_loss(objective.adversarial, logits_fake)
+        l1 = losses.l1_loss(real, fake, objective.chroma_weight)
+        loss = adversarial_weight * adversarial + objective.l1_weight * l1
+        parts = {"adversarial": adversarial, "l1": l1}
+        if objective.palette_weight:
+            parts["palette"] = losses.palette_loss(real, fake)
+            loss += objective.palette_weight * parts["palette"]
+        return loss, (fake, updated.get("batch_stats", {}), parts)
 
     def critic_loss_fn(params: Any, fake: jax.Array) -> tuple[jax.Array, Any]:
-        logits_real, batch_stats = _judge(gan.critic, critic_variables | {"params": params}, gray, real)
-        variables = {"params": params, "batch_stats": batch_stats}
-        logits_fake, batch_stats = _judge(gan.critic, variables, gray, fake)
-        return losses.critic_loss(logits_real, logits_fake), (logits_real, logits_fake, batch_stats)
+        # The fake image first: its pass stands, the same, in the generator's loss, and XLA computes it once.
+        logits_fake, batch_stats = _judge(gan.critic, state.critic.variables | {"params": params}, gray, fake)
+        logits_real, batch_stats = _judge(gan.critic, {"params": params, "batch_stats": batch_stats}, gray, real)
+        loss = losses.critic_loss(objective.adversarial, logits_real, logits_fake)
+        return loss, (logits_real, logits_fake, batch_stats)
 
-    # The critic's pass over the fake image stands in both losses; XLA computes it once.
     (generator_loss, aux), generator_grads = jax.value_and_grad(generator_loss_fn, has_aux=True)(state.generator.params)
-    fake, generator_stats, adversarial, l1 = aux
+    fake, generator_stats, generator_losses = aux
     (critic_loss, aux), critic_grads = jax.value_and_grad(critic_loss_fn, has_aux=True)(state.critic.params, fake)
     logits_real, logits_fake, critic_stats = aux
 
@@ -72,8 +76,7 @@ def train_step(
     critic = _update(state.critic, critic_grads, critic_stats, gan.critic_optimizer)
     step_metrics = {
         "train/generator/loss": generator_loss,
-        "train/generator/adversarial": adversarial,
-        "train/generator/l1": l1,
+        **{f"train/generator/{name}": value for name, value in generator_losses.items()},
         "train/generator/gradient_norm": optax.tree.norm(generator_grads),
         "train/generator/learning_rate": jnp.asarray(gan.generator_schedule(state.step)),
         "train/critic/loss": critic_loss,
@@ -97,32 +100,33 @@ def predict(generator: Generator, variables: Variables, gray: jax.Array) -> jax.
     return rgb
 
 
-def eval_step(variables: Variables, images: jax.Array, mask: jax.Array, *, generator: Generator) -> Metrics:
-    """Colours `images` and compares: sums over the images where `mask` is true, which are to be divided by "count".
+def eval_step(
+    variables: Variables, images: jax.Array, *, generator: Generator
+) -> tuple[jax.Array, dict[str, metrics.Figures]]:
+    """Colours `images` and compares, image by image.
 
     Args:
       variables: the generator's, usually its moving average.
       images: uint8 [B,S,S,3] at the generator's image size.
-      mask: bool [B], false for padding.
       generator: the network.
 
     Returns:
-      Sums of the figures that `metrics` defines, for the prediction and for the gray image itself, and "count".
+      The predictions, [B,S,S,3] in 0..255, rounded, and the rows of `metrics.compare_rows`.
     """
     gray = color.luma(color.to_signed(images))
-    real = images.astype(jnp.float32)
-    fake = color.to_pixels(predict(generator, variables, gray))
+    prediction = color.to_pixels(predict(generator, variables, gray))
     gray_rgb = color.to_pixels(color.gray_to_rgb(gray))
-    values = {
-        "psnr": metrics.psnr(real, fake),
-        "ssim": metrics.ssim(real, fake),
-        "colorfulness": metrics.colorfulness(fake),
-        "true_colorfulness": metrics.colorfulness(real),
-        "gray_psnr": metrics.psnr(real, gray_rgb),
-        "gray_ssim": metrics.ssim(real, gray_rgb),
-        "count": jnp.ones_like(mask, jnp.float32),
-    }
-    return {name: jnp.where(mask, value, 0.0).sum() for name, value in values.items()}
+    return prediction, metrics.compare_rows(images.astype(jnp.float32), prediction, gray_rgb)
+
+
+def sum_step(variables: Variables, images: jax.Array, mask: jax.Array, *, generator: Generator) -> dict[str, Any]:
+    """Sums of the rows of `eval_step` over the images where `mask` [B] is true, and their number as "count"."""
+    _, rows = eval_step(variables, images, generator=generator)
+
+    def masked_sum(value: jax.Array) -> jax.Array:
+        return jnp.where(mask.reshape(-1, *[1] * (value.ndim - 1)), value, 0).sum(axis=0)
+
+    return jax.tree.map(masked_sum, rows) | {"count": mask.sum()}
 
 
 def sample_step(
@@ -137,14 +141,16 @@ def sample_step(
 
     Returns:
       Input and prediction, both [B,S,S,3] in 0..255, rounded; and the critic's probabilities [B] that the
-      prediction and that the ground truth are true.
+      prediction and that the ground truth are true, means over its patches.
     """
     real = color.to_signed(images)
     gray = color.luma(real)
     fake = predict(generator, generator_variables, gray)
     logits_fake: Any = critic.apply(critic_variables, gray, fake)
     logits_real: Any = critic.apply(critic_variables, gray, real)
-    probability_fake, probability_real = jax.nn.sigmoid(logits_fake), jax.nn.sigmoid(logits_real)
+    probability_fake, probability_real = (
+        jax.nn.sigmoid(logits).reshape(len(images), -1).mean(axis=1) for logits in (logits_fake, logits_real)
+    )
     return color.to_pixels(color.gray_to_rgb(gray)), color.to_pixels(fake), probability_fake, probability_real
 
 
@@ -162,7 +168,7 @@ def _crop_and_flip(images: jax.Array, size: int, rng: jax.Array) -> jax.Array:
 
 
 def _judge(critic: Critic, variables: Variables, gray: jax.Array, image: jax.Array) -> tuple[jax.Array, Any]:
-    """The critic in training: logits [B] and its next running averages."""
+    """The critic in training: logits and its next running averages."""
     logits, updated = critic.apply(variables, gray, image, training=True, mutable=["batch_stats"])
     return logits, updated["batch_stats"]
 

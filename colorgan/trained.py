@@ -8,6 +8,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from colorgan import checkpoint, parts, sharding, train_state
+from colorgan import config as config_lib
 from colorgan.append_file import bucket_errors
 from colorgan.errors import UserError
 from colorgan.models import Generator
@@ -35,7 +36,7 @@ class Trained:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """--workdir and --checkpoint, what `load_trained` takes."""
     parser.add_argument("--workdir", required=True, type=epath.Path, help="the run's folder")
-    parser.add_argument("--checkpoint", default="latest", choices=("latest", "best"), help="which of the run's")
+    parser.add_argument("--checkpoint", default="best", choices=("latest", "best"), help="which of the run's")
 
 
 def load_trained(workdir: epath.Path, which: str) -> Trained:
@@ -53,6 +54,7 @@ def load_trained(workdir: epath.Path, which: str) -> Trained:
         raise UserError(
             f"{workdir / CONFIG_FILE} is damaged ({error}); the command that trained the run writes it anew"
         ) from error
+    config_lib.check_config(config)
     mesh = sharding.create_mesh()
     generator, _ = parts.create_networks(config, sharding.platform_of(mesh))
     abstract = train_state.abstract_variables(generator, sharding.replicated(mesh))

@@ -1,6 +1,7 @@
 """Small networks and images made on the spot: trains on two CPU cores in about two minutes.
 
-The complete list of keys. The other configs say only what differs.
+The complete list of keys. The other configs say only what differs; what is said here of model, loss and optimizer is
+the recipe that won (benchmarks/LADDER.md).
 """
 
 import ml_collections
@@ -50,12 +51,30 @@ def get_config() -> ml_collections.ConfigDict:
     # Channels of the first layer; each layer doubles them, up to max_width.
     config.model.width = 16
     config.model.max_width = 128
+    # What the generator makes: "rgb", or "chroma", colours over the input's own luma.
+    config.model.output = "chroma"
+    # How the generator normalises: "batch" or "group".
+    config.model.norm = "batch"
+    # Share of the values that training drops in the first three layers of the generator's decoder.
+    config.model.dropout = 0.5
+    # What the critic judges: "dense", the image as a whole, or "patch", every part of it, with spectral norm.
+    config.model.critic = "patch"
 
     config.loss = ml_collections.ConfigDict()
+    # "cross_entropy" or "hinge".
+    config.loss.adversarial = "cross_entropy"
     # Weight of the generator's L1 distance to the real image, beside an adversarial loss of weight 1.
     config.loss.l1_weight = 100.0
+    # How much more a pixel of full colour counts in it than a gray one; against brown.
+    config.loss.chroma_weight = 0.0
+    # Weight of the distance between the colours of all made images and those of the true ones; against brown.
+    config.loss.palette_weight = 50.0
+    # Epochs with the L1 loss alone, while the critic already learns.
+    config.loss.warmup_epochs = 0.0
 
     config.optimizer = ml_collections.ConfigDict()
+    # "constant" or "cosine", which falls to nothing at the end of num_epochs.
+    config.optimizer.schedule = "cosine"
     # Adam's learning rates and moment decays.
     config.optimizer.generator_learning_rate = 1e-3
     config.optimizer.critic_learning_rate = 2e-4
@@ -72,7 +91,9 @@ def get_config() -> ml_collections.ConfigDict:
     # How many of the newest checkpoints are kept, beside the best.
     config.num_checkpoints = 2
     # The validation figure, higher is better, whose best checkpoint is kept.
-    config.best_metric = "validation/psnr"
+    config.best_metric = "validation/score"
+    # Validations in a row without a better one (after loss.warmup_epochs) that end the run; 0: it goes to num_epochs.
+    config.early_stop = 0
     # Epochs after which a grid of samples is drawn; the last epoch always has one.
     config.sample_epochs = (1, *range(10, 151, 10))
     # Rows of a grid: validation images, evenly spaced.

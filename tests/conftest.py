@@ -24,7 +24,7 @@ from absl import flags
 from PIL import Image
 
 from colorgan import parts, train_state
-from configs import default
+from configs import seed
 
 jax.config.update("jax_cpu_enable_async_dispatch", False)
 flags.FLAGS.mark_as_parsed()  # Grain's workers ask for flags
@@ -39,6 +39,7 @@ TINY = {
     "data.load_size": 36,
     "model.width": 4,
     "model.max_width": 16,
+    "optimizer.schedule": "constant",  # so that a run that is made longer is the one that was longer from the start
     "log_every_steps": 1,
     "num_samples": 2,
 }
@@ -46,22 +47,18 @@ TINY = {
 
 @pytest.fixture(scope="session")
 def tiny_config() -> ml_collections.ConfigDict:
-    """Every value of the step differs from its default and from its neighbours."""
-    config = default.get_config()
+    """The seed's recipe, in which every value of the step differs from its default and from its neighbours."""
+    config = seed.get_config()
     config.update_from_flattened_dict(TINY)
     config.loss.l1_weight, config.ema_decay = 30.0, 0.9
-    config.optimizer = {
-        "generator_learning_rate": 1e-3,
-        "critic_learning_rate": 5e-4,
-        "beta1": 0.5,
-        "beta2": 0.99,
-    }
+    config.optimizer.generator_learning_rate, config.optimizer.critic_learning_rate = 1e-3, 5e-4
+    config.optimizer.beta2 = 0.99
     return ml_collections.FrozenConfigDict(config)
 
 
 @pytest.fixture(scope="session")
 def tiny_gan(tiny_config: ml_collections.ConfigDict) -> train_state.GAN:
-    return parts.create_gan(tiny_config, "cpu")
+    return parts.create_gan(tiny_config, "cpu", parts.SOME_EPOCHS)
 
 
 @pytest.fixture(scope="session")

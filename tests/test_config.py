@@ -48,7 +48,11 @@ def test_long_runs_are_those_of_the_seed():
         ("optimizer.beta1", 1.0, "from 0 to below 1"),
         ("optimizer.critic_learning_rate", 0.0, "above 0"),
         ("ema_decay", 1.0, "from 0 to below 1"),
-        ("best_metric", "train/loss", "one of validation/psnr"),
+        ("best_metric", "train/loss", "one of validation/score, validation/auc"),
+        ("early_stop", -1, "0 or more"),
+        ("model.output", "lab", "one of rgb, chroma"),
+        ("loss.warmup_epochs", -0.5, "0 or more"),
+        ("optimizer.schedule", "linear", "one of constant, cosine"),
         ("sample_epochs", (0, 10), "epochs of at least 1"),
         ("profile_steps", (3,), "empty or two steps"),
         ("profile_steps", (5, 3), "empty or two steps"),
@@ -103,7 +107,7 @@ def test_every_key_is_fixed_but_those_that_change_nothing_learned():
     assert keys.keys() - {change.partition(":")[0] for change in fixed} == {
         *("num_epochs", "platform", "data.train", "data.validation"),
         *("data.num_workers", "data.num_threads", "data.max_bad_fraction"),
-        *("log_every_steps", "checkpoint_every_epochs", "num_checkpoints", "best_metric"),
+        *("log_every_steps", "checkpoint_every_epochs", "num_checkpoints", "best_metric", "early_stop"),
         *("sample_epochs", "num_samples", "profile_steps"),
         *("data.cache", "compiler_options", "deterministic", "skip_nonfinite_steps"),
     }

@@ -5,12 +5,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from colorgan import models
+from colorgan import color, models
 from colorgan.train_state import num_values
+
+SEEDS = {"output": "rgb", "norm": "batch", "dropout": 0.5, "critic": "dense"}
+
+
+def _tiny(precision="float32", platform="cpu", **kinds):
+    return models.create_networks(32, 4, 16, **(SEEDS | kinds), precision=precision, platform=platform)
 
 
 def _shapes(image_size, width=64, max_width=512):
-    generator, critic = models.create_networks(image_size, width, max_width, "float32", "cpu")
+    generator, critic = models.create_networks(
+        image_size, width, max_width, **SEEDS, precision="float32", platform="cpu"
+    )
     gray, color = jnp.zeros((2, image_size, image_size, 1)), jnp.zeros((2, image_size, image_size, 3))
     rng = jax.random.key(0)
     return generator, jax.eval_shape(generator.init, rng, gray), jax.eval_shape(critic.init, rng, gray, color), gray
@@ -42,7 +50,7 @@ def test_widths_follow_from_the_config():
 
 @pytest.fixture(scope="module")
 def tiny():
-    generator, critic = models.create_networks(32, 4, 16, "float32", "cpu")
+    generator, critic = _tiny()
     gray = jax.random.uniform(jax.random.key(1), (4, 32, 32, 1), minval=-1, maxval=1)
     return generator, critic, jax.jit(generator.init)(jax.random.key(0), gray), gray
 
@@ -77,7 +85,7 @@ def test_training_drops_out_and_normalises_by_the_batch(tiny):
 
 def test_lowerings_share_parameters_and_results(tiny):
     generator, critic, variables, gray = tiny
-    native_generator, native_critic = models.create_networks(32, 4, 16, "float32", "gpu")
+    native_generator, native_critic = _tiny(platform="gpu")
     rgb = _predict(generator, variables, gray)
     np.testing.assert_allclose(_predict(native_generator, variables, gray), rgb, atol=1e-5)
     critic_variables = jax.jit(critic.init)(jax.random.key(2), gray, rgb)
@@ -92,7 +100,7 @@ def test_lowerings_learn_the_same(tiny):
     weights = jax.random.normal(jax.random.key(3), (4, 32, 32, 3))
 
     def learn(platform):
-        generator, _ = models.create_networks(32, 4, 16, "float32", platform)
+        generator, _ = _tiny(platform=platform)
 
         def weighted_sum(params):
             rgb, updated = generator.apply(
@@ -127,9 +135,72 @@ def test_dropout_is_in_three_layers_and_kernels_are_small(tiny):
 
 def test_bfloat16_computes_low_and_keeps_high(tiny):
     generator, _, variables, gray = tiny
-    low, _ = models.create_networks(32, 4, 16, "bfloat16", "cpu")
+    low, _ = _tiny("bfloat16")
     parameters = jax.tree.leaves(jax.eval_shape(low.init, jax.random.key(0), gray))
     assert {x.dtype for x in parameters} == {jnp.dtype("float32")}
     latent, _ = jax.eval_shape(lambda: low.apply(variables, gray, method="encode"))
     assert latent.dtype == jnp.bfloat16
     np.testing.assert_allclose(_predict(low, variables, gray), _predict(generator, variables, gray), atol=0.02)
+
+
+def test_chroma_output_keeps_the_luma(tiny):
+    _, _, _, gray = tiny
+    generator, _ = _tiny(output="chroma")
+    variables = jax.jit(generator.init)(jax.random.key(0), gray)
+    # Strong colours, beyond what RGB has room for.
+    params = jax.tree.map(lambda x: 100 * x, variables["params"]["to_color"])
+    rgb = _predict(generator, variables | {"params": variables["params"] | {"to_color": params}}, gray)
+    assert rgb.shape == (4, 32, 32, 3)
+    assert float(jnp.abs(rgb).max()) <= 1
+    assert float(rgb.std(axis=-1).mean()) > 0.1
+    np.testing.assert_allclose(color.luma(rgb), gray, atol=1e-5)
+
+
+def test_group_norm_leaves_every_image_alone_in_training_too(tiny):
+    _, _, _, gray = tiny
+    generator, _ = _tiny(norm="group")
+    variables = jax.jit(generator.init)(jax.random.key(0), gray)
+    assert variables.keys() == {"params"}
+
+    @jax.jit
+    def train(images):
+        return generator.apply(variables, images, training=True, rngs={"dropout": jax.random.key(0)})
+
+    other = gray.at[1:].set(-gray[1:])
+    assert not np.allclose(train(gray)[1], train(other)[1], atol=1e-4)
+    np.testing.assert_allclose(train(gray)[0], train(other)[0], atol=1e-6)
+
+
+def test_patch_critic_judges_every_part_by_what_is_near(tiny):
+    _, _, _, gray = tiny
+    _, critic = models.create_networks(64, 4, 16, **SEEDS | {"critic": "patch"}, precision="float32", platform="cpu")
+    gray, rgb = jnp.zeros((1, 64, 64, 1)), jnp.zeros((1, 64, 64, 3))
+    variables = jax.jit(critic.init)(jax.random.key(2), gray, rgb)
+    logits = _predict(critic, variables, gray, rgb)
+    assert logits.shape == (1, 8, 8)
+    changed = _predict(critic, variables, gray, rgb.at[:, :2, :2].set(1.0)) != logits
+    assert changed[0, 0, 0]
+    assert not changed[0, -1, -1]
+
+
+def test_spectral_norm_bounds_every_layer(tiny):
+    _, _, _, gray = tiny
+    _, critic = _tiny(critic="patch")
+    rgb = color.gray_to_rgb(gray)
+    variables = jax.jit(critic.init)(jax.random.key(2), gray, rgb)
+
+    @jax.jit
+    def train(variables):
+        logits, updated = critic.apply(variables, gray, rgb, training=True, mutable=["batch_stats"])
+        return logits, variables | updated
+
+    for _ in range(30):
+        logits, variables = train(variables)
+    sigmas = {path: x for path, x in jax.tree.leaves_with_path(variables["batch_stats"]) if "sigma" in str(path)}
+    kernels = [x for _, x in jax.tree.leaves_with_path(variables["params"]) if x.ndim == 4]
+    assert len(sigmas) == len(kernels) == 5
+    expected = [np.linalg.norm(np.reshape(x, (-1, x.shape[-1])), 2) for x in kernels]
+    np.testing.assert_allclose(sorted(sigmas.values()), sorted(expected), rtol=0.02)
+    scaled = variables | {"params": jax.tree.map(lambda x: 7 * x if x.ndim == 4 else x, variables["params"])}
+    np.testing.assert_allclose(train(scaled)[0], train(variables)[0], rtol=1e-3)
+    np.testing.assert_allclose(_predict(critic, variables, gray, rgb), logits, rtol=0.05, atol=1e-3)

@@ -29,7 +29,11 @@ FIGURES = {
     *("perf/images_per_second", "perf/data_wait_fraction", "perf/device_memory_bytes", "data/bad_records"),
 }
 COSTS = {f"perf/{name}_seconds" for name in ("logging", "validation", "sampling", "checkpoint")}
-VALIDATION_FIGURES = {"validation/psnr", "validation/ssim", "validation/colorfulness", "validation/gray_psnr"}
+VALIDATION_FIGURES = {
+    *("validation/psnr", "validation/ssim", "validation/auc", "validation/colorfulness", "validation/score"),
+    *("validation/delta_colorfulness", "validation/ab_histogram_distance"),
+    *("validation/gray_psnr", "validation/gray_ssim", "validation/gray_auc", "validation/true_colorfulness"),
+}
 
 
 def _train(workdir, *arguments, config="configs/default.py", check=True):
@@ -115,6 +119,22 @@ def test_a_run_from_device_memory_is_the_same_run(finished_run, tmp_path):
     _train(tmp_path / "cached", *tiny_flags(data__cache="device"))
     assert train_lines(tmp_path / "cached") == train_lines(finished_run)
     assert "decoding 24 images into device memory" in (tmp_path / "cached" / "log.txt").read_text()
+
+
+def test_a_run_that_gets_no_better_ends_early_and_stays_ended(tmp_path):
+    workdir = tmp_path / "early"
+    flags = tiny_flags(num_epochs=12, early_stop=1, loss__warmup_epochs=1)
+    done = _train(workdir, *flags)
+    assert "validation/score was no better 1 times in a row: the run is complete" in done.stdout
+    lines = read_lines(workdir)
+    scores = [line["validation/score"] for line in lines if "validation/score" in line][1:]  # warm-up does not count
+    assert 2 <= len(scores) < 11
+    assert scores[-1] <= scores[-2]
+    assert scores[:-1] == sorted(scores[:-1])
+    assert (workdir / "samples" / f"epoch_{len(scores) + 1:04d}.png").exists()
+    again = _train(workdir, *flags)
+    assert "the run is complete; a larger config.early_stop goes on" in again.stdout
+    assert read_lines(workdir) == lines
 
 
 def test_a_finished_run_says_so(finished_run):
@@ -311,21 +331,6 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
     assert re.fullmatch(
         r"colorgan: cannot write the run's folder: .*; choose another with --workdir=DIR\n", done.stderr
     )
-
-
-def test_evaluate(finished_run, photographs):
-    done = run_command("colorgan.evaluate", f"--workdir={finished_run}", f"--data=folder:{photographs}")
-    result = json.loads(done.stdout.splitlines()[-1])
-    assert result["num_images"] == 12
-    assert result["step"] == STEPS_OF_TWO_EPOCHS
-    assert {"psnr", "ssim", "colorfulness", "gray_psnr", "gray_ssim", "true_colorfulness"} <= result.keys()
-
-
-def test_evaluate_gives_the_figures_of_training(finished_run):
-    done = run_command("colorgan.evaluate", f"--workdir={finished_run}", "--data=procedural:12")
-    result = json.loads(done.stdout.splitlines()[-1])
-    for name in ("psnr", "ssim", "colorfulness", "gray_psnr"):
-        assert result[name] == pytest.approx(read_lines(finished_run)[-1][f"validation/{name}"], rel=1e-5)
 
 
 def test_colorize(finished_run, photographs, tmp_path):

@@ -10,7 +10,15 @@ __all__ = ["Critic", "Generator", "create_networks"]
 
 
 def create_networks(
-    image_size: int, width: int, max_width: int, precision: str, platform: str
+    image_size: int,
+    width: int,
+    max_width: int,
+    output: str,
+    norm: str,
+    dropout: float,
+    critic: str,
+    precision: str,
+    platform: str,
 ) -> tuple[Generator, Critic]:
     """Generator and critic for square images of `image_size` pixels, without parameters yet.
 
@@ -18,8 +26,13 @@ def create_networks(
       image_size: a power of two of at least 32.
       width: channels of the first layers.
       max_width: the most channels of a layer, and the length of the latent vector.
+      output: "rgb" or "chroma", what the generator's last layer makes.
+      norm: "batch" or "group", how the generator normalises.
+      dropout: share of values that training drops in the generator's decoder.
+      critic: "dense" or "patch", what the critic judges.
       precision: "float32" or "bfloat16", what they compute in.
       platform: "cpu", "gpu" or "tpu", which decides how convolutions are computed.
     """
     dtype, lowering = jnp.dtype(precision), lowering_for(platform)
-    return Generator(image_size, width, max_width, dtype, lowering), Critic(width, max_width, dtype, lowering)
+    generator = Generator(image_size, width, max_width, output, norm, dropout, dtype, lowering)
+    return generator, Critic(width, max_width, critic, dtype, lowering)

@@ -6,12 +6,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from colorgan import color
 from colorgan.models.convolutions import convolve_down, convolve_up
-from colorgan.models.layers import LEAK, BatchNorm, Convolution, Normalized
+from colorgan.models.layers import LEAK, NORMS, Convolution, Normalized
 
 NUM_DROPOUTS = 3  # the decoder's first layers, which see little but the latent vector
-DROPOUT = 0.5
-
 Skip = tuple[jax.Array, Normalized]  # [B,H,W,C], and what LeakyReLU made it from
 
 
@@ -25,6 +24,10 @@ class Generator(nn.Module):
       image_size: side of the square input in pixels, a power of two of at least 32.
       width: channels of the first layer; doubled by each layer, up to `max_width`.
       max_width: the most channels of a layer, and the length of the latent vector.
+      output: "rgb", three channels and so a brightness of its own, as in the seed; or "chroma", two, which colour the
+        input and keep its luma (as in Lab, Zhang et al. 2016, arXiv:1603.08511, but RGB's range is never left).
+      norm: "batch", whose training hangs on the batch, or "group", in which an image is alone.
+      dropout: share of the values that training drops in the decoder's first layers (0.5 in the seed).
       dtype: what it computes in; parameters and output are float32.
       lowering: how convolutions are computed, see `convolutions.lowering_for`.
     """
@@ -32,6 +35,9 @@ class Generator(nn.Module):
     image_size: int
     width: int
     max_width: int
+    output: str = "rgb"
+    norm: str = "batch"
+    dropout: float = 0.5
     dtype: Any = jnp.float32
     lowering: str = "native"
 
@@ -40,22 +46,24 @@ class Generator(nn.Module):
         widths = [min(self.width << n, self.max_width) for n in range(depth)]
         decoder_widths = [min(2 * width, self.max_width) for width in reversed(widths)]
         options = {"dtype": self.dtype, "lowering": self.lowering}
+        norm = NORMS[self.norm]
         self.encoder = [Convolution(w, convolve_down, normalized=n > 0, **options) for n, w in enumerate(widths)]
-        self.encoder_norms = [BatchNorm(self.dtype) for _ in widths[1:]]
+        self.encoder_norms = [norm(self.dtype) for _ in widths[1:]]
         self.bottleneck = Convolution(self.max_width, convolve_down, **options)
         self.decoder = [Convolution(w, convolve_up, normalized=True, **options) for w in decoder_widths]
-        self.decoder_norms = [BatchNorm(self.dtype) for _ in decoder_widths]
-        self.dropout = nn.Dropout(DROPOUT)
-        self.to_rgb = Convolution(3, convolve_up, **options)
+        self.decoder_norms = [norm(self.dtype) for _ in decoder_widths]
+        self.drop = nn.Dropout(self.dropout)
+        self.to_color = Convolution({"rgb": 3, "chroma": 2}[self.output], convolve_up, **options)
 
     def __call__(self, gray: jax.Array, training: bool = False) -> jax.Array:
-        """gray [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in (-1,1), float32.
+        """gray [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in [-1,1], float32.
 
         Training normalises by the batch (pass `mutable=["batch_stats"]`) and drops out (pass a "dropout" rng);
         otherwise the result for an image depends on that image alone.
         """
         latent, skips = self.encode(gray, training)
-        return self.decode(latent, skips, training)
+        decoded = self.decode(latent, skips, training)
+        return decoded if self.output == "rgb" else color.chroma_to_rgb(gray, decoded)
 
     def encode(self, gray: jax.Array, training: bool = False) -> tuple[jax.Array, list[Skip]]:
         """gray [B,S,S,1] in [-1,1] to its latent vectors [B,1,max_width] and the skip connections."""
@@ -72,15 +80,15 @@ class Generator(nn.Module):
         return latent[:, 0], skips
 
     def decode(self, latent: jax.Array, skips: list[Skip], training: bool = False) -> jax.Array:
-        """What `encode` returned to RGB [B,S,S,3] in (-1,1), float32."""
+        """What `encode` returned to RGB [B,S,S,3] or chroma [B,S,S,2], as `output` says, in (-1,1), float32."""
         pieces: tuple[jax.Array, ...] = (latent[:, None],)
         rectified = None
         for n, (convolution, norm) in enumerate(zip(self.decoder, self.decoder_norms, strict=True)):
             x, normalized = norm(convolution(*pieces, rectified=rectified), training)
-            if n < NUM_DROPOUTS:
-                x = self.dropout(x, deterministic=not training)
+            if n < NUM_DROPOUTS and self.dropout:
+                x = self.drop(x, deterministic=not training)
                 normalized = Normalized.without_change(x)
             skip, normalized_skip = skips[-1 - n]
             pieces = nn.relu(x), nn.relu(skip)
             rectified = normalized, normalized_skip  # the ReLU of a LeakyReLU is the ReLU of what that was given
-        return nn.tanh(self.to_rgb(*pieces, rectified=rectified).astype(jnp.float32))
+        return nn.tanh(self.to_color(*pieces, rectified=rectified).astype(jnp.float32))

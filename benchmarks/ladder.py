@@ -1,0 +1,183 @@
+"""The ablation ladder: from the seed's recipe up, one change a row, every row with the same images, budget and seeds.
+
+    python benchmarks/ladder.py --train=folder:SCENES/train --test=folder:SCENES/test --output=DIR --rows=chroma
+    python benchmarks/ladder.py --output=DIR --table              # what there is, as Markdown
+    python benchmarks/ladder.py --output=DIR --sheet=ladder.png   # and as pictures
+
+A row is trained by `colorgan.main` and measured by `colorgan.evaluate` on its last checkpoint, so that nothing is
+chosen on the test images. What is there already is not done again, and a row that was stopped goes on. The setting
+"reduced" is 64 px, a quarter of the seed's width and 6 epochs, for a CPU; "full" is the seed's networks at 128 px for
+30 epochs, for a GPU.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+ROOT = Path(__file__).parent.parent
+
+# Each on top of the rows above it that paid.
+ROWS: dict[str, dict[str, Any]] = {
+    "seed": {},
+    "chroma": {"model.output": "chroma"},
+    "patch": {"model.critic": "patch"},
+    "schedule": {"optimizer.schedule": "cosine", "optimizer.generator_learning_rate": 1e-3},
+    "palette": {"loss.palette_weight": 100.0},
+}
+# On top of the whole ladder: what was tried and lost, or is the user's to choose.
+BRANCHES: dict[str, dict[str, Any]] = {
+    "hinge": {"loss.adversarial": "hinge"},
+    "group_norm": {"model.norm": "group"},
+    "warmup": {"loss.warmup_epochs": 2.0},
+    "palette_50": {"loss.palette_weight": 50.0},
+    "rebalanced_l1": {"loss.palette_weight": 0.0, "loss.chroma_weight": 10.0},
+    "critic_rate": {"optimizer.critic_learning_rate": 1e-3},
+    "no_dropout": {"model.dropout": 0.0},
+}
+
+# Batch sizes, on top of the whole ladder: with as many images as its rows, learning rates as they are, or times the
+# square root of the batch's growth, or times the growth; and with as many steps, of the square root.
+BRANCHES |= {
+    "batch_8": {"batch_size": 8},
+    "batch_8_sqrt": {"batch_size": 8, "rate_factor": 0.5**0.5},
+    "batch_64": {"batch_size": 64},
+    "batch_64_sqrt": {"batch_size": 64, "rate_factor": 2.0},
+    "batch_64_linear": {"batch_size": 64, "rate_factor": 4.0},
+    "batch_256": {"batch_size": 256},
+    "batch_256_sqrt": {"batch_size": 256, "rate_factor": 4.0},
+    "batch_256_linear": {"batch_size": 256, "rate_factor": 16.0},
+    "steps_8": {"batch_size": 8, "rate_factor": 0.5**0.5, "num_epochs": 1},
+    "steps_16": {"num_epochs": 2},
+    "steps_64": {"batch_size": 64, "rate_factor": 2.0, "num_epochs": 8},
+    "steps_256": {"batch_size": 256, "rate_factor": 4.0, "num_epochs": 32},
+}
+SEED_RATE = 2e-4
+RATES = ("optimizer.generator_learning_rate", "optimizer.critic_learning_rate")
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "reduced": {
+        "image_size": 64,
+        "data.load_size": 64,
+        "model.width": 16,
+        "model.max_width": 128,
+        "num_epochs": 6,
+        "data.num_threads": 2,
+    },
+    "full": {"num_epochs": 30, "platform": "gpu", "precision": "bfloat16", "data.num_threads": 16},
+}
+NUM_SHOWN, CELL, LABEL_WIDTH = 10, 128, 110
+FIGURES = ("psnr", "ssim", "auc", "delta_colorfulness", "ab_histogram_distance", "score")
+
+
+def changes_of(row: str) -> dict[str, Any]:
+    """What a row changes of the seed's config, all rows below it included."""
+    names = list(ROWS)
+    below = names if row in BRANCHES else names[: names.index(row) + 1]
+    changes: dict[str, Any] = {}
+    for name in below:
+        changes |= ROWS[name]
+    changes |= BRANCHES.get(row, {})
+    factor = changes.pop("rate_factor", 1.0)
+    return changes | {key: factor * changes.get(key, SEED_RATE) for key in RATES}
+
+
+def run_row(row: str, seed: int, arguments: argparse.Namespace) -> None:
+    """Trains and measures one row with one seed."""
+    folder = arguments.output / arguments.setting / row / f"seed_{seed}"
+    if (folder / "evaluation" / "figures.json").exists():
+        return
+    config = SETTINGS[arguments.setting] | changes_of(row) | {"seed": seed, "data.cache": "device"}
+    config |= {"data.train": arguments.train, "data.validation": arguments.test, "num_checkpoints": 1}
+    config["checkpoint_every_epochs"] = config["num_epochs"]
+    flags = [f"--config.{key}={value}" for key, value in config.items()]
+    train = ["colorgan.main", f"--config={ROOT}/configs/seed.py", f"--workdir={folder}", *flags]
+    measure = ["colorgan.evaluate", f"--workdir={folder}", "--checkpoint=latest", f"--data={arguments.test}"]
+    measure += [f"--output={folder}/evaluation", f"--save_images={folder}/images"]
+    for command in (train, measure):
+        print(" ".join(["python", "-m", *command]), flush=True)
+        done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT)
+        if done.returncode:
+            sys.exit(done.returncode)  # the command has said why; 75: it was stopped, and the same command goes on
+
+
+def read_rows(arguments: argparse.Namespace) -> dict[str, dict[int, dict[str, Any]]]:
+    """The evaluations there are: by row and seed."""
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for row in (*ROWS, *BRANCHES):
+        for path in sorted((arguments.output / arguments.setting / row).glob("seed_*/evaluation/figures.json")):
+            seed = int(path.parent.parent.name.removeprefix("seed_"))
+            found.setdefault(row, {})[seed] = json.loads(path.read_text())
+    return found
+
+
+def print_table(arguments: argparse.Namespace) -> None:
+    """Markdown: means over the seeds, and the least and the greatest of each."""
+    rows = read_rows(arguments)
+    print("| row | " + " | ".join(name.replace("_", " ") for name in FIGURES) + " |")
+    print("| --- " * (len(FIGURES) + 1) + "|")
+    bounds = next(iter(next(iter(rows.values())).values()))
+    for name in ("gray", "truth"):
+        print(f"| {name} | " + " | ".join(f"{bounds[name][figure]:.4g}" for figure in FIGURES) + " |")
+    for row, by_seed in rows.items():
+        cells = []
+        for figure in FIGURES:
+            values = [evaluation["prediction"][figure] for evaluation in by_seed.values()]
+            cells.append(f"{statistics.mean(values):.4g} ({min(values):.4g}-{max(values):.4g})")
+        print(f"| {row} | " + " | ".join(cells) + " |")
+
+
+def draw_sheet(arguments: argparse.Namespace) -> None:
+    """Every row of the ladder, of its first seed, on images that are evenly spaced in the test set."""
+    base = arguments.output / arguments.setting
+    rows = {row: sorted((base / row).glob("seed_*"))[0] / "images" for row in read_rows(arguments)}
+    first = next(iter(rows.values()))
+    folders = {"gray": first / "truths", "truth": first / "truths"}
+    folders |= {row: folder / "predictions" for row, folder in rows.items()}
+    names = sorted(path.name for path in (first / "truths").iterdir())
+    names = names[:: max(1, len(names) // NUM_SHOWN)][:NUM_SHOWN]
+    sheet = Image.new("RGB", (LABEL_WIDTH + NUM_SHOWN * (CELL + 4), len(folders) * (CELL + 4)), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    for n, (label, folder) in enumerate(folders.items()):
+        top = n * (CELL + 4)
+        draw.text((6, top + CELL // 2), label.replace("_", "\n"), "black", font, anchor="lm")
+        for column, name in enumerate(names):
+            image = Image.open(folder / name).convert("L" if label == "gray" else "RGB")
+            sheet.paste(image.resize((CELL, CELL), Image.Resampling.NEAREST), (LABEL_WIDTH + column * (CELL + 4), top))
+    sheet.save(arguments.sheet)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--setting", choices=SETTINGS, default="reduced")
+    parser.add_argument("--rows", help=f"some of {', '.join((*ROWS, *BRANCHES))}; all unless said")
+    parser.add_argument("--seeds", default="0,1")
+    parser.add_argument("--train", help="the training images, as colorgan names them")
+    parser.add_argument("--test", help="the images that rows are measured on")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--table", action="store_true", help="print what there is as Markdown")
+    parser.add_argument("--sheet", type=Path, help="draw what there is into this file")
+    arguments = parser.parse_args()
+    if arguments.table or arguments.sheet:
+        if not read_rows(arguments):
+            parser.error(f"there is no row yet in {arguments.output / arguments.setting}")
+        if arguments.table:
+            print_table(arguments)
+        if arguments.sheet:
+            draw_sheet(arguments)
+        return
+    if not (arguments.train and arguments.test):
+        parser.error("--train and --test say what to train and to measure on")
+    rows = arguments.rows.split(",") if arguments.rows else [*ROWS, *BRANCHES]
+    for seed in arguments.seeds.split(","):
+        for row in rows:
+            run_row(row, int(seed), arguments)
+
+
+if __name__ == "__main__":
+    main()
