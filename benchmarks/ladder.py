@@ -20,6 +20,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from configs import seed
+
 ROOT = Path(__file__).parent.parent
 
 # Each on top of the rows above it that paid.
@@ -57,8 +59,7 @@ BRANCHES |= {
     "steps_64": {"batch_size": 64, "rate_factor": 2.0, "num_epochs": 8},
     "steps_256": {"batch_size": 256, "rate_factor": 4.0, "num_epochs": 32},
 }
-SEED_RATE = 2e-4
-RATES = ("optimizer.generator_learning_rate", "optimizer.critic_learning_rate")
+RATES = ("generator_learning_rate", "critic_learning_rate")
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "reduced": {
@@ -84,15 +85,16 @@ def changes_of(row: str) -> dict[str, Any]:
         changes |= ROWS[name]
     changes |= BRANCHES.get(row, {})
     factor = changes.pop("rate_factor", 1.0)
-    return changes | {key: factor * changes.get(key, SEED_RATE) for key in RATES}
+    keys = {f"optimizer.{rate}": seed.get_config().optimizer[rate] for rate in RATES}
+    return changes | {key: factor * changes.get(key, rate) for key, rate in keys.items()}
 
 
-def run_row(row: str, seed: int, arguments: argparse.Namespace) -> None:
+def run_row(row: str, number: int, arguments: argparse.Namespace) -> None:
     """Trains and measures one row with one seed."""
-    folder = arguments.output / arguments.setting / row / f"seed_{seed}"
+    folder = arguments.output / arguments.setting / row / f"seed_{number}"
     if (folder / "evaluation" / "figures.json").exists():
         return
-    config = SETTINGS[arguments.setting] | changes_of(row) | {"seed": seed, "data.cache": "device"}
+    config = SETTINGS[arguments.setting] | changes_of(row) | {"seed": number, "data.cache": "device"}
     config |= {"data.train": arguments.train, "data.validation": arguments.test, "num_checkpoints": 1}
     config["checkpoint_every_epochs"] = config["num_epochs"]
     flags = [f"--config.{key}={value}" for key, value in config.items()]
@@ -111,8 +113,8 @@ def read_rows(arguments: argparse.Namespace) -> dict[str, dict[int, dict[str, An
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for row in (*ROWS, *BRANCHES):
         for path in sorted((arguments.output / arguments.setting / row).glob("seed_*/evaluation/figures.json")):
-            seed = int(path.parent.parent.name.removeprefix("seed_"))
-            found.setdefault(row, {})[seed] = json.loads(path.read_text())
+            number = int(path.parent.parent.name.removeprefix("seed_"))
+            found.setdefault(row, {})[number] = json.loads(path.read_text())
     return found
 
 
@@ -174,9 +176,9 @@ def main() -> None:
     if not (arguments.train and arguments.test):
         parser.error("--train and --test say what to train and to measure on")
     rows = arguments.rows.split(",") if arguments.rows else [*ROWS, *BRANCHES]
-    for seed in arguments.seeds.split(","):
+    for number in arguments.seeds.split(","):
         for row in rows:
-            run_row(row, int(seed), arguments)
+            run_row(row, int(number), arguments)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ class Objective:
       l1_weight: of the L1 loss, beside an adversarial loss of weight 1.
       chroma_weight: see `l1_loss`.
       palette_weight: of `palette_loss`.
-      warmup_steps: for so many the generator has the L1 loss alone, while the critic learns to tell its images.
+      warmup_steps: for so many the generator has no adversarial loss, while the critic learns to tell its images.
     """
 
     adversarial: str

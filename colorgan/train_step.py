@@ -95,7 +95,7 @@ def train_step(
 
 
 def predict(generator: Generator, variables: Variables, gray: jax.Array) -> jax.Array:
-    """The generator as it colours: gray [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in (-1,1)."""
+    """The generator as it colours: gray [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in [-1,1]."""
     rgb: Any = generator.apply(variables, gray)
     return rgb
 

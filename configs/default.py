@@ -69,7 +69,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.loss.chroma_weight = 0.0
     # Weight of the distance between the colours of all made images and those of the true ones; against brown.
     config.loss.palette_weight = 50.0
-    # Epochs with the L1 loss alone, while the critic already learns.
+    # Epochs without the adversarial loss, while the critic already learns.
     config.loss.warmup_epochs = 0.0
 
     config.optimizer = ml_collections.ConfigDict()
