@@ -31,6 +31,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "patch": {"model.critic": "patch"},
     "schedule": {"optimizer.schedule": "cosine", "optimizer.generator_learning_rate": 1e-3},
     "palette": {"loss.palette_weight": 100.0},
+    "attention": {"model.attention": True},
 }
 # On top of the whole ladder: what was tried and lost, or is the user's to choose.
 BRANCHES: dict[str, dict[str, Any]] = {
@@ -38,6 +39,7 @@ BRANCHES: dict[str, dict[str, Any]] = {
     "group_norm": {"model.norm": "group"},
     "warmup": {"loss.warmup_epochs": 2.0},
     "palette_50": {"loss.palette_weight": 50.0},
+    "palette_200": {"loss.palette_weight": 200.0},
     "rebalanced_l1": {"loss.palette_weight": 0.0, "loss.chroma_weight": 10.0},
     "critic_rate": {"optimizer.critic_learning_rate": 1e-3},
     "no_dropout": {"model.dropout": 0.0},

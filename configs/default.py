@@ -57,6 +57,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.norm = "batch"
     # Share of the values that training drops in the first three layers of the generator's decoder.
     config.model.dropout = 0.5
+    # Whether the generator's encoder relates distant parts of an image, by self-attention at 16x16 and 8x8.
+    config.model.attention = True
     # What the critic judges: "dense", the image as a whole, or "patch", every part of it, with spectral norm.
     config.model.critic = "patch"
 

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 
 from colorgan import color
 from colorgan.models.convolutions import convolve_down, convolve_up
-from colorgan.models.layers import LEAK, NORMS, Convolution, Normalized
+from colorgan.models.layers import LEAK, NORMS, Convolution, Normalized, SelfAttention
 
+ATTENTION_SIDES = (16, 8)  # where things are told apart, and still few places
 NUM_DROPOUTS = 3  # the decoder's first layers, which see little but the latent vector
 Skip = tuple[jax.Array, Normalized]  # [B,H,W,C], and what LeakyReLU made it from
 
@@ -28,6 +29,7 @@ class Generator(nn.Module):
         input and keep its luma (as in Lab, Zhang et al. 2016, arXiv:1603.08511, but RGB's range is never left).
       norm: "batch", whose training hangs on the batch, or "group", in which an image is alone.
       dropout: share of the values that training drops in the decoder's first layers (0.5 in the seed).
+      attention: whether the encoder's feature maps of `ATTENTION_SIDES` attend to themselves.
       dtype: what it computes in; parameters and output are float32.
       lowering: how convolutions are computed, see `convolutions.lowering_for`.
     """
@@ -38,6 +40,7 @@ class Generator(nn.Module):
     output: str = "rgb"
     norm: str = "batch"
     dropout: float = 0.5
+    attention: bool = False
     dtype: Any = jnp.float32
     lowering: str = "native"
 
@@ -49,6 +52,10 @@ class Generator(nn.Module):
         norm = NORMS[self.norm]
         self.encoder = [Convolution(w, convolve_down, normalized=n > 0, **options) for n, w in enumerate(widths)]
         self.encoder_norms = [norm(self.dtype) for _ in widths[1:]]
+        self.attentions = [
+            SelfAttention(self.dtype) if self.attention and self.image_size >> n + 1 in ATTENTION_SIDES else None
+            for n in range(depth)
+        ]
         self.bottleneck = Convolution(self.max_width, convolve_down, **options)
         self.decoder = [Convolution(w, convolve_up, normalized=True, **options) for w in decoder_widths]
         self.decoder_norms = [norm(self.dtype) for _ in decoder_widths]
@@ -75,6 +82,9 @@ class Generator(nn.Module):
             if n > 0:
                 x, normalized = self.encoder_norms[n - 1](x, training)
             x = nn.leaky_relu(x, LEAK)
+            if attend := self.attentions[n]:
+                x = attend(x)
+                normalized = Normalized.without_change(x)
             skips.append((x, normalized))
         latent = nn.relu(self.bottleneck(x))  # [B,1,1,max_width]
         return latent[:, 0], skips
