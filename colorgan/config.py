@@ -16,9 +16,7 @@ CHOICES = {
     "precision": ("float32", "bfloat16"),
     "data.cache": ("none", "device"),
     "model.output": ("rgb", "chroma"),
-    "model.norm": ("batch", "group"),
     "model.critic": ("dense", "patch"),
-    "loss.adversarial": ("cross_entropy", "hinge"),
     "optimizer.schedule": ("constant", "cosine"),
     "best_metric": ("validation/score", "validation/auc", "validation/psnr", "validation/ssim"),
 }
@@ -75,9 +73,7 @@ def check_config(config: ConfigDict) -> None:
         "early_stop",
         "data.num_workers",
         "loss.l1_weight",
-        "loss.chroma_weight",
         "loss.palette_weight",
-        "loss.warmup_epochs",
     ):
         check(flat[key] >= 0, key, "0 or more")
     check(config.data.load_size >= config.image_size, "data.load_size", f"at least image_size ({config.image_size})")
@@ -85,7 +81,7 @@ def check_config(config: ConfigDict) -> None:
     check(config.model.max_width >= config.model.width, "model.max_width", "at least model.width")
     for key in ("generator_learning_rate", "critic_learning_rate"):
         check(config.optimizer[key] > 0, f"optimizer.{key}", "above 0")
-    for key in ("model.dropout", "optimizer.beta1", "optimizer.beta2", "ema_decay"):
+    for key in ("optimizer.beta1", "optimizer.beta2", "ema_decay"):
         check(0 <= flat[key] < 1, key, "from 0 to below 1")
     check(_whole_numbers(config.sample_epochs), "sample_epochs", "epochs of at least 1, such as (1, 10, 20)")
     check(

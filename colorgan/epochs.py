@@ -15,7 +15,7 @@ class Epochs:
         """How many epochs are over after `step` steps."""
         return step * self.batch_size // self.num_images
 
-    def last_step(self, epoch: float) -> int:
+    def last_step(self, epoch: int) -> int:
         """The step that ends `epoch`, counted from 1."""
         return math.ceil(epoch * self.num_images / self.batch_size)
 

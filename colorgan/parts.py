@@ -29,7 +29,7 @@ def create_networks(config: ConfigDict, platform: str) -> tuple[Generator, Criti
 def create_gan(config: ConfigDict, platform: str, epochs: Epochs) -> GAN:
     """Networks, optimisers and objective as `config` says, for "cpu", "gpu" or "tpu"; `epochs` are the run's."""
     generator, critic = create_networks(config, platform)
-    rates, loss = config.optimizer, config.loss
+    rates = config.optimizer
     generator_schedule, critic_schedule = (
         optimizer.create_schedule(rates.schedule, rate, epochs.last_step(config.num_epochs))
         for rate in (rates.generator_learning_rate, rates.critic_learning_rate)
@@ -41,13 +41,7 @@ def create_gan(config: ConfigDict, platform: str, epochs: Epochs) -> GAN:
         optimizer.create_optimizer(critic_schedule, rates.beta1, rates.beta2),
         generator_schedule,
         critic_schedule,
-        Objective(
-            loss.adversarial,
-            loss.l1_weight,
-            loss.chroma_weight,
-            loss.palette_weight,
-            epochs.last_step(loss.warmup_epochs),
-        ),
+        Objective(**config.loss),
     )
 
 

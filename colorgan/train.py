@@ -106,8 +106,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
                         rows, count = evaluate.evaluate(sum_step_fn, state.generator_ema, validation_batches, mesh)
                     validation = evaluate.flat_figures(rows, count)
                     monitor.check_finite(step, validation)
-                    if epoch > config.loss.warmup_epochs:
-                        early_stop.add(validation)
+                    early_stop.add(validation)
                 if epoch in config.sample_epochs or epoch == config.num_epochs or early_stop.is_due:
                     with costs.of("sampling"):
                         watch.write_samples(epoch, step, draw_samples(state))

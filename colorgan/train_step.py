@@ -40,7 +40,6 @@ def train_step(
     real = color.to_signed(_crop_and_flip(images, gan.generator.image_size, augment_rng))  # [B,S,S,3]
     gray = color.luma(real)  # [B,S,S,1]
     objective = gan.objective
-    adversarial_weight = jnp.where(state.step < objective.warmup_steps, 0.0, 1.0)
 
     def generator_loss_fn(params: Any) -> tuple[jax.Array, Any]:
         fake, updated = gan.generator.apply(
@@ -51,20 +50,20 @@ def train_step(
             rngs={"dropout": dropout_rng},
         )
         logits_fake, _ = _judge(gan.critic, state.critic.variables, gray, fake)
-        adversarial = losses.generator_adversarial_loss(objective.adversarial, logits_fake)
-        l1 = losses.l1_loss(real, fake, objective.chroma_weight)
-        loss = adversarial_weight * adversarial + objective.l1_weight * l1
+        adversarial = losses.generator_adversarial_loss(logits_fake)
+        l1 = losses.l1_loss(real, fake)
+        loss = adversarial + objective.l1_weight * l1
         parts = {"adversarial": adversarial, "l1": l1}
         if objective.palette_weight:
             parts["palette"] = losses.palette_loss(real, fake)
             loss += objective.palette_weight * parts["palette"]
-        return loss, (fake, updated.get("batch_stats", {}), parts)
+        return loss, (fake, updated["batch_stats"], parts)
 
     def critic_loss_fn(params: Any, fake: jax.Array) -> tuple[jax.Array, Any]:
         # The fake image first: its pass stands, the same, in the generator's loss, and XLA computes it once.
         logits_fake, batch_stats = _judge(gan.critic, state.critic.variables | {"params": params}, gray, fake)
         logits_real, batch_stats = _judge(gan.critic, {"params": params, "batch_stats": batch_stats}, gray, real)
-        loss = losses.critic_loss(objective.adversarial, logits_real, logits_fake)
+        loss = losses.critic_loss(logits_real, logits_fake)
         return loss, (logits_real, logits_fake, batch_stats)
 
     (generator_loss, aux), generator_grads = jax.value_and_grad(generator_loss_fn, has_aux=True)(state.generator.params)

@@ -53,26 +53,14 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.max_width = 128
     # What the generator makes: "rgb", or "chroma", colours over the input's own luma.
     config.model.output = "chroma"
-    # How the generator normalises: "batch" or "group".
-    config.model.norm = "batch"
-    # Share of the values that training drops in the first three layers of the generator's decoder.
-    config.model.dropout = 0.5
-    # Whether the generator's encoder relates distant parts of an image, by self-attention at 16x16 and 8x8.
-    config.model.attention = True
     # What the critic judges: "dense", the image as a whole, or "patch", every part of it, with spectral norm.
     config.model.critic = "patch"
 
     config.loss = ml_collections.ConfigDict()
-    # "cross_entropy" or "hinge".
-    config.loss.adversarial = "cross_entropy"
     # Weight of the generator's L1 distance to the real image, beside an adversarial loss of weight 1.
     config.loss.l1_weight = 100.0
-    # How much more a pixel of full colour counts in it than a gray one; against brown.
-    config.loss.chroma_weight = 0.0
     # Weight of the distance between the colours of all made images and those of the true ones; against brown.
     config.loss.palette_weight = 50.0
-    # Epochs without the adversarial loss, while the critic already learns.
-    config.loss.warmup_epochs = 0.0
 
     config.optimizer = ml_collections.ConfigDict()
     # "constant" or "cosine", which falls to nothing at the end of num_epochs.
@@ -94,7 +82,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.num_checkpoints = 2
     # The validation figure, higher is better, whose best checkpoint is kept.
     config.best_metric = "validation/score"
-    # Validations in a row without a better one (after loss.warmup_epochs) that end the run; 0: it goes to num_epochs.
+    # Validations in a row without a better one that end the run; 0: it goes to num_epochs.
     config.early_stop = 0
     # Epochs after which a grid of samples is drawn; the last epoch always has one.
     config.sample_epochs = (1, *range(10, 151, 10))

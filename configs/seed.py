@@ -17,7 +17,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.num_workers = 0
     config.data.num_threads = 8
     config.model.output = "rgb"
-    config.model.attention = False
     config.model.critic = "dense"
     config.loss.palette_weight = 0.0
     config.optimizer.schedule = "constant"

@@ -51,7 +51,6 @@ def test_long_runs_are_those_of_the_seed():
         ("best_metric", "train/loss", "one of validation/score, validation/auc"),
         ("early_stop", -1, "0 or more"),
         ("model.output", "lab", "one of rgb, chroma"),
-        ("loss.warmup_epochs", -0.5, "0 or more"),
         ("optimizer.schedule", "linear", "one of constant, cosine"),
         ("sample_epochs", (0, 10), "epochs of at least 1"),
         ("profile_steps", (3,), "empty or two steps"),

@@ -14,9 +14,6 @@ def create_networks(
     width: int,
     max_width: int,
     output: str,
-    norm: str,
-    dropout: float,
-    attention: bool,
     critic: str,
     precision: str,
     platform: str,
@@ -28,13 +25,10 @@ def create_networks(
       width: channels of the first layers.
       max_width: the most channels of a layer, and the length of the latent vector.
       output: "rgb" or "chroma", what the generator's last layer makes.
-      norm: "batch" or "group", how the generator normalises.
-      dropout: share of values that training drops in the generator's decoder.
-      attention: whether the generator's encoder has self-attention.
       critic: "dense" or "patch", what the critic judges.
       precision: "float32" or "bfloat16", what they compute in.
       platform: "cpu", "gpu" or "tpu", which decides how convolutions are computed.
     """
     dtype, lowering = jnp.dtype(precision), lowering_for(platform)
-    generator = Generator(image_size, width, max_width, output, norm, dropout, attention, dtype, lowering)
+    generator = Generator(image_size, width, max_width, output, dtype, lowering)
     return generator, Critic(width, max_width, critic, dtype, lowering)

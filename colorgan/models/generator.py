@@ -8,10 +8,9 @@ import jax.numpy as jnp
 
 from colorgan import color
 from colorgan.models.convolutions import convolve_down, convolve_up
-from colorgan.models.layers import LEAK, NORMS, Convolution, Normalized, SelfAttention
+from colorgan.models.layers import LEAK, BatchNorm, Convolution, Normalized
 
-ATTENTION_SIDES = (16, 8)  # where things are told apart, and still few places
-NUM_DROPOUTS = 3  # the decoder's first layers, which see little but the latent vector
+NUM_DROPOUTS, DROPOUT = 3, 0.5  # the decoder's first layers, which see little but the latent vector
 Skip = tuple[jax.Array, Normalized]  # [B,H,W,C], and what LeakyReLU made it from
 
 
@@ -27,9 +26,6 @@ class Generator(nn.Module):
       max_width: the most channels of a layer, and the length of the latent vector.
       output: "rgb", three channels and so a brightness of its own, as in the seed; or "chroma", two, which colour the
         input and keep its luma (as in Lab, Zhang et al. 2016, arXiv:1603.08511, but RGB's range is never left).
-      norm: "batch", whose training hangs on the batch, or "group", in which an image is alone.
-      dropout: share of the values that training drops in the decoder's first layers (0.5 in the seed).
-      attention: whether the encoder's feature maps of `ATTENTION_SIDES` attend to themselves.
       dtype: what it computes in; parameters and output are float32.
       lowering: how convolutions are computed, see `convolutions.lowering_for`.
     """
@@ -38,9 +34,6 @@ class Generator(nn.Module):
     width: int
     max_width: int
     output: str = "rgb"
-    norm: str = "batch"
-    dropout: float = 0.5
-    attention: bool = False
     dtype: Any = jnp.float32
     lowering: str = "native"
 
@@ -49,17 +42,12 @@ class Generator(nn.Module):
         widths = [min(self.width << n, self.max_width) for n in range(depth)]
         decoder_widths = [min(2 * width, self.max_width) for width in reversed(widths)]
         options = {"dtype": self.dtype, "lowering": self.lowering}
-        norm = NORMS[self.norm]
         self.encoder = [Convolution(w, convolve_down, normalized=n > 0, **options) for n, w in enumerate(widths)]
-        self.encoder_norms = [norm(self.dtype) for _ in widths[1:]]
-        self.attentions = [
-            SelfAttention(self.dtype) if self.attention and self.image_size >> n + 1 in ATTENTION_SIDES else None
-            for n in range(depth)
-        ]
+        self.encoder_norms = [BatchNorm(self.dtype) for _ in widths[1:]]
         self.bottleneck = Convolution(self.max_width, convolve_down, **options)
         self.decoder = [Convolution(w, convolve_up, normalized=True, **options) for w in decoder_widths]
-        self.decoder_norms = [norm(self.dtype) for _ in decoder_widths]
-        self.drop = nn.Dropout(self.dropout)
+        self.decoder_norms = [BatchNorm(self.dtype) for _ in decoder_widths]
+        self.drop = nn.Dropout(DROPOUT)
         self.to_color = Convolution({"rgb": 3, "chroma": 2}[self.output], convolve_up, **options)
 
     def __call__(self, gray: jax.Array, training: bool = False) -> jax.Array:
@@ -82,9 +70,6 @@ class Generator(nn.Module):
             if n > 0:
                 x, normalized = self.encoder_norms[n - 1](x, training)
             x = nn.leaky_relu(x, LEAK)
-            if attend := self.attentions[n]:
-                x = attend(x)
-                normalized = Normalized.without_change(x)
             skips.append((x, normalized))
         latent = nn.relu(self.bottleneck(x))  # [B,1,1,max_width]
         return latent[:, 0], skips
@@ -95,7 +80,7 @@ class Generator(nn.Module):
         rectified = None
         for n, (convolution, norm) in enumerate(zip(self.decoder, self.decoder_norms, strict=True)):
             x, normalized = norm(convolution(*pieces, rectified=rectified), training)
-            if n < NUM_DROPOUTS and self.dropout:
+            if n < NUM_DROPOUTS:
                 x = self.drop(x, deterministic=not training)
                 normalized = Normalized.without_change(x)
             skip, normalized_skip = skips[-1 - n]

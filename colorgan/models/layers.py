@@ -1,7 +1,6 @@
 """The layers that both networks are made of."""
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,8 +10,6 @@ import jax.numpy as jnp
 from jax.experimental.layout import Layout, with_layout_constraint
 
 KERNEL_INIT = nn.initializers.normal(0.02)
-GROUP_SIZE = 16  # channels of GroupNorm
-NUM_HEADS = 4  # of SelfAttention
 LEAK = 0.2  # slope of LeakyReLU below zero, as in the seed
 MOMENTUM, EPSILON = 0.99, 1e-3  # of BatchNorm in Keras
 
@@ -113,42 +110,6 @@ def _convolve_pieces_backward(convolve_fn: ConvolveFn, kept: Any, gradient: Arra
 convolve_pieces.defvjp(_convolve_pieces_forward, _convolve_pieces_backward)
 
 
-class SelfAttention(nn.Module):
-    """`x` and what it sees of every other place of its image (SAGAN, Zhang et al. 2018, arXiv:1805.08318).
-
-    In today's form: normalised before, with four heads, or two or one where they cannot share the channels, and with
-    places that are told apart by learned vectors. It begins as the identity, like SAGAN's.
-    """
-
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """[B,H,W,C] to the same."""
-        batch, height, width, channels = x.shape
-        places = self.param("places", KERNEL_INIT, (height * width, channels))
-        y = nn.LayerNorm(dtype=self.dtype)(x.reshape(batch, height * width, channels)) + places.astype(self.dtype)
-        num_heads = math.gcd(channels, NUM_HEADS)
-        attend = nn.MultiHeadDotProductAttention(num_heads, dtype=self.dtype, out_kernel_init=nn.initializers.zeros)
-        return x + attend(y).reshape(x.shape)
-
-
-class GroupNorm(nn.Module):
-    """Group normalisation (Wu and He 2018, arXiv:1803.08494): of every image alone, in training and after it alike.
-
-    In groups of 16 channels, which the paper finds as good as 32 groups at any width.
-    """
-
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Array, training: bool) -> tuple[Array, Normalized]:
-        """As `BatchNorm` does, whose place it takes."""
-        norm = nn.GroupNorm(num_groups=None, group_size=math.gcd(x.shape[-1], GROUP_SIZE), dtype=self.dtype)
-        x = norm(x)
-        return x, Normalized.without_change(x)
-
-
 class BatchNorm(nn.Module):
     """Batch normalisation with Keras' constants (epsilon 1e-3, momentum 0.99), as the seed has it.
 
@@ -223,6 +184,3 @@ normalize.defvjp(_normalize_forward, _normalize_backward)
 
 def _normalized(x: Array, mean: Array, variance: Array, scale: Array, bias: Array) -> Normalized:
     return Normalized(x, mean, scale * jax.lax.rsqrt(variance + EPSILON), bias)
-
-
-NORMS = {"batch": BatchNorm, "group": GroupNorm}
