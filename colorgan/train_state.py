@@ -78,12 +78,8 @@ def create_state(gan: GAN, seed: int, sharding: Sharding) -> GANState:
 
 
 def _create_network(variables: Any, optimizer: optax.GradientTransformation) -> NetworkState:
-    params = variables["params"]
-    return NetworkState(params, _batch_stats(variables), optimizer.init(params))
-
-
-def _batch_stats(variables: Any) -> Any:
-    return variables.get("batch_stats", {})  # flax leaves out what is empty
+    params, batch_stats = variables["params"], variables["batch_stats"]
+    return NetworkState(params, batch_stats, optimizer.init(params))
 
 
 def abstract_state(gan: GAN, sharding: Sharding) -> GANState:
@@ -94,8 +90,7 @@ def abstract_state(gan: GAN, sharding: Sharding) -> GANState:
 def abstract_variables(generator: Generator, sharding: Sharding) -> Variables:
     """The same for the variables of the generator alone."""
     gray = jax.ShapeDtypeStruct((1, generator.image_size, generator.image_size, 1), jnp.float32)
-    variables = jax.eval_shape(generator.init, jax.random.key(0), gray)
-    return _with_sharding({"params": variables["params"], "batch_stats": _batch_stats(variables)}, sharding)
+    return _with_sharding(jax.eval_shape(generator.init, jax.random.key(0), gray), sharding)
 
 
 def _with_sharding(shapes: Any, sharding: Sharding) -> Any:

@@ -47,7 +47,7 @@ class Generator(nn.Module):
         self.bottleneck = Convolution(self.max_width, convolve_down, **options)
         self.decoder = [Convolution(w, convolve_up, normalized=True, **options) for w in decoder_widths]
         self.decoder_norms = [BatchNorm(self.dtype) for _ in decoder_widths]
-        self.drop = nn.Dropout(DROPOUT)
+        self.dropout = nn.Dropout(DROPOUT)
         self.to_color = Convolution({"rgb": 3, "chroma": 2}[self.output], convolve_up, **options)
 
     def __call__(self, gray: jax.Array, training: bool = False) -> jax.Array:
@@ -81,7 +81,7 @@ class Generator(nn.Module):
         for n, (convolution, norm) in enumerate(zip(self.decoder, self.decoder_norms, strict=True)):
             x, normalized = norm(convolution(*pieces, rectified=rectified), training)
             if n < NUM_DROPOUTS:
-                x = self.drop(x, deterministic=not training)
+                x = self.dropout(x, deterministic=not training)
                 normalized = Normalized.without_change(x)
             skip, normalized_skip = skips[-1 - n]
             pieces = nn.relu(x), nn.relu(skip)
