@@ -6,6 +6,8 @@
 # PEERS_PYTHON=... is the Python that has PyTorch (this one unless said); EPOCHS=10 shortens the long run, which goes on
 # where it stopped when the script is started again.
 set -uo pipefail
+: "${3:?usage: benchmarks/gpu.sh TRAIN_FOLDER VALIDATION_FOLDER OUT}"
+set -- "$(realpath "$1")" "$(realpath "$2")" "$(realpath -m "$3")"
 cd "$(dirname "$0")/.."
 data=(--config.data.train="folder:$1" --config.data.validation="folder:$2" --config.data.cache=device)
 out=$3

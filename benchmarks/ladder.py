@@ -12,6 +12,8 @@ seed's networks at 128 px for 30 epochs, for a GPU.
 
 import argparse
 import json
+import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -97,30 +99,31 @@ def run_row(row: str, number: int, arguments: argparse.Namespace) -> None:
     config = SETTINGS[arguments.setting] | changes_of(row, arguments.setting) | {"seed": number, "data.cache": "device"}
     config |= {"data.train": arguments.train, "data.validation": arguments.test, "num_checkpoints": 1}
     config["checkpoint_every_epochs"] = config["num_epochs"]
+    shutil.rmtree(folder / "images", ignore_errors=True)  # of an evaluation that was stopped
     flags = [f"--config.{key}={value}" for key, value in config.items()]
     train = ["colorgan.main", f"--config={ROOT}/configs/seed.py", f"--workdir={folder}", *flags]
     measure = ["colorgan.evaluate", f"--workdir={folder}", "--checkpoint=latest", f"--data={arguments.test}"]
     measure += [f"--output={folder}/evaluation", f"--save_images={folder}/images"]
     for command in (train, measure):
         print(" ".join(["python", "-m", *command]), flush=True)
-        done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT)
-        if done.returncode:
-            sys.exit(done.returncode)  # the command has said why; 75: it was stopped, and the same command goes on
+        process = subprocess.Popen([sys.executable, "-m", *command])
+        signal.signal(signal.SIGTERM, lambda *_, process=process: process.terminate())
+        signal.signal(signal.SIGINT, lambda *_: None)  # the terminal tells the process too, which saves first
+        if process.wait():
+            sys.exit(process.returncode)  # it has said why; 75: it was stopped, and the same command goes on
 
 
-def read_rows(arguments: argparse.Namespace) -> dict[str, dict[int, dict[str, Any]]]:
-    """The evaluations there are: by row and seed."""
-    found: dict[str, dict[int, dict[str, Any]]] = {}
-    for row in (*ROWS, *BRANCHES):
-        for path in sorted((arguments.output / arguments.setting / row).glob("seed_*/evaluation/figures.json")):
-            number = int(path.parent.parent.name.removeprefix("seed_"))
-            found.setdefault(row, {})[number] = json.loads(path.read_text())
+def read_rows(base: Path, rows: list[str]) -> dict[str, dict[Path, dict[str, Any]]]:
+    """The evaluations there are: by row and folder, one folder a seed."""
+    found: dict[str, dict[Path, dict[str, Any]]] = {}
+    for row in rows:
+        for path in sorted((base / row).glob("seed_*/evaluation/figures.json")):
+            found.setdefault(row, {})[path.parent.parent] = json.loads(path.read_text())
     return found
 
 
-def print_table(arguments: argparse.Namespace) -> None:
+def print_table(rows: dict[str, dict[Path, dict[str, Any]]]) -> None:
     """Markdown: means over the seeds, and the least and the greatest of each."""
-    rows = read_rows(arguments)
     print("| row | " + " | ".join(name.replace("_", " ") for name in FIGURES) + " |")
     print("| --- " * (len(FIGURES) + 1) + "|")
     bounds = next(iter(next(iter(rows.values())).values()))
@@ -134,13 +137,12 @@ def print_table(arguments: argparse.Namespace) -> None:
         print(f"| {row} | " + " | ".join(cells) + " |")
 
 
-def draw_sheet(arguments: argparse.Namespace) -> None:
-    """Every row of the ladder, of its first seed, on images that are evenly spaced in the test set."""
-    base = arguments.output / arguments.setting
-    rows = {row: sorted((base / row).glob("seed_*"))[0] / "images" for row in read_rows(arguments)}
-    first = next(iter(rows.values()))
+def draw_sheet(rows: dict[str, dict[Path, dict[str, Any]]], path: Path) -> None:
+    """Each row's first seed, on images that are evenly spaced in the test set."""
+    images = {row: next(iter(folders)) / "images" for row, folders in rows.items()}
+    first = next(iter(images.values()))
     folders = {"gray": first / "truths", "truth": first / "truths"}
-    folders |= {row: folder / "predictions" for row, folder in rows.items()}
+    folders |= {row: folder / "predictions" for row, folder in images.items()}
     names = sorted(path.name for path in (first / "truths").iterdir())
     names = names[:: max(1, len(names) // NUM_SHOWN)][:NUM_SHOWN]
     sheet = Image.new("RGB", (LABEL_WIDTH + NUM_SHOWN * (CELL + 4), len(folders) * (CELL + 4)), "white")
@@ -151,7 +153,7 @@ def draw_sheet(arguments: argparse.Namespace) -> None:
         for column, name in enumerate(names):
             image = Image.open(folder / name).convert("L" if label == "gray" else "RGB")
             sheet.paste(image.resize((CELL, CELL), Image.Resampling.NEAREST), (LABEL_WIDTH + column * (CELL + 4), top))
-    sheet.save(arguments.sheet)
+    sheet.save(path)
 
 
 def main() -> None:
@@ -165,19 +167,21 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print what there is as Markdown")
     parser.add_argument("--sheet", type=Path, help="draw what there is into this file")
     arguments = parser.parse_args()
-    if arguments.table or arguments.sheet:
-        if not read_rows(arguments):
-            parser.error(f"there is no row yet in {arguments.output / arguments.setting}")
-        if arguments.table:
-            print_table(arguments)
-        if arguments.sheet:
-            draw_sheet(arguments)
-        return
-    if not (arguments.train and arguments.test):
-        parser.error("--train and --test say what to train and to measure on")
     rows = arguments.rows.split(",") if arguments.rows else [*ROWS, *BRANCHES]
     if unknown := set(rows) - {*ROWS, *BRANCHES}:
         parser.error(f"there is no row {', '.join(sorted(unknown))}; the rows are {', '.join((*ROWS, *BRANCHES))}")
+    if arguments.table or arguments.sheet:
+        base = arguments.output / arguments.setting
+        found = read_rows(base, rows)
+        if not found:
+            parser.error(f"there is no such row yet in {base}")
+        if arguments.table:
+            print_table(found)
+        if arguments.sheet:
+            draw_sheet(found, arguments.sheet)
+        return
+    if not (arguments.train and arguments.test):
+        parser.error("--train and --test say what to train and to measure on")
     for number in arguments.seeds.split(","):
         for row in rows:
             run_row(row, int(number), arguments)

@@ -107,10 +107,10 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], 
     fixed: list[str] = []
     free: list[str] = []
     for key in sorted(flat_old.keys() | flat_new.keys()):
-        before, after = flat_old.get(key), flat_new.get(key)
+        before, after = (repr(flat[key]) if key in flat else "no such key" for flat in (flat_old, flat_new))
         if before != after:
             is_fixed = any(key == name or key.startswith(name + ".") for name in FIXED_KEYS)
-            (fixed if is_fixed else free).append(f"{key}: {before!r} -> {after!r}")
+            (fixed if is_fixed else free).append(f"{key}: {before} -> {after}")
     return fixed, free
 
 

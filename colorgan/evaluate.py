@@ -8,6 +8,7 @@ import contextlib
 import functools
 import io
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -27,6 +28,10 @@ from colorgan.errors import UserError
 from colorgan.models import Generator
 from colorgan.train_state import Variables
 from colorgan.train_step import sum_step
+
+log = logging.getLogger(__name__)
+
+_LEAST_COLORFULNESS = 1.0  # means over photographs in colour are 20 to 40
 
 SumStepFn = Callable[[Variables, jax.Array, jax.Array], dict[str, Any]]
 
@@ -60,6 +65,12 @@ def evaluate(
         sums = jax.tree.map(np.add, sums, batch_sums) if sums else batch_sums
     count = sums.pop("count")
     return metrics.summarize(jax.tree.map(lambda value: value / max(count, 1.0), sums)), int(count)
+
+
+def warn_of_gray(rows: dict[str, dict[str, float]], name: str) -> None:
+    """Says so if a set has no colour to compare with."""
+    if rows["truth"]["colorfulness"] < _LEAST_COLORFULNESS:
+        log.warning("%s holds gray images: figures of colour mean nothing there", sources.printable(name))
 
 
 def flat_figures(rows: dict[str, dict[str, float]], num_images: int) -> dict[str, float]:
@@ -96,6 +107,7 @@ def main(arguments: argparse.Namespace) -> None:
     told = {"step": run.step, "checkpoint": arguments.checkpoint, "data": arguments.data, "size": arguments.size}
     counts = {"num_images": len(indices), "num_bad": len(source) - len(indices)}
     result = {**rows, "confidence_95": intervals, **counts, **told, "image_size": run.config.image_size}
+    warn_of_gray(rows, arguments.data)
     print(_table(rows, intervals), file=sys.stderr)
     print(json.dumps(result), flush=True)  # before the files: a full disk does not cost the figures
     ranked = np.asarray(indices)[np.argsort(-np.asarray(aucs), kind="stable")]

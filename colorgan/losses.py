@@ -51,8 +51,9 @@ def palette_loss(real: jax.Array, fake: jax.Array) -> jax.Array:
     greens are as frequent as in truth, whatever their places, and takes the shortest way there: sliced Wasserstein
     distance (Bonneel et al. 2015, doi:10.1007/s10851-014-0506-3; as a loss Heitz et al. 2021, arXiv:2006.07229) of
     (Cb, Cr) over the global batch, in blocks whose means make each image `_PALETTE_SIDE` squared. Single pixels in
-    their place would learn to stand out from their neighbours. Large batches are compared in parts of
-    `_PALETTE_IMAGES`, so that sorting them costs no more an image, and mostly stays on a device.
+    their place would learn to stand out from their neighbours. Large batches are compared in equal parts
+    of `_PALETTE_IMAGES`, or as few more as divide the batch: sorting costs no more an image, and the weight means the
+    same (distances shrink as palettes grow).
     """
     angles = jnp.arange(_NUM_DIRECTIONS) * (jnp.pi / _NUM_DIRECTIONS)
     directions = jnp.stack([jnp.cos(angles), jnp.sin(angles)])  # [2,K]
@@ -61,7 +62,7 @@ def palette_loss(real: jax.Array, fake: jax.Array) -> jax.Array:
         batch, height, width, _ = image.shape
         side = min(height, _PALETTE_SIDE)
         blocks = image.reshape(batch, side, height // side, side, width // side, 3).mean(axis=(2, 4))
-        num_parts = batch // _PALETTE_IMAGES if batch % _PALETTE_IMAGES == 0 else 1
+        num_parts = max((n for n in range(1, batch // _PALETTE_IMAGES + 1) if batch % n == 0), default=1)
         chroma = color.rgb_to_chroma(blocks).reshape(num_parts, -1, 2)
         return jnp.sort((chroma[:, :, None] * directions.T).sum(axis=-1), axis=1)
 

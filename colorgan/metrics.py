@@ -21,16 +21,15 @@ _STRIP_ROWS = 16
 MIN_SIDE = _SSIM_SIZE  # of an image that can be compared, in pixels
 _MAX_AB_DISTANCE = 150
 _AB_LIMIT, _AB_STEP = 110, 5
+_LEAST_TO_GAIN = 1e-3  # of AuC and of the histograms' distance, in a set that has colour
 NUM_AB_BINS = 2 * _AB_LIMIT // _AB_STEP
 
 
-def compare(real: Array, fake: Array) -> Figures:
-    """Every figure of `fake` beside `real`, one [B] for each image; "ab_histogram" is that of `fake` [B,44,44]."""
-    return _compare(real, color.rgb_to_lab(real)[..., 1:], fake)
-
-
 def compare_rows(real: Array, prediction: Array, gray: Array) -> dict[str, Figures]:
-    """`compare` for the rows of a report: "prediction", "gray" and "truth", the real image beside itself."""
+    """The rows of a report: "prediction", "gray" and "truth", the real image, each beside the real image.
+
+    Every figure is one [B] for each image; "ab_histogram" is that of the row's image [B,44,44].
+    """
     xp = real.__array_namespace__()
     real_ab = color.rgb_to_lab(real)[..., 1:]
     colors = colorfulness(real)
@@ -59,11 +58,11 @@ def summarize(figures: Mapping[str, Figures]) -> dict[str, dict[str, float]]:
 
     Args:
       figures: rows "prediction", "gray" and "truth", each the means (or, of histograms, means or sums) over the set
-        of what `compare` gave for it.
+        of what `compare_rows` gave for it.
 
     Returns:
       For each row "psnr", "ssim", "auc", "colorfulness", "delta_colorfulness" (the difference of the mean from the
-      truth's), "ab_histogram_distance" (from the truth's, pooled over all pixels) and "score".
+      truth's), "ab_histogram_distance" (from the truth's, both pooled over the set) and "score".
     """
     truth = figures["truth"]
     rows: dict[str, dict[str, float]] = {}
@@ -83,11 +82,13 @@ def score(row: Mapping[str, float], gray: Mapping[str, float]) -> float:
 
     The mean of two shares of the way from gray to truth: of fidelity, by `auc`, which pale colours win, and of
     colour, by the distance of ab histograms, which colours in the wrong places win. Neither alone is enough: the
-    critic's images lose the first to an L1 loss's brown ones, and win the second by far.
+    critic's images lose the first to an L1 loss's brown ones, and win the second by far. Where the truth is gray too,
+    there is no way to go: 0 for all.
     """
-    fidelity = (row["auc"] - gray["auc"]) / max(1.0 - gray["auc"], 1e-6)
-    colors = 1.0 - row["ab_histogram_distance"] / max(gray["ab_histogram_distance"], 1e-6)
-    return (fidelity + colors) / 2
+    to_gain, to_mend = 1.0 - gray["auc"], gray["ab_histogram_distance"]
+    if min(to_gain, to_mend) < _LEAST_TO_GAIN:
+        return 0.0
+    return ((row["auc"] - gray["auc"]) / to_gain + 1.0 - row["ab_histogram_distance"] / to_mend) / 2
 
 
 def psnr(real: Array, fake: Array) -> Array:

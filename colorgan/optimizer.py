@@ -14,6 +14,9 @@ def create_schedule(kind: str, learning_rate: float, num_steps: int) -> optax.Sc
     return optax.constant_schedule(learning_rate)
 
 
-def create_optimizer(schedule: optax.Schedule, beta1: float, beta2: float) -> optax.GradientTransformation:
-    """Adam (Kingma and Ba 2015, arXiv:1412.6980) with Keras' epsilon 1e-7, as the seed has it."""
-    return optax.adam(schedule, b1=beta1, b2=beta2, eps=1e-7)
+def create_optimizer(beta1: float, beta2: float) -> optax.GradientTransformation:
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980) with Keras' epsilon 1e-7, as the seed has it, at learning rate 1.
+
+    `train_step` multiplies by the rate of the run's own step: Optax' count of steps leaves out those that are skipped.
+    """
+    return optax.adam(1.0, b1=beta1, b2=beta2, eps=1e-7)

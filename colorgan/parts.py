@@ -27,7 +27,7 @@ def create_networks(config: ConfigDict, platform: str) -> tuple[Generator, Criti
 
 
 def create_gan(config: ConfigDict, platform: str, epochs: Epochs) -> GAN:
-    """Networks, optimisers and objective as `config` says, for "cpu", "gpu" or "tpu"; `epochs` are the run's."""
+    """Networks, optimiser and objective as `config` says, for "cpu", "gpu" or "tpu"; `epochs` are the run's."""
     generator, critic = create_networks(config, platform)
     rates = config.optimizer
     generator_schedule, critic_schedule = (
@@ -37,8 +37,7 @@ def create_gan(config: ConfigDict, platform: str, epochs: Epochs) -> GAN:
     return GAN(
         generator,
         critic,
-        optimizer.create_optimizer(generator_schedule, rates.beta1, rates.beta2),
-        optimizer.create_optimizer(critic_schedule, rates.beta1, rates.beta2),
+        optimizer.create_optimizer(rates.beta1, rates.beta2),
         generator_schedule,
         critic_schedule,
         Objective(**config.loss),

@@ -104,6 +104,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
                     with costs.of("validation"):
                         validation_batches = pipeline.ordered_batches(validation_images, config.batch_size, in_threads)
                         rows, count = evaluate.evaluate(sum_step_fn, state.generator_ema, validation_batches, mesh)
+                    evaluate.warn_of_gray(rows, config.data.validation)
                     validation = evaluate.flat_figures(rows, count)
                     monitor.check_finite(step, validation)
                     early_stop.add(validation)

@@ -18,12 +18,11 @@ Variables = dict[str, Any]  # {"params": ..., "batch_stats": ...}, as flax modul
 
 @dataclasses.dataclass(frozen=True)
 class GAN:
-    """What stays the same through a run: the two networks, optimisers, learning rates by step, and their objective."""
+    """What stays the same through a run: the networks, how they are updated, learning rates by step, the objective."""
 
     generator: Generator
     critic: Critic
-    generator_optimizer: optax.GradientTransformation
-    critic_optimizer: optax.GradientTransformation
+    optimizer: optax.GradientTransformation
     generator_schedule: optax.Schedule
     critic_schedule: optax.Schedule
     objective: Objective
@@ -70,8 +69,8 @@ def create_state(gan: GAN, seed: int, sharding: Sharding) -> GANState:
         generator_rng, critic_rng = jax.random.split(random_stream(seed, "initial values"))
         size = gan.generator.image_size
         gray, color = jnp.zeros((1, size, size, 1)), jnp.zeros((1, size, size, 3))
-        generator = _create_network(gan.generator.init(generator_rng, gray), gan.generator_optimizer)
-        critic = _create_network(gan.critic.init(critic_rng, gray, color), gan.critic_optimizer)
+        generator = _create_network(gan.generator.init(generator_rng, gray), gan.optimizer)
+        critic = _create_network(gan.critic.init(critic_rng, gray, color), gan.optimizer)
         return GANState(jnp.zeros((), jnp.int32), generator, critic, generator.variables)
 
     return jax.jit(create, out_shardings=sharding)()

@@ -27,7 +27,7 @@ def train_step(
     Args:
       state: donate it.
       images: uint8 [B,L,L,3], L at least the generator's image size.
-      gan: networks, optimisers, and what they are trained for.
+      gan: networks, how they are updated, and what they are trained for.
       seed: with `state.step` the source of all random numbers.
       ema_decay: of the generator's moving average, reached after about 10 / (1 - ema_decay) steps.
       skip_nonfinite: whether a step with a figure that is not finite (a loss, a norm of gradients) changes nothing
@@ -71,18 +71,21 @@ def train_step(
     (critic_loss, aux), critic_grads = jax.value_and_grad(critic_loss_fn, has_aux=True)(state.critic.params, fake)
     logits_real, logits_fake, critic_stats = aux
 
-    generator = _update(state.generator, generator_grads, generator_stats, gan.generator_optimizer)
-    critic = _update(state.critic, critic_grads, critic_stats, gan.critic_optimizer)
+    generator_rate, critic_rate = (
+        jnp.asarray(schedule(state.step)) for schedule in (gan.generator_schedule, gan.critic_schedule)
+    )
+    generator = _update(state.generator, generator_grads, generator_stats, gan.optimizer, generator_rate)
+    critic = _update(state.critic, critic_grads, critic_stats, gan.optimizer, critic_rate)
     step_metrics = {
         "train/generator/loss": generator_loss,
         **{f"train/generator/{name}": value for name, value in generator_losses.items()},
         "train/generator/gradient_norm": optax.tree.norm(generator_grads),
-        "train/generator/learning_rate": jnp.asarray(gan.generator_schedule(state.step)),
+        "train/generator/learning_rate": generator_rate,
         "train/critic/loss": critic_loss,
         "train/critic/probability_real": jax.nn.sigmoid(logits_real).mean(),
         "train/critic/probability_fake": jax.nn.sigmoid(logits_fake).mean(),
         "train/critic/gradient_norm": optax.tree.norm(critic_grads),
-        "train/critic/learning_rate": jnp.asarray(gan.critic_schedule(state.step)),
+        "train/critic/learning_rate": critic_rate,
     }
     ema = _moving_average(state.generator_ema, generator.variables, state.step, ema_decay)
     after = GANState(state.step + 1, generator, critic, ema)
@@ -173,9 +176,10 @@ def _judge(critic: Critic, variables: Variables, gray: jax.Array, image: jax.Arr
 
 
 def _update(
-    network: NetworkState, grads: Any, batch_stats: Any, optimizer: optax.GradientTransformation
+    network: NetworkState, grads: Any, batch_stats: Any, optimizer: optax.GradientTransformation, rate: jax.Array
 ) -> NetworkState:
     updates, opt_state = optimizer.update(grads, network.opt_state, network.params)
+    updates = optax.tree.scale(rate, updates)
     return NetworkState(optax.apply_updates(network.params, updates), batch_stats, opt_state)
 
 

@@ -54,7 +54,10 @@ def load_trained(workdir: epath.Path, which: str) -> Trained:
         raise UserError(
             f"{workdir / CONFIG_FILE} is damaged ({error}); the command that trained the run writes it anew"
         ) from error
-    config_lib.check_config(config)
+    try:
+        config_lib.check_config(config)
+    except UserError as error:
+        raise UserError(f"{workdir / CONFIG_FILE} was written by another version of colorgan: {error}") from error
     mesh = sharding.create_mesh()
     generator, _ = parts.create_networks(config, sharding.platform_of(mesh))
     abstract = train_state.abstract_variables(generator, sharding.replicated(mesh))

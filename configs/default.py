@@ -60,7 +60,7 @@ def get_config() -> ml_collections.ConfigDict:
     # Weight of the generator's L1 distance to the real image, beside an adversarial loss of weight 1.
     config.loss.l1_weight = 100.0
     # Weight of the distance between the colours of all made images and those of the true ones; against brown.
-    config.loss.palette_weight = 50.0
+    config.loss.palette_weight = 100.0
 
     config.optimizer = ml_collections.ConfigDict()
     # "constant" or "cosine", which falls to nothing at the end of num_epochs.

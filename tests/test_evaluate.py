@@ -9,6 +9,7 @@ import ml_collections
 import numpy as np
 import pytest
 from conftest import read_lines, run_command
+from etils import epath
 from PIL import Image
 
 from colorgan import (
@@ -83,6 +84,20 @@ def test_flat_figures_have_names_of_a_run():
         "validation/true_colorfulness": 20,
         "validation/num_images": 7,
     }
+
+
+@pytest.mark.parametrize(("colors", "told"), [(0.2, "folder:scans holds gray images"), (25.0, "")])
+def test_a_set_without_colour_is_told(caplog, colors, told):
+    evaluate.warn_of_gray({"truth": {"colorfulness": colors}}, "folder:scans")
+    assert caplog.text.count("\n") == bool(told)
+    assert told in caplog.text
+
+
+def test_a_run_of_another_version_is_told(tiny_config, tmp_path):
+    config = tiny_config.to_dict() | {"temperature": 0.4}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"config.json was written by another version of colorgan: .*temperature"):
+        trained.load_trained(epath.Path(tmp_path), "best")
 
 
 @pytest.fixture(scope="module")

@@ -83,19 +83,28 @@ def test_total_variation():
 
 def test_jax_and_numpy_agree(pair):
     real, fake = pair[0], np.round(pair[1])
-    ours, theirs = metrics.compare(real, fake), jax.device_get(jax.jit(metrics.compare)(real, fake))
-    assert ours.keys() == theirs.keys()
-    # A pixel at the edge of a bin, or of a threshold of `auc`, may go either way.
-    assert np.abs(ours.pop("ab_histogram") - theirs.pop("ab_histogram")).sum() <= 6
-    for name, value in ours.items():
-        np.testing.assert_allclose(value, theirs[name], rtol=1e-4, err_msg=name)
+    images = (real, fake, real[::-1])
+    ours, theirs = metrics.compare_rows(*images), jax.device_get(jax.jit(metrics.compare_rows)(*images))
+    for row, figures in ours.items():
+        assert figures.keys() == theirs[row].keys()
+        # A pixel at the edge of a bin, or of a threshold of `auc`, may go either way.
+        assert np.abs(figures.pop("ab_histogram") - theirs[row].pop("ab_histogram")).sum() <= 6
+        for name, value in figures.items():
+            np.testing.assert_allclose(value, theirs[row][name], rtol=1e-4, err_msg=f"{row} {name}")
 
 
 def test_rows_are_comparisons_with_the_truth(pair):
     real, fake = pair
     rows = metrics.compare_rows(real, fake, _gray(real))
     for name, image in (("prediction", fake), ("gray", _gray(real)), ("truth", real)):
-        expected = metrics.compare(real, image)
+        ab = color.rgb_to_lab(image)[..., 1:]
+        expected = {
+            "psnr": metrics.psnr(real, image),
+            "ssim": metrics.ssim(real, image),
+            "auc": metrics.auc(color.rgb_to_lab(real)[..., 1:], ab),
+            "colorfulness": metrics.colorfulness(image),
+            "ab_histogram": metrics.ab_histogram(ab),
+        }
         assert rows[name].keys() == expected.keys()
         for figure, value in expected.items():
             np.testing.assert_allclose(rows[name][figure], value, atol=1e-5, err_msg=f"{name} {figure}")
@@ -124,6 +133,12 @@ def test_summary(pair):
 def test_score_is_halfway_between_fidelity_and_colour():
     gray = {"auc": 0.8, "ab_histogram_distance": 0.5}
     assert metrics.score({"auc": 0.9, "ab_histogram_distance": 0.1}, gray) == pytest.approx((0.5 + 0.8) / 2)
+
+
+def test_without_colour_there_is_no_score():
+    gray = np.repeat(np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1)).astype(np.float32), 3, axis=-1)
+    for row in _summary(gray, gray + np.float32([6, 0, 0])).values():
+        assert row["score"] == 0
 
 
 def test_score_of_gray_is_zero_and_of_the_truth_one_and_every_fault_costs():

@@ -14,7 +14,7 @@ from conftest import TINY
 from colorgan import color, losses, metrics, parts, sharding, train_state, train_step
 from colorgan.data import procedural
 from colorgan.errors import UserError
-from configs import default
+from configs import default, gpu
 
 
 @pytest.fixture(scope="module")
@@ -126,11 +126,12 @@ def test_the_metrics_are_the_losses(on_one_device, tiny_gan, images):
     jax.tree.map(assert_close, state.critic.batch_stats, critic_stats)
 
 
-def test_the_average_moves_with_parameters_and_statistics(on_one_device, images):
+@pytest.mark.parametrize(("step", "decay"), [(0, 1 / 10), (1000, 0.9)])  # of the ramp, and of the config
+def test_the_average_moves_with_parameters_and_statistics(on_one_device, images, step, decay):
     mesh, create, step_fn = on_one_device
     before = jax.device_get(create().generator_ema)
-    state, _ = _run(mesh, create(), step_fn, images, 1)
-    decay = 1 / 10  # the ramp's first value
+    state = jax.device_put(create().replace(step=jnp.int32(step)), sharding.replicated(mesh))
+    state, _ = _run(mesh, state, step_fn, images, 1)
     expected = jax.tree.map(lambda a, v: decay * a + (1 - decay) * v, before, jax.device_get(state.generator.variables))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), state.generator_ema, expected)
 
@@ -234,31 +235,61 @@ def recipe():
     return config, parts.create_gan(config, "cpu", parts.SOME_EPOCHS)
 
 
-def _run_recipe(recipe, num_devices, images):
+def _on_devices(recipe, num_devices):
     config, gan = recipe
     mesh = sharding.create_mesh(jax.devices()[:num_devices])
-    state = train_state.create_state(gan, config.seed, sharding.replicated(mesh))
-    return _run(mesh, state, parts.create_train_step(config, gan, mesh), images, 4)
+    create = functools.partial(train_state.create_state, gan, config.seed, sharding.replicated(mesh))
+    return mesh, create, parts.create_train_step(config, gan, mesh)
 
 
 @pytest.fixture(scope="module")
-def recipe_on_one_device(recipe, images):
-    return _run_recipe(recipe, 1, images)
+def recipe_on_one_device(recipe):
+    return _on_devices(recipe, 1)
 
 
-def test_eight_devices_compute_what_one_does(recipe, recipe_on_one_device, images):
-    state, together = _run_recipe(recipe, 8, images)
+@pytest.fixture(scope="module")
+def recipe_history(recipe_on_one_device, images):
+    mesh, create, step_fn = recipe_on_one_device
+    return _run(mesh, create(), step_fn, images, 4)[1]
+
+
+def test_eight_devices_compute_what_one_does(recipe, recipe_history, images):
+    mesh, create, step_fn = _on_devices(recipe, 8)
+    state, together = _run(mesh, create(), step_fn, images, 4)
     assert len(jax.tree.leaves(state.generator.params)[0].sharding.device_set) == 8
-    for step_alone, step_together in zip(recipe_on_one_device[1], together, strict=True):
+    for step_alone, step_together in zip(recipe_history, together, strict=True):
         assert step_together == pytest.approx(step_alone, rel=1e-2, abs=1e-5)
 
 
-def test_recipe_sums_its_losses_and_follows_its_schedule(recipe, recipe_on_one_device):
-    config, (_, history) = recipe[0], recipe_on_one_device
-    for step, figures in enumerate(history):
+def test_recipe_sums_its_losses_and_follows_its_schedule(recipe, recipe_history):
+    config, _ = recipe
+    for step, figures in enumerate(recipe_history):
         figures = {name.removeprefix("train/generator/"): value for name, value in figures.items()}
         expected = figures["adversarial"]
         expected += config.loss.l1_weight * figures["l1"] + config.loss.palette_weight * figures["palette"]
         assert figures["loss"] == pytest.approx(expected, rel=1e-5)
         rate = config.optimizer.generator_learning_rate * (1 + math.cos(math.pi * step / 2000)) / 2  # of two epochs
         assert figures["learning_rate"] == pytest.approx(rate, rel=2e-7)
+
+
+def test_learning_rate_is_that_of_the_step_even_if_all_steps_before_were_skipped(recipe, recipe_on_one_device, images):
+    mesh, create, step_fn = recipe_on_one_device
+    state = jax.device_put(create().replace(step=jnp.int32(1000)), sharding.replicated(mesh))
+    before = jax.device_get(state.generator.params)
+    after, (figures,) = _run(mesh, state, step_fn, images, 1)
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before, jax.device_get(after.generator.params))
+    half = recipe[0].optimizer.generator_learning_rate / 2
+    assert max(jax.tree.leaves(moved)) == pytest.approx(half, rel=1e-2)  # Adam's first step is the rate itself
+    assert figures["train/generator/learning_rate"] == pytest.approx(half)
+
+
+def test_gpu_and_tpu_train_the_same_recipe(recipe_history, images):
+    """XLA's own convolutions in bfloat16, as on a GPU: nearly what float32 and Winograd's come to."""
+    config = gpu.get_config()
+    config.update_from_flattened_dict(TINY)
+    mesh, create, step_fn = _on_devices((config, parts.create_gan(config, "gpu", parts.SOME_EPOCHS)), 1)
+    state, history = _run(mesh, create(), step_fn, images, 2)
+    assert all(np.isfinite(value) for figures in history for value in figures.values())
+    assert {str(x.dtype) for x in jax.tree.leaves(state)} == {"float32", "int32"}
+    for name in ("generator/l1", "generator/palette", "generator/adversarial", "critic/loss"):
+        assert history[0][f"train/{name}"] == pytest.approx(recipe_history[0][f"train/{name}"], rel=0.03), name
