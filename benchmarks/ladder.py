@@ -43,7 +43,8 @@ BRANCHES: dict[str, dict[str, Any]] = {
 }
 
 # Batch sizes, on top of the whole ladder: with as many images as its rows, learning rates as they are, or times the
-# square root of the batch's growth, or times the growth; and with as many steps, of the square root.
+# square root of the batch's growth, or times the growth; and with as many steps, of the square root: as two epochs of 16
+# have, and half of that.
 BRANCHES |= {
     "batch_8": {"batch_size": 8},
     "batch_8_sqrt": {"batch_size": 8, "rate_factor": 0.5**0.5},
@@ -56,7 +57,9 @@ BRANCHES |= {
     "steps_8": {"batch_size": 8, "rate_factor": 0.5**0.5, "num_epochs": 1},
     "steps_16": {"num_epochs": 2},
     "steps_64": {"batch_size": 64, "rate_factor": 2.0, "num_epochs": 8},
-    "steps_256": {"batch_size": 256, "rate_factor": 4.0, "num_epochs": 32},
+    "half_steps_16": {"num_epochs": 1},
+    "half_steps_64": {"batch_size": 64, "rate_factor": 2.0, "num_epochs": 4},
+    "half_steps_256": {"batch_size": 256, "rate_factor": 4.0, "num_epochs": 16},
 }
 RATES = ("generator_learning_rate", "critic_learning_rate")
 

@@ -8,6 +8,7 @@ import optax
 
 from colorgan import color, losses, metrics
 from colorgan.models import Critic, Generator
+from colorgan.models.layers import young_decay
 from colorgan.train_state import GAN, GANState, NetworkState, Variables, random_stream
 
 Metrics = dict[str, jax.Array]
@@ -184,9 +185,6 @@ def _update(
 
 
 def _moving_average(average: Variables, variables: Variables, step: jax.Array, decay: float) -> Variables:
-    """The average's next value; young averages forget faster, so that the initial values do not linger.
-
-    The ramp (1 + step) / (10 + step) is that of TensorFlow's ExponentialMovingAverage with `num_updates`.
-    """
-    ramped = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
-    return jax.tree.map(lambda a, v: v + ramped * (a - v), average, variables)
+    """The average's next value."""
+    decay_now = young_decay(decay, step)
+    return jax.tree.map(lambda a, v: v + decay_now * (a - v), average, variables)

@@ -110,11 +110,20 @@ def _convolve_pieces_backward(convolve_fn: ConvolveFn, kept: Any, gradient: Arra
 convolve_pieces.defvjp(_convolve_pieces_forward, _convolve_pieces_backward)
 
 
+def young_decay(decay: float, num_updates: Array) -> Array:
+    """The decay of a moving average that was updated so often; a young one forgets faster, its initial value first.
+
+    The ramp (1 + n) / (10 + n) is that of TensorFlow's ExponentialMovingAverage with `num_updates`.
+    """
+    return jnp.minimum(decay, (1.0 + num_updates) / (10.0 + num_updates))
+
+
 class BatchNorm(nn.Module):
     """Batch normalisation with Keras' constants (epsilon 1e-3, momentum 0.99), as the seed has it.
 
-    In training the statistics are those of the global batch, over all devices; else the running averages. Its
-    variables have the names that flax's own would give them.
+    In training the statistics are those of the global batch, over all devices; else the running averages. Young
+    averages forget faster, or they would for hundreds of steps be made of their initial values. Its variables have the
+    names that flax's own would give them, and "count" says how often the averages were updated.
     """
 
     dtype: Any = jnp.float32
@@ -135,14 +144,17 @@ class _BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, shape)
         average_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         average_variance = self.variable("batch_stats", "var", jnp.ones, shape)
+        count = self.variable("batch_stats", "count", jnp.zeros, ())
         x = x.astype(self.dtype)
         if not training:
             normalized = _normalized(x, average_mean.value, average_variance.value, scale, bias)
             return normalized.value(), normalized
         y, mean, variance = normalize(x, scale, bias)
         if not self.is_initializing():
+            momentum = young_decay(MOMENTUM, count.value)
             for average, value in ((average_mean, mean), (average_variance, variance)):
-                average.value = MOMENTUM * average.value + (1 - MOMENTUM) * value
+                average.value = momentum * average.value + (1 - momentum) * value
+            count.value += 1
         return y, _normalized(x, mean, variance, scale, bias)
 
 
