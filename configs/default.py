@@ -1,7 +1,7 @@
 """Small networks and images made on the spot: trains on two CPU cores in about two minutes.
 
 The complete list of keys. The other configs say only what differs; what is said here of model, loss and optimizer is
-the recipe that leads so far (benchmarks/LADDER.md).
+the recipe that benchmarks/LADDER.md came to.
 """
 
 import ml_collections
