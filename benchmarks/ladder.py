@@ -43,8 +43,8 @@ BRANCHES: dict[str, dict[str, Any]] = {
 }
 
 # Batch sizes, on top of the whole ladder: with as many images as its rows, learning rates as they are, or times the
-# square root of the batch's growth, or times the growth; and with as many steps, of the square root: as two epochs of 16
-# have, and half of that.
+# square root of the batch's growth, or times the growth; and of the square root with as many steps as two epochs of 16
+# have, and with half as many.
 BRANCHES |= {
     "batch_8": {"batch_size": 8},
     "batch_8_sqrt": {"batch_size": 8, "rate_factor": 0.5**0.5},
