@@ -160,9 +160,10 @@ def draw_sheet(rows: dict[str, dict[Path, dict[str, Any]]], path: Path) -> None:
 
 
 def main() -> None:
+    every = [*ROWS, *BRANCHES]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--setting", choices=SETTINGS, default="reduced")
-    parser.add_argument("--rows", help=f"some of {', '.join((*ROWS, *BRANCHES))}; all unless said")
+    parser.add_argument("--rows", help=f"some of {', '.join(every)}; all unless said")
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--train", help="the training images, as colorgan names them")
     parser.add_argument("--test", help="the images that rows are measured on")
@@ -170,9 +171,9 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print what there is as Markdown")
     parser.add_argument("--sheet", type=Path, help="draw what there is into this file")
     arguments = parser.parse_args()
-    rows = arguments.rows.split(",") if arguments.rows else [*ROWS, *BRANCHES]
-    if unknown := set(rows) - {*ROWS, *BRANCHES}:
-        parser.error(f"there is no row {', '.join(sorted(unknown))}; the rows are {', '.join((*ROWS, *BRANCHES))}")
+    rows = arguments.rows.split(",") if arguments.rows else every
+    if unknown := set(rows) - set(every):
+        parser.error(f"there is no row {', '.join(sorted(unknown))}; the rows are {', '.join(every)}")
     if arguments.table or arguments.sheet:
         base = arguments.output / arguments.setting
         found = read_rows(base, rows)
