@@ -40,15 +40,24 @@ def run_with_config(main: Callable[..., Any], choices: Sequence[str] = ()) -> No
             for name, value in zip(argv, [*argv[1:], ""], strict=True):
                 if name.startswith("--config=") or name == "--config":
                     _check_path(name.partition("=")[2] or value)
-            positional = app.parse_flags_with_usage(list(argv))
+            try:
+                positional = flags.FLAGS(list(argv))
+            except SystemExit:
+                sys.exit(0)  # --help has been answered; absl calls that an error
             if choices and (len(positional) < 2 or positional[1] not in choices):
                 _exit(f"say which: one of {', '.join(choices)}, as in {choices[0]} --config=FILE", EXIT_ERROR)
             if unknown := positional[2 if choices else 1 :]:
                 _exit(f"{unknown[0]!r} is no flag of this command; --help lists them", EXIT_ERROR)
             if flags.FLAGS["config"].value is None:
                 _exit("--config is missing, as in --config=configs/default.py", EXIT_ERROR)
+        except flags.UnrecognizedFlagError as error:
+            _exit(f"{error}; config keys are set as --config.KEY=VALUE, --help lists the flags", EXIT_ERROR)
         except (AttributeError, KeyError) as error:
-            _exit(f"--config, or one of its --config.KEY flags, names what is not there: {_text(error)}", EXIT_ERROR)
+            name, _, hint = _text(error).replace("'", "").partition(" Did you mean ")
+            hint = f"; did you mean {hint}" if hint else ""
+            _exit(f"--config, or one of its --config.KEY flags, names what is not there: {name}{hint}", EXIT_ERROR)
+        except flags.Error as error:
+            _exit(str(error), EXIT_ERROR)
         except (TypeError, ValueError) as error:
             _exit(f"cannot use --config or one of its --config.KEY flags: {_text(error)}", EXIT_ERROR)
         except Exception as error:  # a config file is Python: anything can go wrong in it

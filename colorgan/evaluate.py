@@ -31,8 +31,6 @@ from colorgan.train_step import sum_step
 
 log = logging.getLogger(__name__)
 
-_LEAST_COLORFULNESS = 1.0  # means over photographs in colour are 20 to 40
-
 SumStepFn = Callable[[Variables, jax.Array, jax.Array], dict[str, Any]]
 
 
@@ -69,7 +67,7 @@ def evaluate(
 
 def warn_of_gray(rows: dict[str, dict[str, float]], name: str) -> None:
     """Says so if a set has no colour to compare with."""
-    if rows["truth"]["colorfulness"] < _LEAST_COLORFULNESS:
+    if rows["truth"]["score"] == 0.0:
         log.warning("%s holds gray images: figures of colour mean nothing there", sources.printable(name))
 
 

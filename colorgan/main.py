@@ -30,12 +30,12 @@ def main() -> None:
         runtime.select_platform(_CONFIG.value.platform)
         train(_CONFIG.value, workdir)
     if jax.process_index() == 0:
-        print(_what_next(workdir))
+        print(_what_next(workdir, _CONFIG.value.data.validation))
         if _CONFIG.value.data.train.startswith("procedural:"):
             print("These networks have seen drawn scenes only; to colour photographs, train on photographs.")
 
 
-def _what_next(workdir: epath.Path) -> str:
+def _what_next(workdir: epath.Path, validation: str) -> str:
     return f"""
 The run is complete.
   its folder        {workdir}
@@ -44,7 +44,7 @@ The run is complete.
 
 What comes next:
   tensorboard --logdir={workdir}/tensorboard
-  python -m colorgan.evaluate --workdir={workdir} --data=folder:YOUR_IMAGES
+  python -m colorgan.evaluate --workdir={workdir} --data={validation}
   python -m colorgan.colorize --workdir={workdir} --output=colored YOUR_PHOTOGRAPHS
 """
 

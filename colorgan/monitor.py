@@ -20,6 +20,7 @@ from tqdm import tqdm
 from colorgan.append_file import AppendFile, Unreachable, bucket_errors, folder_errors, write_whole
 from colorgan.board import Board
 from colorgan.errors import UserError
+from colorgan.stopping import Stopped
 
 METRICS_FILE, LOG_FILE, SAMPLES_FOLDER, TENSORBOARD_FOLDER = "metrics.jsonl", "log.txt", "samples", "tensorboard"
 _MAX_AHEAD = 3  # steps that the host hands to the device ahead of the one that is done
@@ -74,12 +75,13 @@ class Monitor:
             self._metrics.flush()
             self._bar.set_postfix_str(_in_short(figures), refresh=False)
 
-    def log_epoch(self, epoch: int, num_epochs: int, figures: Mapping[str, float]) -> None:
-        """One line about a finished epoch, with the time left if the rest is as fast."""
+    def log_epoch(self, epoch: int, num_epochs: int, figures: Mapping[str, float], best: str) -> None:
+        """One line about a finished epoch, with the `best` so far and the time left if the rest is as fast."""
         if self._enabled:
             steps, steps_left = self._step - self._first_step, self._num_steps - self._step
             left = tqdm.format_interval((time.monotonic() - self._start) / steps * steps_left)
-            log.info("epoch %d/%d: %s, %s left", epoch, num_epochs, _in_short(figures), left)
+            parts = [_in_short(figures), *[best] * bool(best), f"{left} left"]
+            log.info("epoch %d/%d: %s", epoch, num_epochs, ", ".join(parts))
 
     def write_text(self, name: str, text: str, step: int) -> None:
         """A text in TensorBoard, shown as it is, in columns."""
@@ -193,7 +195,10 @@ def check_finite(step: int, figures: Mapping[str, float]) -> None:
 
 @contextlib.contextmanager
 def logging_to(workdir: epath.Path, enabled: bool) -> Iterator[None]:
-    """Sends colorgan's messages to the terminal, above the progress line, and to log.txt of the run."""
+    """Sends colorgan's messages to the terminal, above the progress line, and to log.txt of the run.
+
+    What ends the run is left to the command to tell; log.txt has it too.
+    """
     logger = logging.getLogger("colorgan")
     handlers: list[logging.Handler] = []
     if enabled:
@@ -207,6 +212,11 @@ def logging_to(workdir: epath.Path, enabled: bool) -> Iterator[None]:
         logger.addHandler(handler)
     try:
         yield
+    except (Stopped, UserError) as error:
+        if enabled:
+            level_of_end = logging.INFO if isinstance(error, Stopped) else logging.ERROR
+            handlers[0].handle(logger.makeRecord(logger.name, level_of_end, "", 0, str(error), (), None))
+        raise
     finally:
         logger.setLevel(level)
         logger.propagate = propagate

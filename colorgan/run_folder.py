@@ -5,6 +5,7 @@ import fcntl
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -93,12 +94,12 @@ def _appears(path: epath.Path) -> np.ndarray:
     return np.asarray(False)
 
 
-def describe(workdir: epath.Path, config: ConfigDict, state: GANState) -> None:
+def describe(workdir: epath.Path, config: dict[str, Any], state: GANState) -> None:
     """Writes config.json and networks.json, or raises UserError."""
     sizes = {
         "num_generator_values": train_state.num_values(state.generator.variables),
         "num_critic_values": train_state.num_values(state.critic.variables),
     }
     with folder_errors():
-        for name, values in ((CONFIG_FILE, config_lib.to_plain(config)), (NETWORKS_FILE, sizes)):
+        for name, values in ((CONFIG_FILE, config), (NETWORKS_FILE, sizes)):
             write_whole(workdir / name, (json.dumps(values, indent=2) + "\n").encode())

@@ -65,8 +65,8 @@ class SideCosts:
         self._seconds[name] += time.monotonic() - start
 
     def read(self) -> dict[str, float]:
-        """The figures since the last reading."""
-        figures = {f"perf/{name}_seconds": seconds for name, seconds in self._seconds.items()}
+        """The figures since the last reading, of what there was."""
+        figures = {f"perf/{name}_seconds": seconds for name, seconds in self._seconds.items() if seconds}
         self._seconds = dict.fromkeys(SIDE_COSTS, 0.0)
         return figures
 

@@ -43,16 +43,19 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
         checkpoints = stack.enter_context(checkpoint.Checkpoints(workdir, config.best_metric, config.num_checkpoints))
         gan = parts.create_gan(config, sharding.platform_of(mesh), epochs)
         state, step, meta = _start_state(config, gan, mesh, checkpoints, len(train_images))
-        if is_first_process:
-            run_folder.describe(workdir, config, state)
+        described: dict[str, Any] = {"config": config_lib.to_plain(config), "num_images": len(train_images)}
+        validated_on = f"{len(validation_images)} of {config.data.validation}"
+        early_stop = EarlyStop(config.early_stop, config.best_metric, validated_on, meta.get("early_stop", {}))
+        is_over = step >= num_steps or early_stop.is_due
+        if is_first_process:  # a run that is over keeps the config that it was trained with
+            run_folder.describe(workdir, (meta if is_over else described)["config"], state)
+        if is_over:
+            goes_on = "a larger config.num_epochs" if step >= num_steps else "a larger config.early_stop, or 0,"
+            log.info("the run is complete: %d steps of %d are done; %s goes on", step, num_steps, goes_on)
+            return
         message = "%d training images, %d epochs of %d images a step, %d of %d steps done, on %d %s device(s)"
         sizes = (len(train_images), config.num_epochs, config.batch_size, step, num_steps, mesh.size)
         log.info(message, *sizes, sharding.platform_of(mesh))
-        early_stop = EarlyStop(config.early_stop, config.best_metric, meta.get("early_stop", {}))
-        if step >= num_steps or early_stop.is_due:
-            key = "num_epochs" if step >= num_steps else "early_stop"
-            log.info("the run is complete; a larger config.%s goes on", key)
-            return
 
         sum_step_fn = evaluate.create_sum_step(gan.generator, mesh)
         draw_samples = sample_grid.create_sampler(gan, mesh, validation_images, config.num_samples)
@@ -67,11 +70,10 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
         log.info("compiling the training step")
         train_step_fn = parts.compile_train_step(config, gan, mesh, state)
         watch = stack.enter_context(monitor.Monitor(workdir, step, num_steps, is_first_process))
-        watch.write_text("config", json.dumps(config_lib.to_plain(config), indent=2), step)
+        watch.write_text("config", json.dumps(described["config"], indent=2), step)
         watch.write_text("networks", _overview(state), step)
         profiler = stack.enter_context(timing.Profiler(workdir / monitor.TENSORBOARD_FOLDER, config.profile_steps))
         pending = monitor.PendingFigures(config.skip_nonfinite_steps, meta.get("skipped", {}))
-        described = {"config": config_lib.to_plain(config), "num_images": len(train_images)}
 
         # Until here a signal ends the run at once, with nothing to save; from here on, after its step.
         stop = stack.enter_context(StopSignals())
@@ -107,12 +109,12 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
                     evaluate.warn_of_gray(rows, config.data.validation)
                     validation = evaluate.flat_figures(rows, count)
                     monitor.check_finite(step, validation)
-                    early_stop.add(validation)
+                    early_stop.add(epoch, validation)
                 if epoch in config.sample_epochs or epoch == config.num_epochs or early_stop.is_due:
                     with costs.of("sampling"):
                         watch.write_samples(epoch, step, draw_samples(state))
                 watch.write(step, figures | validation | costs.read())
-                watch.log_epoch(epoch, config.num_epochs, figures | validation)
+                watch.log_epoch(epoch, config.num_epochs, figures | validation, early_stop.best)
             elif step % config.log_every_steps == 0:
                 watch.write(step, figures)
             if is_stopping or (is_due and step == epochs.last_step(epoch)):
@@ -121,15 +123,14 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
                     meta = described | {"skipped": pending.skipped, "early_stop": early_stop.saved}
                     checkpoints.save(step, state, meta, validation or None)
             if early_stop.is_due:
-                log.info(
-                    "%s was no better %d times in a row: the run is complete", config.best_metric, config.early_stop
-                )
+                log.info("%s was no better %d times in a row", config.best_metric, config.early_stop)
                 break
             if is_stopping and step < num_steps:
                 checkpoints.finish()
                 raise StoppedTogether(f"stopped at step {step} of {num_steps}; the same command goes on from there")
             timer.restart()
         checkpoints.finish()
+        log.info("the run is complete after %d steps: %s", step, early_stop.best)
 
 
 def _start_state(

@@ -98,4 +98,4 @@ def _with_sharding(shapes: Any, sharding: Sharding) -> Any:
 
 def num_values(variables: Variables) -> int:
     """How many numbers a network holds, BatchNorm's statistics included."""
-    return sum(x.size for path, x in jax.tree.leaves_with_path(variables) if path[-1].key != "count")
+    return sum(x.size for x in jax.tree.leaves(variables))

@@ -8,7 +8,7 @@ import optax
 
 from colorgan import color, losses, metrics
 from colorgan.models import Critic, Generator
-from colorgan.models.layers import young_decay
+from colorgan.models.layers import MOMENTUM, young_decay
 from colorgan.train_state import GAN, GANState, NetworkState, Variables, random_stream
 
 Metrics = dict[str, jax.Array]
@@ -41,16 +41,18 @@ def train_step(
     real = color.to_signed(_crop_and_flip(images, gan.generator.image_size, augment_rng))  # [B,S,S,3]
     gray = color.luma(real)  # [B,S,S,1]
     objective = gan.objective
+    momentum = young_decay(MOMENTUM, state.step)
 
     def generator_loss_fn(params: Any) -> tuple[jax.Array, Any]:
         fake, updated = gan.generator.apply(
             {"params": params, "batch_stats": state.generator.batch_stats},
             gray,
             training=True,
+            momentum=momentum,
             mutable=["batch_stats"],
             rngs={"dropout": dropout_rng},
         )
-        logits_fake, _ = _judge(gan.critic, state.critic.variables, gray, fake)
+        logits_fake, _ = _judge(gan.critic, state.critic.variables, gray, fake, momentum)
         adversarial = losses.generator_adversarial_loss(logits_fake)
         l1 = losses.l1_loss(real, fake)
         loss = adversarial + objective.l1_weight * l1
@@ -62,8 +64,9 @@ def train_step(
 
     def critic_loss_fn(params: Any, fake: jax.Array) -> tuple[jax.Array, Any]:
         # The fake image first: its pass stands, the same, in the generator's loss, and XLA computes it once.
-        logits_fake, batch_stats = _judge(gan.critic, state.critic.variables | {"params": params}, gray, fake)
-        logits_real, batch_stats = _judge(gan.critic, {"params": params, "batch_stats": batch_stats}, gray, real)
+        variables = state.critic.variables | {"params": params}
+        logits_fake, batch_stats = _judge(gan.critic, variables, gray, fake, momentum)
+        logits_real, batch_stats = _judge(gan.critic, variables | {"batch_stats": batch_stats}, gray, real, momentum)
         loss = losses.critic_loss(logits_real, logits_fake)
         return loss, (logits_real, logits_fake, batch_stats)
 
@@ -170,9 +173,11 @@ def _crop_and_flip(images: jax.Array, size: int, rng: jax.Array) -> jax.Array:
     return jnp.where(flip, images[:, :, ::-1], images)
 
 
-def _judge(critic: Critic, variables: Variables, gray: jax.Array, image: jax.Array) -> tuple[jax.Array, Any]:
+def _judge(
+    critic: Critic, variables: Variables, gray: jax.Array, image: jax.Array, momentum: jax.Array
+) -> tuple[jax.Array, Any]:
     """The critic in training: logits and its next running averages."""
-    logits, updated = critic.apply(variables, gray, image, training=True, mutable=["batch_stats"])
+    logits, updated = critic.apply(variables, gray, image, training=True, momentum=momentum, mutable=["batch_stats"])
     return logits, updated["batch_stats"]
 
 

@@ -48,6 +48,8 @@ def load_trained(workdir: epath.Path, which: str) -> Trained:
     try:
         with bucket_errors(workdir):
             config = ConfigDict(json.loads((workdir / CONFIG_FILE).read_text()))
+    except FileNotFoundError as error:
+        raise UserError(f"{workdir} is not the folder of a run: it has no {CONFIG_FILE}") from error
     except OSError as error:
         raise UserError(f"{workdir} is not the folder of a run: {error}") from error
     except ValueError as error:

@@ -12,8 +12,10 @@ DEFAULT = "--config=configs/default.py"
         ("main", [], "--config is missing"),
         ("main", ["--config=configs/none.py"], "there is no config file configs/none.py"),
         ("main", ["--config=tests/conftest.py"], "get_config"),
-        ("main", [DEFAULT, "--config.colour=1"], "names what is not there: colour"),
-        ("main", [DEFAULT, "--config.seed=one"], "invalid literal"),
+        ("main", [DEFAULT, "--config.colour=1"], "names what is not there: colour\n"),
+        ("main", [DEFAULT, "--config.model.widht=1"], "there: widht; did you mean width instead of widht?\n"),
+        ("main", [DEFAULT, "--config.seed=one"], "colorgan: flag --config.seed=one: invalid literal"),
+        ("main", [DEFAULT, "--data=folder:x"], "flag 'data'; config keys are set as --config.KEY=VALUE"),
         ("main", [DEFAULT, "train"], "'train' is no flag"),
         ("main", [DEFAULT, "--config.image_size=65"], "must be a power of two"),
         ("main", [DEFAULT, "--config.data.train=folder:/no/such"], "there is no folder '/no/such'"),
@@ -38,5 +40,6 @@ def test_misuse(module, arguments, message):
 @pytest.mark.parametrize("module", ["main", "prepare", "evaluate", "colorize"])
 def test_help(module):
     done = run_command(f"colorgan.{module}", "--help", check=False)
+    assert done.returncode == 0
     assert f"colorgan.{module}" in done.stdout
     assert "Traceback" not in done.stderr

@@ -86,9 +86,9 @@ def test_flat_figures_have_names_of_a_run():
     }
 
 
-@pytest.mark.parametrize(("colors", "told"), [(0.2, "folder:scans holds gray images"), (25.0, "")])
-def test_a_set_without_colour_is_told(caplog, colors, told):
-    evaluate.warn_of_gray({"truth": {"colorfulness": colors}}, "folder:scans")
+@pytest.mark.parametrize(("score", "told"), [(0.0, "folder:scans holds gray images"), (1.0, "")])
+def test_a_set_without_colour_is_told(caplog, score, told):
+    evaluate.warn_of_gray({"truth": {"score": score}}, "folder:scans")
     assert caplog.text.count("\n") == bool(told)
     assert told in caplog.text
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from colorgan.models.convolutions import convolve, convolve_down
-from colorgan.models.layers import LEAK, BatchNorm, Convolution
+from colorgan.models.layers import LEAK, MOMENTUM, BatchNorm, Convolution, Momentum
 
 HIDDEN_WIDTH = 100
 
@@ -34,11 +34,14 @@ class Critic(nn.Module):
     lowering: str = "native"
 
     @nn.compact
-    def __call__(self, gray: jax.Array, color: jax.Array, training: bool = False) -> jax.Array:
+    def __call__(
+        self, gray: jax.Array, color: jax.Array, training: bool = False, momentum: Momentum = MOMENTUM
+    ) -> jax.Array:
         """gray [B,S,S,1] and color [B,S,S,3], both in [-1,1], to logits, float32: [B], or [B,S/8,S/8] of patches.
 
         The sigmoid of a logit is the probability that the colours are true. Training normalises by the batch, or
-        makes spectral norms more exact (pass `mutable=["batch_stats"]`).
+        makes spectral norms more exact (pass `mutable=["batch_stats"]`). `momentum` is that of the batch statistics'
+        running averages.
         """
         is_patch = self.kind == "patch"
 
@@ -53,7 +56,7 @@ class Critic(nn.Module):
             has_norm = n > 0 and not is_patch
             x = apply(Convolution(width, convolve_fn, self.dtype, self.lowering, normalized=has_norm), *pieces)
             if has_norm:
-                x, _ = BatchNorm(self.dtype)(x, training)
+                x, _ = BatchNorm(self.dtype)(x, training, momentum)
             x = nn.leaky_relu(x, LEAK)
             pieces = [x]
         if is_patch:
@@ -61,7 +64,7 @@ class Critic(nn.Module):
             return x[..., 0].astype(jnp.float32)
         x = x.reshape(x.shape[0], -1)
         x = nn.Dense(HIDDEN_WIDTH, dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())(x)
-        x, _ = BatchNorm(self.dtype)(x, training)
+        x, _ = BatchNorm(self.dtype)(x, training, momentum)
         x = nn.leaky_relu(x, LEAK)
         x = nn.Dense(1, dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())(x)
         return x[:, 0].astype(jnp.float32)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from colorgan import color
 from colorgan.models.convolutions import convolve_down, convolve_up
-from colorgan.models.layers import LEAK, BatchNorm, Convolution, Normalized
+from colorgan.models.layers import LEAK, MOMENTUM, BatchNorm, Convolution, Momentum, Normalized
 
 NUM_DROPOUTS, DROPOUT = 3, 0.5  # the decoder's first layers, which see little but the latent vector
 Skip = tuple[jax.Array, Normalized]  # [B,H,W,C], and what LeakyReLU made it from
@@ -50,17 +50,20 @@ class Generator(nn.Module):
         self.dropout = nn.Dropout(DROPOUT)
         self.to_color = Convolution({"rgb": 3, "chroma": 2}[self.output], convolve_up, **options)
 
-    def __call__(self, gray: jax.Array, training: bool = False) -> jax.Array:
+    def __call__(self, gray: jax.Array, training: bool = False, momentum: Momentum = MOMENTUM) -> jax.Array:
         """gray [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in [-1,1], float32.
 
         Training normalises by the batch (pass `mutable=["batch_stats"]`) and drops out (pass a "dropout" rng);
-        otherwise the result for an image depends on that image alone.
+        otherwise the result for an image depends on that image alone. `momentum` is that of the batch statistics'
+        running averages.
         """
-        latent, skips = self.encode(gray, training)
-        decoded = self.decode(latent, skips, training)
+        latent, skips = self.encode(gray, training, momentum)
+        decoded = self.decode(latent, skips, training, momentum)
         return decoded if self.output == "rgb" else color.chroma_to_rgb(gray, decoded)
 
-    def encode(self, gray: jax.Array, training: bool = False) -> tuple[jax.Array, list[Skip]]:
+    def encode(
+        self, gray: jax.Array, training: bool = False, momentum: Momentum = MOMENTUM
+    ) -> tuple[jax.Array, list[Skip]]:
         """gray [B,S,S,1] in [-1,1] to its latent vectors [B,1,max_width] and the skip connections."""
         x = gray
         skips = []
@@ -68,18 +71,20 @@ class Generator(nn.Module):
             x = convolution(x)
             normalized = Normalized.without_change(x)
             if n > 0:
-                x, normalized = self.encoder_norms[n - 1](x, training)
+                x, normalized = self.encoder_norms[n - 1](x, training, momentum)
             x = nn.leaky_relu(x, LEAK)
             skips.append((x, normalized))
         latent = nn.relu(self.bottleneck(x))  # [B,1,1,max_width]
         return latent[:, 0], skips
 
-    def decode(self, latent: jax.Array, skips: list[Skip], training: bool = False) -> jax.Array:
+    def decode(
+        self, latent: jax.Array, skips: list[Skip], training: bool = False, momentum: Momentum = MOMENTUM
+    ) -> jax.Array:
         """What `encode` returned to RGB [B,S,S,3] or chroma [B,S,S,2], as `output` says, in (-1,1), float32."""
         pieces: tuple[jax.Array, ...] = (latent[:, None],)
         rectified = None
         for n, (convolution, norm) in enumerate(zip(self.decoder, self.decoder_norms, strict=True)):
-            x, normalized = norm(convolution(*pieces, rectified=rectified), training)
+            x, normalized = norm(convolution(*pieces, rectified=rectified), training, momentum)
             if n < NUM_DROPOUTS:
                 x = self.dropout(x, deterministic=not training)
                 normalized = Normalized.without_change(x)

@@ -14,6 +14,7 @@ LEAK = 0.2  # slope of LeakyReLU below zero, as in the seed
 MOMENTUM, EPSILON = 0.99, 1e-3  # of BatchNorm in Keras
 
 Array = jax.Array
+Momentum = Array | float
 ConvolveFn = Callable[[Array, Array, str], Array]  # input, kernel and lowering to output
 
 
@@ -111,9 +112,10 @@ convolve_pieces.defvjp(_convolve_pieces_forward, _convolve_pieces_backward)
 
 
 def young_decay(decay: float, num_updates: Array) -> Array:
-    """The decay of a moving average that was updated so often; a young one forgets faster, its initial value first.
+    """The decay, or momentum, of a moving average that was updated so often.
 
-    The ramp (1 + n) / (10 + n) is that of TensorFlow's ExponentialMovingAverage with `num_updates`.
+    A young one forgets faster, or it would for hundreds of steps be made of its initial value. The ramp
+    (1 + n) / (10 + n) is that of TensorFlow's ExponentialMovingAverage with `num_updates`.
     """
     return jnp.minimum(decay, (1.0 + num_updates) / (10.0 + num_updates))
 
@@ -121,40 +123,39 @@ def young_decay(decay: float, num_updates: Array) -> Array:
 class BatchNorm(nn.Module):
     """Batch normalisation with Keras' constants (epsilon 1e-3, momentum 0.99), as the seed has it.
 
-    In training the statistics are those of the global batch, over all devices; else the running averages. Young
-    averages forget faster, or they would for hundreds of steps be made of their initial values. Its variables have the
-    names that flax's own would give them, and "count" says how often the averages were updated.
+    In training the statistics are those of the global batch, over all devices; else the running averages. Its
+    variables have the names that flax's own would give them.
     """
 
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, training: bool) -> tuple[Array, Normalized]:
-        """`x` [...,C] normalised, and what that was made of, which has no gradient."""
-        return _BatchNorm(self.dtype, name="BatchNorm_0")(x, training)
+    def __call__(self, x: Array, training: bool, momentum: Momentum = MOMENTUM) -> tuple[Array, Normalized]:
+        """`x` [...,C] normalised, and what that was made of, which has no gradient.
+
+        `momentum` is that of the running averages in this step, see `young_decay`.
+        """
+        return _BatchNorm(self.dtype, name="BatchNorm_0")(x, training, momentum)
 
 
 class _BatchNorm(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Array, training: bool) -> tuple[Array, Normalized]:
+    def __call__(self, x: Array, training: bool, momentum: Momentum) -> tuple[Array, Normalized]:
         shape = (x.shape[-1],)
         scale = self.param("scale", nn.initializers.ones, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
         average_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         average_variance = self.variable("batch_stats", "var", jnp.ones, shape)
-        count = self.variable("batch_stats", "count", jnp.zeros, ())
         x = x.astype(self.dtype)
         if not training:
             normalized = _normalized(x, average_mean.value, average_variance.value, scale, bias)
             return normalized.value(), normalized
         y, mean, variance = normalize(x, scale, bias)
         if not self.is_initializing():
-            momentum = young_decay(MOMENTUM, count.value)
             for average, value in ((average_mean, mean), (average_variance, variance)):
                 average.value = momentum * average.value + (1 - momentum) * value
-            count.value += 1
         return y, _normalized(x, mean, variance, scale, bias)
 
 
