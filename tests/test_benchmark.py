@@ -88,10 +88,10 @@ def test_loop_is_compared_with_its_slower_part(tiny_config):
 
 
 def test_the_command_ends_in_one_line_of_json():
-    command = ("colorgan.benchmark", "step", "--config=configs/default.py", *tiny_flags(data__num_threads=1))
+    command = ("colorgan.benchmark", "input", "--config=configs/default.py", *tiny_flags(data__num_threads=1))
     figures = json.loads(run_command(*command).stdout.splitlines()[-1])
-    assert (figures["part"], figures["config"], figures["device"]) == ("step", "default", "cpu")
-    assert {"images_per_second", "flop_per_image", "bytes_per_image", "jax", "date"} <= figures.keys()
+    assert (figures["part"], figures["config"], figures["device"]) == ("input", "default", "cpu")
+    assert {"images_per_second", "ratio_to_bare", "jax", "date"} <= figures.keys()
 
 
 def test_pretty_is_one_figure_a_line():
