@@ -76,7 +76,7 @@ class Monitor:
             self._bar.set_postfix_str(_in_short(figures), refresh=False)
 
     def log_epoch(self, epoch: int, num_epochs: int, figures: Mapping[str, float], best: str) -> None:
-        """One line about a finished epoch, with the `best` so far and the time left if the rest is as fast."""
+        """One line about a finished epoch, with the time left if the rest is as fast. `best` was another."""
         if self._enabled:
             steps, steps_left = self._step - self._first_step, self._num_steps - self._step
             left = tqdm.format_interval((time.monotonic() - self._start) / steps * steps_left)

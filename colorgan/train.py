@@ -114,7 +114,8 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
                     with costs.of("sampling"):
                         watch.write_samples(epoch, step, draw_samples(state))
                 watch.write(step, figures | validation | costs.read())
-                watch.log_epoch(epoch, config.num_epochs, figures | validation, early_stop.best)
+                best = early_stop.best if early_stop.saved["num_since_best"] else ""
+                watch.log_epoch(epoch, config.num_epochs, figures | validation, best)
             elif step % config.log_every_steps == 0:
                 watch.write(step, figures)
             if is_stopping or (is_due and step == epochs.last_step(epoch)):
