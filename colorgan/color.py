@@ -19,8 +19,8 @@ def to_pixels(image: jax.Array) -> jax.Array:
     return jnp.clip(jnp.round((image + 1.0) * 127.5), 0.0, 255.0)
 
 
-def luma(rgb: jax.Array) -> jax.Array:
-    """[...,3] RGB to [...,1] luma, in the range of the input."""
+def luma(rgb: Any) -> Any:
+    """[...,3] RGB to [...,1] luma, in the range of the input. NumPy or JAX arrays."""
     red, green, blue = LUMA_WEIGHTS
     return red * rgb[..., 0:1] + green * rgb[..., 1:2] + blue * rgb[..., 2:3]
 
@@ -30,31 +30,35 @@ def gray_to_rgb(gray: jax.Array) -> jax.Array:
     return jnp.repeat(gray, 3, axis=-1)
 
 
-def chroma_to_rgb(gray: jax.Array, chroma: jax.Array) -> jax.Array:
+def chroma_to_rgb(gray: Any, chroma: Any) -> Any:
     """The image with this luma and, as far as RGB has room, these colours: [...,1] and [...,2] to [...,3].
 
     Where a colour would leave the range of RGB it is made paler, which keeps the luma and the hue: `luma` of the
-    result is `gray`, but for rounding.
+    result is `gray`, but for rounding. NumPy or JAX arrays.
 
     Args:
       gray: luma in [-1,1].
       chroma: Cb and Cr in [-1,1], those of JFIF (Rec. 601, full range) at twice their usual size, as the luma is.
     """
+    xp = gray.__array_namespace__()
     red, green, blue = LUMA_WEIGHTS
     red_less_luma = 2 * (1 - red) * chroma[..., 1:2]
     blue_less_luma = 2 * (1 - blue) * chroma[..., 0:1]
     green_less_luma = -(red * red_less_luma + blue * blue_less_luma) / green  # so that the luma of all is 0
-    color = jnp.concatenate([red_less_luma, green_less_luma, blue_less_luma], axis=-1)
-    room = 1 - jnp.sign(color) * gray  # to the end of the range, in the direction of the colour
-    share = room / jnp.maximum(jnp.abs(color), room + 1e-6)  # at most 1; never divides by nothing
+    color = xp.concatenate([red_less_luma, green_less_luma, blue_less_luma], axis=-1)
+    room = 1 - xp.sign(color) * gray  # to the end of the range, in the direction of the colour
+    share = room / xp.maximum(xp.abs(color), room + 1e-6)  # at most 1; never divides by nothing
     return gray + color * share.min(axis=-1, keepdims=True)
 
 
-def rgb_to_chroma(rgb: jax.Array) -> jax.Array:
-    """RGB [...,3] in [-1,1] to (Cb, Cr) [...,2], as `chroma_to_rgb` takes them; their length is at most about 1.2."""
+def rgb_to_chroma(rgb: Any) -> Any:
+    """RGB [...,3] in [-1,1] to (Cb, Cr) [...,2], as `chroma_to_rgb` takes them; their length is at most about 1.2.
+
+    NumPy or JAX arrays.
+    """
     red, _, blue = LUMA_WEIGHTS
     gray = luma(rgb)
-    return jnp.concatenate(
+    return rgb.__array_namespace__().concatenate(
         [(rgb[..., 2:3] - gray) / (2 * (1 - blue)), (rgb[..., 0:1] - gray) / (2 * (1 - red))], axis=-1
     )
 

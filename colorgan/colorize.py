@@ -7,53 +7,16 @@ names, folders their structure.
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
-from colorgan import color, command_line, runtime, train_step, trained
+from colorgan import command_line, runtime, trained
+from colorgan.colorizer import Colorizer
 from colorgan.data import transforms
 from colorgan.data.sources import find_images, read_image_file
 from colorgan.errors import UserError
-
-ColorFn = Callable[[np.ndarray], np.ndarray]
-
-
-def create_color_fn(run: trained.Trained) -> ColorFn:
-    """A function from gray uint8 [S,S] to RGB uint8 [S,S,3], S being the run's image size."""
-
-    @jax.jit
-    def predict(gray: jax.Array) -> jax.Array:
-        rgb = train_step.predict(run.generator, run.variables, color.to_signed(gray)[None, :, :, None])
-        return color.to_pixels(rgb)[0].astype(jnp.uint8)
-
-    return lambda gray: np.asarray(predict(gray))
-
-
-def colorize_image(photo: Image.Image, color_fn: ColorFn, size: int) -> Image.Image:
-    """An upright RGB photograph, taken as gray, to colour at its own size.
-
-    Args:
-      photo: mode "RGB"; its colours are not looked at.
-      color_fn: from `create_color_fn`.
-      size: that of the networks, in pixels.
-    """
-    luma = photo.convert("YCbCr").getchannel(0)  # Rec. 601, full range
-    # The longer side fills the network's square; the rest is filled with the image mirrored at its edge.
-    scale = size / max(photo.size)
-    width, height = (max(1, round(side * scale)) for side in photo.size)
-    small = np.asarray(luma.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0))
-    left, top = (size - width) // 2, (size - height) // 2
-    padding = ((top, size - height - top), (left, size - width - left))
-    predicted = Image.fromarray(color_fn(np.pad(small, padding, mode="symmetric"))).convert("YCbCr")
-    predicted = predicted.crop((left, top, left + width, top + height))
-    chroma = [predicted.getchannel(n).resize(photo.size, Image.Resampling.BICUBIC) for n in (1, 2)]
-    return Image.merge("YCbCr", [luma, *chroma]).convert("RGB")
 
 
 def find_photographs(inputs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
@@ -78,7 +41,7 @@ def main(arguments: argparse.Namespace) -> None:
         raise UserError(f"--output={arguments.output} is not a folder")
     runtime.select_platform("")
     run = trained.load_trained(arguments.workdir, arguments.checkpoint)
-    color_fn = create_color_fn(run)
+    colorizer = Colorizer.from_trained(run)
     failures: list[str] = []
     done: set[Path] = set()
     for source, name in tqdm(photographs, unit=" photographs", dynamic_ncols=True):
@@ -92,7 +55,7 @@ def main(arguments: argparse.Namespace) -> None:
                 raise FileExistsError(f"{target} is there already (--overwrite replaces it)")
             photo = transforms.decode_image(read_image_file(source))
             target.parent.mkdir(parents=True, exist_ok=True)
-            colored = colorize_image(photo, color_fn, run.config.image_size)
+            colored = colorizer(photo)
             # Full-resolution chroma: colour is what this is about. Formats other than JPEG ignore it.
             colored.save(target, quality=95, subsampling=0)
             done.add(target)

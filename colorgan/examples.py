@@ -10,7 +10,8 @@ import numpy as np
 from jax.sharding import Mesh
 from PIL import Image
 
-from colorgan import colorize, metrics, sharding
+from colorgan import color, metrics, sharding
+from colorgan.colorizer import Colorizer
 from colorgan.data import pipeline, sources, transforms
 from colorgan.train_step import eval_step
 from colorgan.trained import Trained
@@ -65,7 +66,7 @@ def create_square_fn(run: Trained, mesh: Mesh) -> ExamplesFn:
 def create_whole_fn(run: Trained) -> ExamplesFn:
     """Colours every image whole, as `colorize` does, and compares at its own size, in NumPy: nothing to compile."""
     size, max_bad_fraction = run.config.image_size, run.config.data.max_bad_fraction
-    color_fn = colorize.create_color_fn(run)
+    colorizer = Colorizer.from_trained(run)
 
     def color_all(source: sources.Source) -> Iterator[Examples]:
         images, num_bad = pipeline.Images(source, size, max_bad_fraction), 0
@@ -81,7 +82,7 @@ def create_whole_fn(run: Trained) -> ExamplesFn:
                     raise pipeline.too_many_bad(images, told) from error
                 continue
             truth = np.asarray(photo)
-            prediction = np.asarray(colorize.colorize_image(photo, color_fn, size))
+            prediction = colorizer(truth)
             as_floats = (image[None].astype(np.float32) for image in (truth, prediction, to_gray(truth)))
             yield Examples(np.array([index]), [truth], [prediction], metrics.compare_rows(*as_floats))
 
@@ -89,9 +90,8 @@ def create_whole_fn(run: Trained) -> ExamplesFn:
 
 
 def to_gray(image: np.ndarray) -> np.ndarray:
-    """uint8 RGB [H,W,3] to its luma as RGB, as `colorize` takes it."""
-    luma = Image.fromarray(image).convert("YCbCr").getchannel(0)
-    return np.asarray(Image.merge("RGB", [luma] * 3))
+    """uint8 RGB [H,W,3] to its luma as RGB."""
+    return np.rint(color.luma(image.astype(np.float32))).astype(np.uint8).repeat(3, axis=-1)
 
 
 def _check(photo: Image.Image) -> Image.Image:

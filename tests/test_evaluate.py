@@ -14,7 +14,6 @@ from PIL import Image
 
 from colorgan import (
     bootstrap,
-    colorize,
     contact_sheet,
     evaluate,
     examples,
@@ -24,6 +23,7 @@ from colorgan import (
     train_state,
     trained,
 )
+from colorgan.colorizer import Colorizer
 from colorgan.data import pipeline, sources, transforms
 from colorgan.errors import UserError
 
@@ -127,11 +127,11 @@ def test_whole_images_are_coloured_as_colorize_does_and_compared_at_their_own_si
     some = list(examples.create_whole_fn(run)(images.source))
     assert len(some) == 12
     assert "bad record left out: class_0/image_05.jpg (not an image of a known format)" in caplog.text
-    color_fn = colorize.create_color_fn(run)
+    colorizer = Colorizer.from_trained(run)
     for example in some[:3]:
         photo = transforms.decode_image(images.source.read(int(example.indices[0])))
         np.testing.assert_array_equal(example.truths[0], photo)
-        np.testing.assert_array_equal(example.predictions[0], colorize.colorize_image(photo, color_fn, 32))
+        np.testing.assert_array_equal(example.predictions[0], colorizer(np.asarray(photo)))
         true, colored = (np.float32(image)[None] for image in (example.truths[0], example.predictions[0]))
         assert example.rows["prediction"]["psnr"] == metrics.psnr(true, colored)
         gray = example.rows["gray"]["psnr"]

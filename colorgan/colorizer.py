@@ -1,0 +1,156 @@
+"""A trained generator as a function from photographs to coloured photographs."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from colorgan import color
+from colorgan.data import transforms
+from colorgan.upsample import GuidedChroma
+
+if TYPE_CHECKING:
+    from colorgan.trained import Trained
+
+PredictFn = Callable[[np.ndarray], np.ndarray]
+ImageT = TypeVar("ImageT", Image.Image, np.ndarray)
+
+_STRIP_PIXELS = 2**20  # of a photograph, that are in memory as float32 at a time
+_REDUCING_GAP = 3  # how much larger than its target plain means of blocks leave an image, as in `transforms.square`
+
+
+class Colorizer:
+    """Colours photographs of any size.
+
+    The network sees the whole photograph at its own size, the longer side filling its square, so that the colours are
+    the same at every size of the photograph. Its chroma is brought up to the photograph's size and joined with the
+    photograph's own luma.
+
+        colorizer = colorgan.Colorizer.from_workdir("runs/mine")
+        colorizer(Image.open("grandmother.jpg")).save("coloured.jpg")
+
+    Attributes:
+      image_size: side of the network's square, in pixels.
+    """
+
+    def __init__(self, predict_fn: PredictFn, image_size: int) -> None:
+        """`predict_fn` takes gray float32 [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in [-1,1], S being `image_size`."""
+        self._predict_fn, self.image_size = predict_fn, image_size
+
+    @classmethod
+    def from_workdir(cls, workdir: str | Path, checkpoint: str = "best") -> Self:
+        """The generator of a run's folder, of its "best" or "latest" checkpoint.
+
+        Raises:
+          colorgan.errors.UserError: there is no run, or no good checkpoint.
+        """
+        from etils import epath
+
+        from colorgan import trained
+
+        return cls.from_trained(trained.load_trained(epath.Path(workdir), checkpoint))
+
+    @classmethod
+    def from_trained(cls, run: "Trained") -> Self:
+        """A generator that is loaded already."""
+        import jax
+
+        from colorgan import train_step
+
+        predict = jax.jit(lambda variables, gray: train_step.predict(run.generator, variables, gray))
+        return cls(lambda gray: np.asarray(predict(run.variables, gray)), run.config.image_size)
+
+    def __call__(self, image: ImageT, strength: float = 1.0, saturation: float = 1.0) -> ImageT:
+        """A photograph, taken as gray, in colour.
+
+        Args:
+          image: a Pillow image, upright, of any mode but floating point; or uint8 or uint16 [H,W], [H,W,1] or [H,W,3].
+          strength: 0 for the gray photograph to 1 for the coloured one.
+          saturation: what colours are multiplied by before those that RGB has no room for are made paler; 0 to 2.
+
+        Returns:
+          A Pillow image of 8 bits, "RGB", or "RGBA" where the photograph was not opaque; or RGB [H,W,3] of the array's
+          type.
+        """
+        if isinstance(image, np.ndarray):
+            return self.colorize(image, strength, saturation)
+        if image.has_transparency_data:
+            pixels = np.asarray(image.convert("RGBA"))
+            colored = self.colorize(pixels[..., :3], strength, saturation)
+            return Image.fromarray(np.dstack([colored, pixels[..., 3]]))
+        gray_or_rgb = image if image.mode == "L" else transforms.to_rgb(image)
+        return Image.fromarray(self.colorize(np.asarray(gray_or_rgb), strength, saturation))
+
+    def colorize(
+        self, pixels: np.ndarray, strength: float = 1.0, saturation: float = 1.0, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The same for arrays; the result is written to `out`, which may be `pixels`, or to a new array."""
+        small = shrink(pixels, self.image_size)
+        return paint(pixels, small, self.predict_chroma(small[None])[0], strength, saturation, out)
+
+    def predict_chroma(self, gray: np.ndarray) -> np.ndarray:
+        """Luma as `shrink` made it, [B,h,w] in [-1,1], to (Cb, Cr) [B,h,w,2] as `color.chroma_to_rgb` takes them."""
+        height, width = gray.shape[1:]
+        top, left = (self.image_size - height) // 2, (self.image_size - width) // 2
+        # The rest of the square is filled with the image mirrored at its edges.
+        padding = ((0, 0), (top, self.image_size - height - top), (left, self.image_size - width - left))
+        rgb = self._predict_fn(np.pad(gray, padding, mode="symmetric")[..., None])
+        return color.rgb_to_chroma(np.asarray(rgb, np.float32)[:, top : top + height, left : left + width])
+
+
+def shrink(pixels: np.ndarray, size: int) -> np.ndarray:
+    """The luma of uint8 or uint16 [H,W], [H,W,1] or [H,W,3] as a network sees it: [h,w] in [-1,1], the longer `size`.
+
+    Antialiased, as training images are: means of blocks where there is much to shrink, then bicubic.
+    """
+    height, width = pixels.shape[:2]
+    scale = size / max(height, width)
+    block = max(1, int(1 / scale / _REDUCING_GAP))
+    reduced = [
+        np.asarray(Image.fromarray(gray).reduce(block))
+        for _, gray in _strips(pixels, max(1, _STRIP_PIXELS // (width * block)) * block)
+    ]
+    image = Image.fromarray(np.concatenate(reduced))
+    target = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(image.resize(target, Image.Resampling.BICUBIC, box=(0, 0, width / block, height / block)))
+
+
+def paint(
+    pixels: np.ndarray,
+    small: np.ndarray,
+    chroma: np.ndarray,
+    strength: float = 1.0,
+    saturation: float = 1.0,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """A photograph's luma with a network's chroma.
+
+    Args:
+      pixels: uint8 or uint16 [H,W], [H,W,1] or [H,W,3].
+      small: its luma from `shrink`, [h,w].
+      chroma: predicted of that, [h,w,2].
+      strength: see `Colorizer.__call__`.
+      saturation: see there.
+      out: [H,W,3] of the type of `pixels`, which it may be; unless given, it is made.
+    """
+    if out is None:
+        out = np.empty((*pixels.shape[:2], 3), pixels.dtype)
+    half = np.iinfo(pixels.dtype).max / 2
+    guided = GuidedChroma(small, saturation * chroma, pixels.shape[:2])
+    for top, gray in _strips(pixels, max(1, _STRIP_PIXELS // pixels.shape[1])):
+        rgb = color.chroma_to_rgb(gray[..., None], guided.rows(gray, top))
+        rgb = gray[..., None] + strength * (rgb - gray[..., None])
+        out[top : top + len(gray)] = np.clip(np.rint((rgb + 1) * half), 0, 2 * half)
+    return out
+
+
+def _strips(pixels: np.ndarray, num_rows: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The luma of so many rows at a time, float32 [N,W] in [-1,1], and the number of the first."""
+    half = np.float32(np.iinfo(pixels.dtype).max / 2)
+    for top in range(0, len(pixels), num_rows):
+        strip = pixels[top : top + num_rows].astype(np.float32) / half - 1
+        if strip.ndim == 3:
+            strip = (color.luma(strip) if strip.shape[2] == 3 else strip)[..., 0]
+        yield top, strip

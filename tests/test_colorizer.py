@@ -1,0 +1,137 @@
+"""Photographs of any size, depth and kind, whatever the network predicts."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import colorgan
+from colorgan import color, colorizer
+from colorgan.upsample import GuidedChroma
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+def _orange(gray):
+    """Stands in for a network: the same orange on any gray."""
+    rgb = color.chroma_to_rgb(gray, np.broadcast_to(np.float32((-0.3, 0.3)), (*gray.shape[:3], 2)))
+    return np.clip(rgb, -1, 1)
+
+
+def _noise(shape, dtype=np.uint8, low=0.3, high=0.7):
+    most = np.iinfo(dtype).max
+    return np.random.default_rng(0).integers(int(low * most), int(high * most), shape, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(50, 30), (30, 50), (33, 47, 1), (200, 9), (1, 1), (32, 32)])
+def test_size_depth_and_luma_are_the_photographs(shape, dtype):
+    gray = _noise(shape, dtype)
+    colored = colorizer.Colorizer(_orange, 32)(gray)
+    assert colored.shape == (*shape[:2], 3)
+    assert colored.dtype == dtype
+    np.testing.assert_allclose(colored @ LUMA, gray.reshape(shape[:2]), atol=0.501)
+    red, blue = colored[..., 0].astype(int), colored[..., 2].astype(int)
+    assert (red - blue > 0.2 * np.iinfo(dtype).max).all()
+
+
+def test_strips_make_what_the_whole_makes(monkeypatch):
+    gray = _noise((301, 97))
+    whole = colorizer.Colorizer(_orange, 32)(gray)
+    small = colorizer.shrink(gray, 32)
+    monkeypatch.setattr(colorizer, "_STRIP_PIXELS", 1000)
+    np.testing.assert_allclose(colorizer.shrink(gray, 32), small, atol=1e-6)
+    difference = colorizer.Colorizer(_orange, 32)(gray).astype(int) - whole
+    assert abs(difference).max() <= 1
+    assert (difference != 0).mean() < 1e-3  # rounded the other way
+
+
+def test_a_photograph_may_be_written_over():
+    pixels = _noise((40, 30, 3))
+    expected = colorizer.Colorizer(_orange, 32)(pixels)
+    out = colorizer.Colorizer(_orange, 32).colorize(pixels, out=pixels)
+    assert out is pixels
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_colours_of_the_input_are_not_looked_at():
+    photo = _noise((20, 30, 3), low=0.0, high=1.0)
+    gray = np.rint(photo @ LUMA).astype(np.uint8)
+    difference = colorizer.Colorizer(_orange, 32)(photo).astype(int) - colorizer.Colorizer(_orange, 32)(gray)
+    assert abs(difference).max() <= 2
+
+
+def test_strength_and_saturation_go_from_gray_to_more_than_full():
+    gray = _noise((20, 30))
+    colorize = colorizer.Colorizer(_orange, 32)
+    np.testing.assert_array_equal(colorize(gray, strength=0.0), np.repeat(gray[..., None], 3, axis=-1))
+    np.testing.assert_array_equal(colorize(gray, saturation=0.0), colorize(gray, strength=0.0))
+    spread = [np.ptp(colorize(gray, saturation=factor).astype(int), axis=-1).mean() for factor in (0.5, 1, 1.25)]
+    assert spread == pytest.approx([0.5 * spread[1], spread[1], 1.25 * spread[1]], rel=0.02)
+    half = np.ptp(colorize(gray, strength=0.5).astype(int), axis=-1).mean()
+    assert half == pytest.approx(0.5 * spread[1], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("mode", "result"), [("L", "RGB"), ("RGB", "RGB"), ("RGBA", "RGBA"), ("LA", "RGBA"), ("P", "RGB"), ("CMYK", "RGB")]
+)
+def test_pillow_images_of_every_mode(mode, result):
+    image = Image.fromarray(_noise((20, 30))).convert(mode)
+    if mode == "RGBA":
+        image.putalpha(7)
+    colored = colorizer.Colorizer(_orange, 32)(image)
+    assert (colored.mode, colored.size) == (result, (30, 20))
+    if mode == "RGBA":
+        assert colored.getchannel("A").getextrema() == (7, 7)
+
+
+def test_sixteen_bit_pillow_images_come_out_in_eight():
+    gray = _noise((20, 30), np.uint16)
+    colored = np.asarray(colorizer.Colorizer(_orange, 32)(Image.fromarray(gray)))
+    np.testing.assert_allclose(colored @ LUMA, gray / 257, atol=1.01)
+
+
+def test_the_network_sees_the_whole_photograph_unstretched():
+    seen = []
+
+    def predict(gray):
+        seen.append(gray)
+        return _orange(gray)
+
+    y, x = np.mgrid[:60, :120]
+    disc = ((x - 60) ** 2 + (y - 30) ** 2 < 24**2) * np.uint8(255)
+    colorizer.Colorizer(predict, 32)(disc)
+    (gray,) = seen
+    assert gray.shape == (1, 32, 32, 1)
+    assert gray.dtype == np.float32
+    middle = gray[0, 8:24, :, 0] > 0  # the photograph; above and below it is mirrored
+    assert middle.any(axis=0).sum() == middle.any(axis=1).sum() == 12
+
+
+def test_the_network_sees_what_training_images_are():
+    """Block means and then bicubic make what Pillow makes of the whole."""
+    gray = np.asarray(Image.fromarray(_noise((9, 7), low=0.0, high=1.0)).resize((700, 900), Image.Resampling.BICUBIC))
+    whole = np.asarray(Image.fromarray(gray.astype(np.float32)).resize((25, 32), Image.Resampling.BICUBIC))
+    np.testing.assert_allclose((colorizer.shrink(gray, 32) + 1) * 127.5, whole, atol=1.5)
+
+
+def test_chroma_edges_lie_where_those_of_the_luma_do():
+    y, x = np.mgrid[:256, :256]
+    inside = ((x - 120) ** 2 + (y - 140) ** 2 < 80**2)[..., None]
+    gray, chroma = np.where(inside, 0.6, -0.4)[..., 0], np.where(inside, (0.2, -0.1), (-0.3, 0.2))
+    small_gray, small_chroma = (
+        np.float32(plane.reshape(32, 8, 32, 8, -1).mean(axis=(1, 3))) for plane in (gray[..., None], chroma)
+    )
+    guided = GuidedChroma(small_gray[..., 0], small_chroma, (256, 256)).rows(np.float32(gray), 0)
+    flat = GuidedChroma(0 * small_gray[..., 0], small_chroma, (256, 256)).rows(0 * np.float32(gray), 0)
+    errors = [np.sqrt(((found - chroma) ** 2).mean()) for found in (guided, flat)]
+    assert errors[0] < 0.6 * errors[1]
+
+
+def test_the_package_alone_imports_nothing_heavy():
+    code = "import sys, colorgan; assert not {'jax', 'numpy', 'PIL'} & sys.modules.keys(); colorgan.Colorizer"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'Colouriser'"):
+        colorgan.Colouriser  # noqa: B018
