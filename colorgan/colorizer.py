@@ -53,6 +53,18 @@ class Colorizer:
         return cls.from_trained(trained.load_trained(epath.Path(workdir), checkpoint))
 
     @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """A generator that `colorgan.export` wrote; no training code is loaded.
+
+        Raises:
+          colorgan.errors.UserError: the file cannot be used, or what reads it is not installed.
+        """
+        from colorgan import exported
+
+        model = exported.load(Path(path))
+        return cls(model.predict, model.image_size)
+
+    @classmethod
     def from_trained(cls, run: "Trained") -> Self:
         """A generator that is loaded already."""
         import jax

@@ -1,0 +1,99 @@
+"""Reads the files that `colorgan.export` writes; needs NumPy and, for StableHLO, JAX or, for ONNX, onnxruntime."""
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from colorgan.errors import UserError
+
+META_FILE, PROGRAM_FILE = "meta.json", "model.stablehlo"  # inside a StableHLO file, which is a zip
+META_KEY = "colorgan"  # in the metadata_props of an ONNX file
+INPUT_NAME, OUTPUT_NAME = "gray", "rgb"  # of an ONNX file
+
+PredictFn = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What colours.
+
+    Attributes:
+      predict: gray float32 [B,S,S,1] in [-1,1] to RGB float32 [B,S,S,3] in [-1,1], NumPy arrays in and out.
+      image_size: S.
+      description: of the file: sizes, colour space, step, config hash, versions, how far it was off at export.
+    """
+
+    predict: PredictFn
+    image_size: int
+    description: dict[str, Any]
+
+
+def load(path: Path) -> Model:
+    """The model in a file of `colorgan.export`. Files hold programs: load only those that you trust.
+
+    Raises:
+      UserError: it is no such file, damaged, from a version that this one cannot read, or its library is missing.
+    """
+    try:
+        with open(path, "rb") as file:
+            is_zip = zipfile.is_zipfile(file)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    if not is_zip and path.suffix != ".onnx":
+        raise UserError(f"{path} is no model that colorgan.export has written, or cut short")
+    return _load_stablehlo(path) if is_zip else _load_onnx(path)
+
+
+def _load_stablehlo(path: Path) -> Model:
+    try:
+        import flatbuffers  # noqa: F401 (jax.export needs it, and does not ask for it)
+        import jax
+        from jax import export
+    except ImportError as error:
+        raise UserError(f"{path} is StableHLO, which needs JAX ({error}): pip install jax flatbuffers") from error
+    try:
+        with zipfile.ZipFile(path) as parts:  # compares checksums
+            description, program = json.loads(parts.read(META_FILE)), parts.read(PROGRAM_FILE)
+        size = description["image_size"]
+    except KeyError as error:
+        raise UserError(f"{path} is no model that colorgan.export has written: {error.args[0]}") from error
+    except Exception as error:  # of many kinds
+        raise UserError(f"{path} is damaged ({error}); copy it anew") from error
+    try:
+        predict = jax.jit(export.deserialize(bytearray(program)).call)
+        predict.lower(jax.ShapeDtypeStruct((1, size, size, 1), np.float32))  # finds out what JAX cannot read
+    except Exception as error:
+        raise UserError(
+            f"JAX {jax.__version__} cannot read {path}, which {description['jax']} wrote ({first_line(error)}): JAX "
+            "reads what is up to 6 months older or 3 weeks newer than itself; install another, or export anew"
+        ) from error
+    return Model(lambda gray: np.asarray(predict(np.asarray(gray, np.float32))), size, description)
+
+
+def _load_onnx(path: Path) -> Model:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(f"{path} is ONNX, which needs its runtime ({error}): pip install onnxruntime") from error
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # likewise
+        raise UserError(f"onnxruntime {onnxruntime.__version__} cannot read {path} ({first_line(error)})") from error
+    description = json.loads(session.get_modelmeta().custom_metadata_map.get(META_KEY, "{}"))
+    if not description:
+        raise UserError(f"{path} is no model that colorgan.export has written: it has no {META_KEY!r} in its metadata")
+
+    def predict(gray: np.ndarray) -> np.ndarray:
+        return session.run([OUTPUT_NAME], {INPUT_NAME: np.asarray(gray, np.float32)})[0]
+
+    return Model(predict, description["image_size"], description)
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, without the pages that may follow."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,205 @@
+"""A file that colours as the run does, or no file."""
+
+import argparse
+import dataclasses
+import functools
+import hashlib
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+from conftest import COMMAND_ENVIRONMENT, run_command
+
+from colorgan import export, exported, trained
+from colorgan.errors import UserError
+from colorgan.train_step import predict
+
+HAS_ONNX = all(importlib.util.find_spec(name) for name in ("jax2onnx", "onnx", "onnxruntime"))
+FORMATS = [
+    "stablehlo",
+    pytest.param("onnx", marks=pytest.mark.skipif(not HAS_ONNX, reason="needs jax2onnx, onnx and onnxruntime")),
+]
+
+
+def _arguments(workdir, output, **changes):
+    given = {"workdir": workdir, "output": output, "checkpoint": "latest", "format": "stablehlo", "overwrite": False}
+    return argparse.Namespace(**given | changes)
+
+
+@pytest.fixture(scope="module")
+def model_file(finished_run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "model.stablehlo"
+    export.main(_arguments(finished_run, path))
+    return path
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_export(finished_run, tmp_path, file_format):
+    path = tmp_path / "new" / f"model.{file_format}"
+    flags = (f"--workdir={finished_run}", "--checkpoint=latest", f"--output={path}", f"--format={file_format}")
+    done = run_command("colorgan.export", *flags)
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["num_bytes"] == path.stat().st_size
+    assert list(path.parent.iterdir()) == [path]
+
+    model = exported.load(path)
+    assert model.image_size == 32
+    assert {name: told[name] for name in model.description} == model.description
+    assert (told["step"], told["checkpoint"], told["model_output"]) == (6, "latest", "chroma")
+    assert (told["input"]["name"], told["input"]["shape"]) == ("gray", ["batch", 32, 32, 1])
+    assert (told["output"]["name"], told["output"]["shape"]) == ("rgb", ["batch", 32, 32, 3])
+    config = json.loads((finished_run / "config.json").read_text())
+    assert told["config_sha256"] == hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+    difference = told["difference"]
+    assert 0 < difference["mean"] < difference["max"] < 0.01
+    assert (difference["num_noise"], difference["num_validation"]) == (8, 8)
+
+    run = trained.load_trained(finished_run, "latest")
+    gray = np.random.default_rng(1).uniform(-1, 1, (5, 32, 32, 1)).astype(np.float32)
+    live = np.asarray(jax.jit(functools.partial(predict, run.generator))(run.variables, gray))
+    assert np.abs(live - gray).max() > 0.01  # there is some colour to get wrong
+    for some in (slice(5), slice(1)):
+        rgb = model.predict(gray[some])
+        assert (rgb.dtype, rgb.shape) == (np.float32, live[some].shape)
+        np.testing.assert_allclose(rgb, live[some], atol=1e-4)
+
+
+def test_one_file_has_products_for_cpus_and_native_convolutions_for_the_rest(model_file):
+    with zipfile.ZipFile(model_file) as parts:
+        program = jax.export.deserialize(bytearray(parts.read(exported.PROGRAM_FILE)))
+    assert program.platforms == ("cpu", "cuda", "tpu")
+    lowered = jax.jit(program.call).lower(jax.ShapeDtypeStruct((1, 32, 32, 1), np.float32))
+    assert "stablehlo.convolution" in lowered.as_text()
+    assert "HIGHEST" in lowered.as_text()
+    assert "convolution(" not in lowered.compile().as_text()
+
+
+def test_a_model_that_colours_otherwise_is_refused(finished_run, model_file, tmp_path, monkeypatch):
+    _add_to_exported_colours(monkeypatch, 0.6 / 127.5)
+    with pytest.raises(UserError, match="up to 0.6 grey levels off the run's"):
+        export.main(_arguments(finished_run, tmp_path / "model.stablehlo"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_is_right_but_for_one_value_is_refused(finished_run, model_file):
+    def predict_wrongly(gray):
+        rgb = model.predict(gray).copy()
+        rgb[-1, 3, 5, 2] = np.nan
+        return rgb
+
+    model, run = exported.load(model_file), trained.load_trained(finished_run, "latest")
+    assert export.check(model, run)["max"] < 0.01
+    with pytest.raises(UserError, match="up to nan grey levels"):
+        export.check(dataclasses.replace(model, predict=predict_wrongly), run)
+
+
+def test_rounding_is_allowed_for_and_real_images_that_are_gone(finished_run, tmp_path, monkeypatch, capsys):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["validation"] = f"folder:{tmp_path}/gone"
+    (run / "config.json").write_text(json.dumps(config))
+    _add_to_exported_colours(monkeypatch, 0.4 / 127.5)
+    export.main(_arguments(run, tmp_path / "model.stablehlo"))
+    difference = json.loads(capsys.readouterr().out)["difference"]
+    assert difference["max"] == pytest.approx(0.4, rel=1e-2)
+    assert difference["num_procedural"] == 8
+
+
+def _add_to_exported_colours(monkeypatch, value):
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cpu, default: cpu(*args) + np.float32(value))
+
+
+def test_a_bfloat16_run_is_exported_in_float32(finished_run, tmp_path, capsys):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text()) | {"precision": "bfloat16"}
+    (run / "config.json").write_text(json.dumps(config))
+    export.main(_arguments(run, tmp_path / "model.stablehlo"))
+    difference = json.loads(capsys.readouterr().out)["difference"]
+    assert difference["max"] < 1e-3 < 1e-2 < difference["max_from_own_precision"]
+
+
+def test_a_file_that_is_there_is_kept(finished_run, model_file):
+    before = model_file.read_bytes()
+    with pytest.raises(UserError, match="is there already"):
+        export.main(_arguments(finished_run, model_file))
+    with pytest.raises(UserError, match=r"must end in \.onnx"):
+        export.main(_arguments(finished_run, model_file, format="onnx", overwrite=True))
+    with pytest.raises(UserError, match="cannot write --output="):
+        export.main(_arguments(finished_run, model_file / "below"))
+    assert model_file.read_bytes() == before
+
+
+def _flip(data, place):
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+def test_damaged_and_foreign_files_are_refused(model_file, tmp_path):
+    data = model_file.read_bytes()
+    foreign = tmp_path / "foreign.npz"
+    np.savez(foreign, gray=np.zeros(3))
+    with zipfile.ZipFile(tmp_path / "newer", "w") as parts:
+        parts.writestr(exported.META_FILE, json.dumps({"image_size": 32, "jax": "9.9"}))
+        parts.writestr(exported.PROGRAM_FILE, b"of a JAX to come")
+    cases = {
+        "no model that colorgan.export has written, or cut short": data[:-30],
+        "is damaged": _flip(data, len(data) // 2),
+        "no model that colorgan.export has written: There is no item": foreign.read_bytes(),
+        "which 9.9 wrote": (tmp_path / "newer").read_bytes(),
+    }
+    for reason, content in cases.items():
+        (tmp_path / "model.stablehlo").write_bytes(content)
+        with pytest.raises(UserError, match=reason):
+            exported.load(tmp_path / "model.stablehlo")
+    with pytest.raises(UserError, match="cannot read"):
+        exported.load(tmp_path / "nothing.onnx")
+
+
+@pytest.mark.skipif(not HAS_ONNX, reason="needs onnx and onnxruntime")
+def test_damaged_and_foreign_onnx_files_are_refused(tmp_path):
+    from onnx import TensorProto, helper, save
+
+    path = tmp_path / "model.onnx"
+    path.write_text("no protobuf")
+    with pytest.raises(UserError, match="onnxruntime .* cannot read"):
+        exported.load(path)
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "negation", [value], [output])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    with pytest.raises(UserError, match="no 'colorgan' in its metadata"):
+        exported.load(path)
+
+
+@pytest.mark.parametrize(("missing", "name"), [("flatbuffers", "model.stablehlo"), ("onnxruntime", "model.onnx")])
+def test_a_reader_without_its_library_says_what_to_install(tmp_path, monkeypatch, missing, name):
+    with zipfile.ZipFile(tmp_path / "model.stablehlo", "w"):
+        (tmp_path / "model.onnx").touch()
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(UserError, match=f"pip install .*{missing}"):
+        exported.load(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("missing", "name", "install"),
+    [
+        ("jax2onnx", "model.onnx", r"'\.\[onnx\]' && pip install --no-deps jax2onnx==0\.17\.1"),
+        ("flatbuffers", "model.stablehlo", "pip install flatbuffers"),
+    ],
+)
+def test_export_without_its_library_says_what_to_install(finished_run, tmp_path, monkeypatch, missing, name, install):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(UserError, match=install):
+        export.main(_arguments(finished_run, tmp_path / name, format=name.partition(".")[2]))
+
+
+def test_the_reader_needs_no_training_code():
+    program = "import sys; from colorgan import exported; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], env=COMMAND_ENVIRONMENT, capture_output=True, text=True)
+    assert not {"jax", "flax", "orbax", "grain", "onnxruntime"} & set(done.stdout.split())
+    assert "numpy" in done.stdout
