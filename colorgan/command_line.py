@@ -95,7 +95,7 @@ def _guard(main: Callable[[], Any]) -> None:
 
 def _quieten_libraries() -> None:
     """JAX, Orbax and gcsfs tell much that is no news to a user, and a failure many times beside raising it."""
-    for name in ("absl", "asyncio", "gcsfs", "google"):
+    for name in ("absl", "asyncio", "gcsfs", "google", "tifffile"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     absl_logging.set_verbosity(absl_logging.FATAL)
 

@@ -1,11 +1,18 @@
 """Files and folders of photographs in, the same coloured out."""
 
+import argparse
+import json
+import runpy
+
+import numpy as np
 import pytest
-from conftest import run_command
+from conftest import ROOT, run_command
 from PIL import Image
 
-from colorgan.colorize import find_photographs
+from colorgan.colorize import find_photographs, main
+from colorgan.colorizer import Colorizer
 from colorgan.errors import UserError
+from colorgan.photos import photo_file, video
 
 
 def test_folders_keep_their_structure(photographs):
@@ -32,3 +39,77 @@ def test_a_link_in_the_output_folder_is_not_followed_out_of_it(finished_run, tmp
     assert done.returncode == 1
     assert "a link that leads out of the output folder" in done.stderr
     assert not (tmp_path / "elsewhere.png").exists()
+
+
+def _arguments(tmp_path, *inputs, **changes):
+    given = {"workdir": "runs/none", "model": None, "checkpoint": "best", "output": tmp_path / "out", "inputs": inputs}
+    given |= {"overwrite": False, "strength": 1.0, "saturation": 1.0, "smoothing": 0.9}
+    return argparse.Namespace(**given | changes)
+
+
+@pytest.fixture
+def orange(monkeypatch):
+    """Commands get a network that paints all orange."""
+
+    def predict(gray):
+        return np.clip(gray + np.float32((0.3, 0.0, -0.3)), -1, 1)
+
+    monkeypatch.setattr(Colorizer, "from_workdir", classmethod(lambda cls, *_: cls(predict, 32)))
+
+
+def test_depth_alpha_and_orientation_are_kept_and_a_bad_file_stops_no_other(orange, tmp_path, capsys):
+    deep = np.random.default_rng(0).integers(20000, 40000, (24, 36), np.uint16)
+    photo_file.write_photo(tmp_path / "a.tif", photo_file.Photo(deep))
+    (tmp_path / "b.jpg").write_bytes(b"no photograph")
+    photo_file.write_photo(tmp_path / "c.png", photo_file.Photo(deep, deep[::-1] * 2))
+    turned = Image.new("L", (36, 24), 90)
+    turned.getexif()[0x0112] = 6  # a quarter
+    turned.save(tmp_path / "d.jpg", exif=turned.getexif())
+    with pytest.raises(UserError, match="1 of 4 photographs failed"):
+        main(_arguments(tmp_path, tmp_path))
+    said = capsys.readouterr()
+    assert json.loads(said.out.splitlines()[-1])["num_colored"] == 3
+    assert said.err.splitlines()[-1] == f"failed: {tmp_path / 'b.jpg'}: not an image of a known format"
+    for name in ("a.tif", "c.png"):
+        colored = photo_file.read_photo(tmp_path / "out" / name)
+        assert (colored.pixels.dtype, colored.pixels.shape) == (np.uint16, (24, 36, 3))
+        np.testing.assert_allclose(colored.pixels @ (0.299, 0.587, 0.114), deep, atol=0.51)
+        assert (colored.pixels[..., 0] > colored.pixels[..., 2] + 5000).all()
+    np.testing.assert_array_equal(colored.alpha, deep[::-1] * 2)
+    with Image.open(tmp_path / "out" / "d.jpg") as image:
+        assert image.size == (24, 36)
+        assert 0x0112 not in image.getexif()
+
+
+def test_strength_and_saturation_come_from_the_command_line(orange, tmp_path, capsys):
+    Image.new("L", (40, 40), 120).save(tmp_path / "x.png")
+    for name, changes in (("gray", {"strength": 0.0}), ("pale", {"saturation": 0.5}), ("full", {})):
+        main(_arguments(tmp_path, tmp_path / "x.png", output=tmp_path / name, **changes))
+    gray, pale, full = (np.ptp(np.asarray(Image.open(tmp_path / name / "x.png"))) for name in ("gray", "pale", "full"))
+    assert gray == 0
+    assert pale == pytest.approx(full / 2, abs=1)
+    done = run_command("colorgan.colorize", "--workdir=x", "--output=y", "--strength=1.5", "z", check=False)
+    assert "1.5 is not from 0 to 1" in done.stderr
+
+
+def test_films_are_coloured_and_told_of(orange, tmp_path, capsys, monkeypatch):
+    def colorize_video(source, target, colorizer, progress_fn, **how):
+        progress_fn(1.0)
+        target.write_bytes(source.read_bytes() + json.dumps(how).encode())
+        return video.VideoReport(7, 1, 2.5, 0.5)
+
+    monkeypatch.setattr(video, "colorize_video", colorize_video)
+    (tmp_path / "clip.MP4").write_bytes(b"film ")
+    main(_arguments(tmp_path, tmp_path / "clip.MP4", smoothing=0.4, strength=0.5))
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["films"] == {"clip.MP4": {"num_frames": 7, "num_cuts": 1, "flicker_before": 2.5, "flicker_after": 0.5}}
+    assert (tmp_path / "out" / "clip.MP4").read_bytes() == (
+        b'film {"smoothing": 0.4, "strength": 0.5, "saturation": 1.0}'
+    )
+
+
+def test_a_hundred_megapixels_take_less_than_two_gigabytes(finished_run):
+    measure = runpy.run_path(str(ROOT / "benchmarks" / "photographs.py"))["measure"]
+    figures = measure([f"--workdir={finished_run}"], "gray.jpg", 100)
+    assert figures["exit_code"] == 0
+    assert 300 < figures["peak_megabytes"] < 2000

@@ -5,7 +5,7 @@ import warnings
 from typing import cast
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 # Pillow warns of large photographs and odd metadata; here an image is either good or an error. Said once for the
 # process, since changing the filters around each image would not be safe in threads.
@@ -38,20 +38,30 @@ def decode_image(image: bytes | np.ndarray, target_size: int | None = None) -> I
     if isinstance(image, np.ndarray):
         opened = Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image)
     else:
-        try:
-            opened = Image.open(io.BytesIO(image), formats=FORMATS)
-        except UnidentifiedImageError as error:  # its own text is of memory addresses
-            raise ValueError("not an image of a known format") from error
-        except Image.DecompressionBombError as error:
-            raise ValueError(f"more than {MAX_PIXELS // 10**6} megapixels") from error
-        if any(part[0] == "bmp_rle" for part in opened.tile):
-            # Unpacked by a loop in Python: 60 bytes could keep it busy for 20 seconds.
-            raise ValueError("run-length encoded BMP is not supported")
+        opened = open_image(image)
         if target_size:
             opened.draft(None, (_DRAFT_GAP * target_size, _DRAFT_GAP * target_size))  # for other formats nothing
         opened.load()
         ImageOps.exif_transpose(opened, in_place=True)
     return to_rgb(opened)
+
+
+def open_image(encoded: bytes) -> ImageFile.ImageFile:
+    """An encoded image whose pixels are not decoded yet.
+
+    Raises:
+      Exception: of many kinds, for what does not begin like an image of `FORMATS` with at most `MAX_PIXELS`.
+    """
+    try:
+        opened = Image.open(io.BytesIO(encoded), formats=FORMATS)
+    except UnidentifiedImageError as error:  # its own text is of memory addresses
+        raise ValueError("not an image of a known format") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"more than {MAX_PIXELS // 10**6} megapixels") from error
+    if any(part[0] == "bmp_rle" for part in opened.tile):
+        # Unpacked by a loop in Python: 60 bytes could keep it busy for 20 seconds.
+        raise ValueError("run-length encoded BMP is not supported")
+    return opened
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -62,20 +72,29 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """
     if image.mode == "RGB" and "transparency" not in image.info:
         return image  # convert() would copy it
-    if image.mode == "F":
-        raise ValueError("images of floating-point numbers are not supported")
-    if image.mode.startswith("I"):  # 16 bit; a plain convert() would clip at 255
-        image = image.convert("I")
-        low, high = cast(tuple[int, int], image.getextrema())
-        if low < 0 or high > 65535:
-            raise ValueError("images of whole numbers beyond 16 bits are not supported")
-        return image.point(_SIXTEEN_TO_EIGHT, "L").convert("RGB")
+    if image.mode.startswith(("F", "I")):  # a plain convert() would clip at 255
+        return sixteen_bits(image).point(_SIXTEEN_TO_EIGHT, "L").convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image if image.mode == "RGBA" else image.convert("RGBA")  # convert() would copy it
         on_white = Image.new("RGB", image.size, "white")
         on_white.paste(image, mask=image)
         return on_white
     return image.convert("RGB")
+
+
+def sixteen_bits(image: Image.Image) -> Image.Image:
+    """A gray image of Pillow's modes "F", "I" or "I;16" as mode "I" with values from 0 to 65535.
+
+    Raises:
+      ValueError: floating-point pixels, or whole numbers beyond 16 bits, whose range nobody knows.
+    """
+    if image.mode == "F":
+        raise ValueError("images of floating-point numbers are not supported")
+    image = image.convert("I")
+    low, high = cast(tuple[int, int], image.getextrema())
+    if low < 0 or high > 65535:
+        raise ValueError("images of whole numbers beyond 16 bits are not supported")
+    return image
 
 
 def square(image: Image.Image, size: int) -> np.ndarray:

@@ -1,0 +1,81 @@
+"""EXIF from one photograph to another, byte by byte.
+
+Pillow decodes and encodes it anew, and then "©" is "?" and the types are guesses.
+"""
+
+import struct
+from collections.abc import Mapping
+from typing import Any, Literal
+
+# EXIF is a TIFF without pixels, and its tags are TIFF's.
+ORIENTATION, XMP, ICC_PROFILE = 274, 700, 34675
+RESOLUTION = (282, 283, 296)
+_DIRECTORIES: Mapping[int, Any] = {34665: {40965: {}}, 34853: {}}  # EXIF, in it interoperability; GPS
+# What describes the pixels as they were stored, has a place of its own here, or shows the photograph once more
+# (SubIFDs, Photoshop's thumbnail and layers).
+_LEFT_OUT = {*range(254, 270), *range(273, 282), 284, *range(288, 294), 301, *range(317, 348), *range(512, 533)}
+_LEFT_OUT |= {400, XMP, *range(32995, 32999), 34377, ICC_PROFILE, 37724}
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+
+NONE = b"II*\0\x08\0\0\0" + bytes(6)  # EXIF that says nothing
+Directory = dict[int, tuple[int, int, bytes]]
+
+
+def byte_order(tiff: bytes) -> Literal["<", ">"]:
+    """ "<" or ">", as `struct` has it. Raises ValueError for what is not a TIFF (nor a BigTIFF)."""
+    if tiff[:4] not in (b"II*\0", b"MM\0*"):
+        raise ValueError("not a TIFF")
+    return "<" if tiff[:2] == b"II" else ">"
+
+
+def read_directory(tiff: bytes, offset: int | None = None) -> Directory:
+    """What a directory, by default the first, says that holds for other pixels: {tag: (type, count, value)}.
+
+    Raises:
+      ValueError, struct.error: it is damaged.
+    """
+    order = byte_order(tiff)
+    if offset is None:
+        (offset,) = struct.unpack_from(order + "L", tiff, 4)
+    (num_entries,) = struct.unpack_from(order + "H", tiff, offset)
+    entries = {}
+    for n in range(num_entries):
+        tag, kind, count, value = struct.unpack_from(order + "HHL4s", tiff, offset + 2 + 12 * n)
+        size = count * _TYPE_BYTES.get(kind, 0)
+        if size > 4:
+            (at,) = struct.unpack(order + "L", value)
+            value = tiff[at : at + size]
+        if tag not in _LEFT_OUT and 0 < size <= len(value):
+            entries[tag] = kind, count, value[:size]
+    return entries
+
+
+def copy_exif(tiff: bytes) -> bytes:
+    """EXIF, or that of a TIFF's first page, without what belongs to its pixels, orientation and thumbnail; b"" if none.
+
+    Raises:
+      ValueError, struct.error: it is damaged.
+    """
+    entries = read_directory(tiff)
+    header = tiff[:4] + struct.pack(byte_order(tiff) + "L", 8)
+    return header + _pack(tiff, entries, 8, _DIRECTORIES) if entries else b""
+
+
+def _pack(tiff: bytes, entries: Directory, place: int, directories: Mapping[int, Any]) -> bytes:
+    """The bytes of a directory at `place`, and behind it of what it points to; `directories` are the tags that may."""
+    order = byte_order(tiff)
+    inner: dict[int, Directory] = {}
+    for tag in directories.keys() & entries.keys():
+        try:
+            inner[tag] = read_directory(tiff, *struct.unpack(order + "L", entries[tag][2]))
+        except struct.error:  # it points nowhere, as Pillow's own do at times
+            entries = {other: entry for other, entry in entries.items() if other != tag}
+    head, rest = struct.pack(order + "H", len(entries)), b""
+    behind = place + 2 + 12 * len(entries) + 4
+    for tag, (kind, count, value) in sorted(entries.items()):
+        if tag in inner:
+            value = _pack(tiff, inner[tag], behind + len(rest), directories[tag])
+        if tag in inner or len(value) > 4:
+            value, rest = struct.pack(order + "L", behind + len(rest)), rest + value + bytes(len(value) % 2)
+        head += struct.pack(order + "HHL4s", tag, kind, count, value)
+    return head + bytes(4) + rest

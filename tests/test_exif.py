@@ -1,0 +1,64 @@
+"""EXIF is kept byte by byte, without orientation and thumbnail, by way of `photo_file`."""
+
+import dataclasses
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+from PIL.ExifTags import IFD
+
+from colorgan.photos.photo_file import Photo, read_photo, write_photo
+
+RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+ORIENTATION, MAKE, COPYRIGHT = 274, 271, 33432
+EXIF, INTEROPERABILITY, GPS, THUMBNAIL = IFD.Exif, IFD.Interop, IFD.GPSInfo, IFD.IFD1
+XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6">Café</a></x:xmpmeta>'
+
+
+def _exif() -> bytes:
+    """EXIF with directories in it and behind it, the last one a thumbnail's."""
+    exif = Image.Exif()
+    exif[ORIENTATION], exif[MAKE], exif[COPYRIGHT] = 6, "Leica", "© Müller".encode()
+    exif[EXIF] = {36867: "1999:01:02 03:04:05", 37500: b"maker's note", INTEROPERABILITY: {1: "R98"}}
+    exif[GPS] = {1: "N", 2: (1.0, 2.0, 3.5)}
+    tiff = exif.tobytes()[6:]
+    behind = 10 + 12 * struct.unpack(">H", tiff[8:10])[0]
+    thumbnail = struct.pack(">HHHL4sL", 1, 259, 3, 1, b"\0\6", 0)
+    return b"Exif\0\0" + tiff[:behind] + struct.pack(">L", len(tiff)) + tiff[behind + 4 :] + thumbnail
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".bmp"])
+def test_what_a_file_says_is_kept(tmp_path, suffix, dtype):
+    path, in_tiff = tmp_path / f"photo{suffix}", Image.Exif()
+    in_tiff.load(_exif())
+    in_tiff[700] = XMP.encode()
+    exif = in_tiff if suffix == ".tif" else _exif()
+    Image.fromarray(RGB).save(path, exif=exif, xmp=XMP.encode(), dpi=(300, 150), icc_profile=SRGB)
+    for _ in range(2):  # what we write, we read
+        photo = read_photo(path)
+        write_photo(path, dataclasses.replace(photo, pixels=photo.pixels.astype(dtype)))
+    with Image.open(path) as written:
+        written.load()
+        if suffix != ".webp":
+            np.testing.assert_allclose([float(value) for value in written.info["dpi"]], (300, 150), rtol=1e-4)
+        if suffix == ".bmp":
+            return
+        kept = written.getexif()
+        assert (kept[MAKE], ORIENTATION in kept) == ("Leica", False)
+        assert kept[COPYRIGHT].encode("latin-1") == "© Müller".encode() or suffix == ".tif"  # there Pillow wrote "?"
+        assert kept.get_ifd(EXIF)[36867] == "1999:01:02 03:04:05"
+        assert kept.get_ifd(EXIF)[37500] == b"maker's note"
+        assert kept.get_ifd(INTEROPERABILITY) == {1: "R98"} or suffix == ".tif"  # there Pillow wrote none
+        assert kept.get_ifd(GPS) == {1: "N", 2: (1.0, 2.0, 3.5)}
+        assert not kept.get_ifd(THUMBNAIL)
+        assert written.info["icc_profile"] == SRGB
+        assert suffix == ".png" or written.info["xmp"].decode() == XMP.replace('tiff:Orientation="6"', "")
+
+
+def test_damaged_exif_is_not_in_the_way(tmp_path):
+    write_photo(tmp_path / "photo.png", Photo(RGB, None, {"exif": b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\1\x12"}))
+    photo = read_photo(tmp_path / "photo.png")
+    np.testing.assert_array_equal(photo.pixels, RGB)
