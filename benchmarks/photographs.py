@@ -1,13 +1,11 @@
-"""Peak memory and time of `colorgan.colorize` by the size of the photograph: a new process for each.
+"""What colouring photographs takes, and whether their size matters to their colours. One line of JSON for each.
 
-    python benchmarks/photographs.py --workdir=runs/mine
-
-prints one line of JSON for each size in megapixels and each kind of file.
+python benchmarks/photographs.py --workdir=runs/mine                   # peak memory and time, by size and kind of file
+python benchmarks/photographs.py --workdir=runs/mine --scales=PHOTOS   # colours at 0.5, 1 and 2 times the size
 """
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,7 +16,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from colorgan.photos.photo_file import Photo, write_photo
+from colorgan import color
+from colorgan.colorizer import Colorizer
+from colorgan.photos.photo_file import Photo, read_photo, write_photo
+
+# The command, and what it took. Not rusage's memory, to which a process that starts another adds its own.
+_COLORIZE = """
+import re, runpy, time
+runpy.run_module("colorgan.colorize", run_name="__main__", alter_sys=True)
+print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], time.process_time())
+"""
 
 KINDS = {"gray.jpg": np.uint8, "color.jpg": np.uint8, "color.png": np.uint16, "color.tif": np.uint16}
 
@@ -42,23 +49,40 @@ def write_photograph(path: Path, megapixels: float) -> None:
 
 
 def measure(model: list[str], name: str, megapixels: float) -> dict[str, Any]:
-    """Of one photograph, start included; `model` is --workdir=RUN or --model=FILE."""
+    """Of one photograph, in a process of its own, start included; `model` is --workdir=RUN or --model=FILE."""
     with tempfile.TemporaryDirectory(prefix="colorgan-photographs-") as folder:
         photograph = Path(folder, name)
         write_photograph(photograph, megapixels)
         start = time.monotonic()
-        command = [sys.executable, "-m", "colorgan.colorize", *model, f"--output={folder}/colored", str(photograph)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        return {
-            "file": name,
-            "megapixels": megapixels,
-            "exit_code": process.returncode,
-            "peak_megabytes": round(usage.ru_maxrss * 1024 / 1e6),
-            "seconds": round(time.monotonic() - start, 2),
-            "processor_seconds": round(usage.ru_utime + usage.ru_stime, 2),
-        }
+        command = [sys.executable, "-c", _COLORIZE, *model, f"--output={folder}/colored", str(photograph)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        seconds = time.monotonic() - start
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    peak_kibibytes, processor_seconds = map(float, done.stdout.splitlines()[-1].split())
+    return {
+        "file": name,
+        "megapixels": megapixels,
+        "peak_megabytes": round(peak_kibibytes * 1024 / 1e6),
+        "seconds": round(seconds, 2),
+        "processor_seconds": round(processor_seconds, 2),
+    }
+
+
+def compare_scales(colorizer: Colorizer, path: Path) -> dict[str, Any]:
+    """How far the colours of a photograph at another size are from those at its own: mean distance in ab of Lab."""
+    photo = Image.fromarray(read_photo(path).pixels).convert("RGB")
+    ab = _ab(colorizer(photo))
+    result: dict[str, Any] = {"file": path.name}
+    for scale in (0.5, 2):
+        resized = photo.resize([round(scale * side) for side in photo.size], Image.Resampling.LANCZOS)
+        back = colorizer(resized).resize(photo.size, Image.Resampling.LANCZOS)
+        result[f"ab_distance_at_{scale:g}"] = round(float(np.linalg.norm(_ab(back) - ab, axis=-1).mean()), 2)
+    return result | {"mean_chroma": round(float(np.linalg.norm(ab, axis=-1).mean()), 2)}
+
+
+def _ab(image: Image.Image) -> np.ndarray:
+    return color.rgb_to_lab(np.asarray(image, np.float32))[..., 1:]
 
 
 def main() -> None:
@@ -66,7 +90,13 @@ def main() -> None:
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--megapixels", default="1,24,100")
     parser.add_argument("--files", default=",".join(KINDS), help="; ".join(KINDS))
+    parser.add_argument("--scales", type=Path, help="a folder of photographs")
     arguments = parser.parse_args()
+    if arguments.scales:
+        colorizer = Colorizer.from_workdir(arguments.workdir)
+        for path in sorted(arguments.scales.iterdir()):
+            print(json.dumps(compare_scales(colorizer, path)), flush=True)
+        return
     for megapixels in arguments.megapixels.split(","):
         for name in arguments.files.split(","):
             print(json.dumps(measure([f"--workdir={arguments.workdir}"], name, float(megapixels))), flush=True)
