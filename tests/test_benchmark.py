@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import pytest
+from absl import flags
 from conftest import ROOT, run_command, tiny_flags
 
 from colorgan import benchmark
@@ -87,9 +88,13 @@ def test_loop_is_compared_with_its_slower_part(tiny_config):
     assert loop["epoch_seconds"] == pytest.approx(24 / loop["images_per_second"] + beside)
 
 
-def test_the_command_ends_in_one_line_of_json():
-    command = ("colorgan.benchmark", "input", "--config=configs/default.py", *tiny_flags(data__num_threads=1))
-    figures = json.loads(run_command(*command).stdout.splitlines()[-1])
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # ml_collections'
+def test_the_command_ends_in_one_line_of_json(monkeypatch, capsys):
+    given = [f"--config={ROOT}/configs/default.py", *tiny_flags(data__num_threads=1)]
+    monkeypatch.setattr(sys, "argv", ["benchmark", *given])  # config flags look there too
+    flags.FLAGS(sys.argv)
+    benchmark.main("input")
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (figures["part"], figures["config"], figures["device"]) == ("input", "default", "cpu")
     assert {"images_per_second", "ratio_to_bare", "jax", "date"} <= figures.keys()
 

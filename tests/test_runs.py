@@ -183,7 +183,7 @@ def test_a_run_that_has_begun_is_not_begun_anew_with_another_config(finished_run
 
 def test_tpu_config_runs_shrunk_on_a_cpu(tmp_path, photographs):
     data = f"folder:{photographs}"
-    flags = tiny_flags(data__train=data, data__validation=data, num_epochs=1, data__num_workers=1)
+    flags = tiny_flags(data__train=data, data__validation=data, num_epochs=1, data__num_workers=0)
     _train(tmp_path / "run", "--config.platform=cpu", "--config.profile_steps=(1, 2)", *flags, config="configs/tpu.py")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["precision"] == "bfloat16"
