@@ -9,7 +9,7 @@ from PIL import Image
 
 from colorgan import color
 from colorgan.data import transforms
-from colorgan.photos.upsample import GuidedChroma
+from colorgan.upsample import GuidedChroma
 
 if TYPE_CHECKING:
     from colorgan.trained import Trained

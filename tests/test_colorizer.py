@@ -9,7 +9,7 @@ from PIL import Image
 
 import colorgan
 from colorgan import color, colorizer
-from colorgan.photos.upsample import GuidedChroma
+from colorgan.upsample import GuidedChroma
 
 LUMA = (0.299, 0.587, 0.114)
 

@@ -1,1 +1,1 @@
-"""Photographs and films from files and to files, and chroma brought to their size."""
+"""Photographs and films, from files and to files, with all that these hold."""
