@@ -42,19 +42,26 @@ def write_photograph(path: Path, megapixels: float) -> None:
             (width, height), Image.Resampling.BICUBIC
         )
         planes.append(np.minimum(np.asarray(smooth), 246) + grain)
-    pixels = np.stack(planes, axis=-1).squeeze(-1) if len(planes) == 1 else np.stack(planes, axis=-1)
+    pixels = planes[0] if len(planes) == 1 else np.stack(planes, axis=-1)
     if KINDS[path.name] == np.uint16:
         pixels = pixels.astype(np.uint16) * 257
     write_photo(path, Photo(pixels, None))
 
 
-def measure(model: list[str], name: str, megapixels: float) -> dict[str, Any]:
-    """Of one photograph, in a process of its own, start included; `model` is --workdir=RUN or --model=FILE."""
+def measure(workdir: Path | str, name: str, megapixels: float) -> dict[str, Any]:
+    """Of one photograph, in a process of its own, start included."""
     with tempfile.TemporaryDirectory(prefix="colorgan-photographs-") as folder:
         photograph = Path(folder, name)
         write_photograph(photograph, megapixels)
         start = time.monotonic()
-        command = [sys.executable, "-c", _COLORIZE, *model, f"--output={folder}/colored", str(photograph)]
+        command = [
+            sys.executable,
+            "-c",
+            _COLORIZE,
+            f"--workdir={workdir}",
+            f"--output={folder}/colored",
+            str(photograph),
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         seconds = time.monotonic() - start
     if done.returncode:
@@ -99,7 +106,7 @@ def main() -> None:
         return
     for megapixels in arguments.megapixels.split(","):
         for name in arguments.files.split(","):
-            print(json.dumps(measure([f"--workdir={arguments.workdir}"], name, float(megapixels))), flush=True)
+            print(json.dumps(measure(arguments.workdir, name, float(megapixels))), flush=True)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ names, their formats and what else they hold; folders keep their structure.
 """
 
 import argparse
+import collections
 import dataclasses
 import json
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,24 +18,41 @@ from tqdm import tqdm
 
 from colorgan import command_line, runtime
 from colorgan.colorizer import Colorizer
-from colorgan.data.sources import find_images
+from colorgan.data.sources import IMAGE_SUFFIXES, find_images
 from colorgan.errors import UserError
 from colorgan.photos import photo_file, video
 
+SUFFIXES = (*IMAGE_SUFFIXES, *video.VIDEO_SUFFIXES)
 
-def find_photographs(inputs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
-    """Every file in `inputs`, and every image file in its folders, with the path it is to have below the output folder.
+
+def find_files(inputs: Sequence[Path], output: Path) -> Iterator[tuple[Path, Path]]:
+    """Every file in `inputs`, and every photograph and film in its folders, with the path it is to have below `output`.
+
+    Where `output` lies in a folder, what is in it already is left out.
 
     Raises:
-      UserError: an input is not there, or a folder holds no images.
+      UserError: an input is not there, or a folder holds none.
     """
+    below = output.resolve()
     for path in inputs:
         if path.is_file():
             yield path, Path(path.name)
         elif path.is_dir():
-            yield from ((path / name, Path(name)) for name in find_images(str(path)))
+            is_within = below != path.resolve() and below.is_relative_to(path.resolve())
+            for name in find_images(str(path), SUFFIXES):
+                if not (is_within and (path / name).resolve().is_relative_to(below)):
+                    yield path / name, Path(name)
         else:
             raise UserError(f"there is no file or folder {path}")
+
+
+def _tell_others(inputs: Sequence[Path]) -> None:
+    """What else the folders hold, so that nobody takes it for coloured."""
+    files = (path for folder in inputs if folder.is_dir() for path in folder.rglob("[!.]*") if path.is_file())
+    others = collections.Counter(path.suffix or "no suffix" for path in files if path.suffix.lower() not in SUFFIXES)
+    if others:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+        print(f"left out, as neither photographs nor films ({', '.join(SUFFIXES)}): {kinds}", file=sys.stderr)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,38 +73,55 @@ def load_colorizer(arguments: argparse.Namespace) -> Colorizer:
 
 def main(arguments: argparse.Namespace) -> None:
     """Ends with one line of JSON; exit code 1 if a photograph could not be coloured."""
-    photographs = list(find_photographs(arguments.inputs))
-    if arguments.output.exists() and not arguments.output.is_dir():
-        raise UserError(f"--output={arguments.output} is not a folder")
+    files = list(find_files(arguments.inputs, arguments.output))
+    try:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=arguments.output).close()
+    except OSError as error:
+        raise UserError(f"cannot write into --output={arguments.output}: {error.strerror}") from error
+    _tell_others(arguments.inputs)
     runtime.select_platform("")
     colorizer = load_colorizer(arguments)
     how = {"strength": arguments.strength, "saturation": arguments.saturation}
     films: dict[str, Any] = {}
     failures: list[str] = []
-    done: set[Path] = set()
-    for source, name in tqdm(photographs, unit=" photographs", dynamic_ncols=True):
+    num_there = 0
+    taken = {source.resolve() for source, _ in files}
+    for source, name in tqdm(files, unit=" files", dynamic_ncols=True):
         target = arguments.output / name
         try:
-            if target in done or target.resolve() == source.resolve():
-                raise FileExistsError(f"{target} would be written over another photograph")
+            if target.resolve() in taken:
+                raise FileExistsError(f"{target} is another one's place, or its own: choose another --output")
             if not target.resolve().is_relative_to(arguments.output.resolve()):
                 raise FileExistsError(f"{target} is a link that leads out of the output folder")
             if target.exists() and not arguments.overwrite:
-                raise FileExistsError(f"{target} is there already (--overwrite replaces it)")
+                num_there += 1
+                continue
             target.parent.mkdir(parents=True, exist_ok=True)
+            if source.suffix.lower() not in SUFFIXES:
+                raise ValueError(
+                    f"neither a photograph nor a film by its name ({', '.join(SUFFIXES)}); "
+                    "ffmpeg -i FILM -c copy film.mkv makes such a one of other films"
+                )
             if source.suffix.lower() in video.VIDEO_SUFFIXES:
                 films[str(name)] = _colorize_film(source, target, colorizer, smoothing=arguments.smoothing, **how)
             else:
                 _colorize_photograph(source, target, colorizer, **how)
-            done.add(target)
-        except Exception as error:  # decoders raise of every kind; the other photographs go on
+            taken.add(target.resolve())
+        except Exception as error:  # decoders raise of every kind; the other files go on
             failures.append(f"{source}: {str(error) or type(error).__name__}")
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
-    result = {"num_colored": len(photographs) - len(failures), "output": str(arguments.output)}
-    print(json.dumps(result | ({"films": films} if films else {})))
+    if num_there:
+        print(f"{num_there} are there already and stay as they are (--overwrite replaces them)", file=sys.stderr)
+    counts = {
+        "num_colored": len(files) - len(failures) - num_there,
+        "num_there": num_there,
+        "num_failed": len(failures),
+    }
+    print(json.dumps(counts | {"output": str(arguments.output)} | ({"films": films} if films else {})))
     if failures:
-        raise UserError(f"{len(failures)} of {len(photographs)} photographs failed")
+        raise UserError(f"{len(failures)} of {len(files)} files failed")
 
 
 def _colorize_photograph(source: Path, target: Path, colorizer: Colorizer, strength: float, saturation: float) -> None:
@@ -129,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     smoothing_help = "of films: how much the frames before count where nothing moves, from 0 to 0.99; 0.9 unless said"
     default = video.DEFAULT_SMOOTHING
     parser.add_argument("--smoothing", type=_between(0, 0.99), default=default, help=smoothing_help)
-    inputs_help = f"photographs, folders of them, or films ({', '.join(video.VIDEO_SUFFIXES)})"
+    inputs_help = f"photographs, films and folders of them ({', '.join(SUFFIXES)})"
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help=inputs_help)
     return parser
 

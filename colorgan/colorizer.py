@@ -1,6 +1,7 @@
 """A trained generator as a function from photographs to coloured photographs."""
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -9,12 +10,12 @@ from PIL import Image
 
 from colorgan import color
 from colorgan.data import transforms
+from colorgan.exported import PredictFn
 from colorgan.upsample import GuidedChroma
 
 if TYPE_CHECKING:
     from colorgan.trained import Trained
 
-PredictFn = Callable[[np.ndarray], np.ndarray]
 ImageT = TypeVar("ImageT", Image.Image, np.ndarray)
 
 _STRIP_PIXELS = 2**20  # of a photograph, that are in memory as float32 at a time
@@ -50,6 +51,7 @@ class Colorizer:
 
         from colorgan import trained
 
+        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of reading what it has not written
         return cls.from_trained(trained.load_trained(epath.Path(workdir), checkpoint))
 
     @classmethod
@@ -83,9 +85,11 @@ class Colorizer:
           saturation: what colours are multiplied by before those that RGB has no room for are made paler; 0 to 2.
 
         Returns:
-          A Pillow image of 8 bits, "RGB", or "RGBA" where the photograph was not opaque; or RGB [H,W,3] of the array's
-          type.
+          A Pillow image of 8 bits, "RGB", or "RGBA" where the photograph has transparency; or RGB [H,W,3] of the
+          array's type.
         """
+        if not isinstance(image, Image.Image | np.ndarray):
+            raise TypeError(f"a photograph is a Pillow image or a NumPy array, not {type(image).__name__}")
         if isinstance(image, np.ndarray):
             return self.colorize(image, strength, saturation)
         if image.has_transparency_data:
@@ -98,7 +102,17 @@ class Colorizer:
     def colorize(
         self, pixels: np.ndarray, strength: float = 1.0, saturation: float = 1.0, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """The same for arrays; the result is written to `out`, which may be `pixels`, or to a new array."""
+        """The same for arrays; the result is written to `out`, which may be `pixels`, or to a new array.
+
+        Raises:
+          ValueError: `pixels` has another type or shape, or `strength` or `saturation` is beyond its range.
+        """
+        if pixels.dtype not in (np.uint8, np.uint16) or pixels.shape[2:] not in ((), (1,), (3,)) or not pixels.size:
+            raise ValueError(
+                f"a photograph is uint8 or uint16 [H,W], [H,W,1] or [H,W,3], not {pixels.dtype} {list(pixels.shape)}"
+            )
+        if not (0 <= strength <= 1 and 0 <= saturation <= 2):
+            raise ValueError(f"strength is from 0 to 1 and saturation from 0 to 2, not {strength} and {saturation}")
         small = shrink(pixels, self.image_size)
         return paint(pixels, small, self.predict_chroma(small[None])[0], strength, saturation, out)
 

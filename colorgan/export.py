@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import logging
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def _real_images(run: trained.Trained) -> tuple[np.ndarray, str]:
     try:
         images = pipeline.Images(sources.open_source(data.validation, size), size, data.max_bad_fraction)
         with contextlib.closing(pipeline.ordered_batches(images, _NUM_IMAGES, pipeline.Loading())) as batches:
-            return next(batches)["image"], "validation"
+            batch = next(batches)
+        return batch["image"][batch["mask"]], "validation"
     except UserError as error:
         log.warning("compared on drawn scenes, since the run's validation images cannot be had: %s", error)
         source = sources.open_source(f"procedural:{_NUM_IMAGES}", size)
@@ -92,15 +94,17 @@ def describe(run: trained.Trained, checkpoint: str) -> dict[str, Any]:
 def main(arguments: argparse.Namespace) -> None:
     """Ends with one line of JSON: what the file says of itself, and its place and size."""
     output = arguments.output
-    if output.is_dir() or (output.exists() and not arguments.overwrite):
-        raise UserError(f"--output={output} is there already (--overwrite replaces a file)")
+    if output.is_dir():
+        raise UserError(f"--output={output} is a folder; name a file, such as {output / 'mine.stablehlo'}")
+    if output.exists() and not arguments.overwrite:
+        raise UserError(f"--output={output} is there already (--overwrite replaces it)")
     if (arguments.format == "onnx") != (output.suffix == ".onnx"):
-        raise UserError(f"--output={output} must end in .onnx if --format=onnx, and only then")
+        raise UserError(f"--output={output} ends in .onnx if it is --format=onnx; set both, or neither")
     runtime.select_platform("")
     run = trained.load_trained(arguments.workdir, arguments.checkpoint)
     write, versions = FORMATS[arguments.format](run)
     description = describe(run, arguments.checkpoint) | {"format": arguments.format, **versions}
-    scratch = output.with_stem(output.stem + ".incomplete")
+    scratch = output.with_name(f".{uuid.uuid4().hex}{output.suffix}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         write(scratch, description)

@@ -42,6 +42,8 @@ def load(path: Path) -> Model:
     try:
         with open(path, "rb") as file:
             is_zip = zipfile.is_zipfile(file)
+    except IsADirectoryError as error:
+        raise UserError(f"{path} is a folder; --workdir names that of a run") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error}") from error
     if not is_zip and path.suffix != ".onnx":
@@ -69,8 +71,8 @@ def _load_stablehlo(path: Path) -> Model:
         predict.lower(jax.ShapeDtypeStruct((1, size, size, 1), np.float32))  # finds out what JAX cannot read
     except Exception as error:
         raise UserError(
-            f"JAX {jax.__version__} cannot read {path}, which {description['jax']} wrote ({first_line(error)}): JAX "
-            "reads what is up to 6 months older or 3 weeks newer than itself; install another, or export anew"
+            f"JAX {jax.__version__} cannot read {path}, which JAX {description['jax']} wrote ({first_line(error)}): "
+            "it reads what is up to 6 months older or 3 weeks newer than itself; install another, or export anew"
         ) from error
     return Model(lambda gray: np.asarray(predict(np.asarray(gray, np.float32))), size, description)
 
@@ -84,14 +86,18 @@ def _load_onnx(path: Path) -> Model:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as error:  # likewise
         raise UserError(f"onnxruntime {onnxruntime.__version__} cannot read {path} ({first_line(error)})") from error
-    description = json.loads(session.get_modelmeta().custom_metadata_map.get(META_KEY, "{}"))
-    if not description:
+    if META_KEY not in session.get_modelmeta().custom_metadata_map:
         raise UserError(f"{path} is no model that colorgan.export has written: it has no {META_KEY!r} in its metadata")
+    try:
+        description = json.loads(session.get_modelmeta().custom_metadata_map[META_KEY])
+        size = int(description["image_size"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} is damaged ({error}); copy it anew") from error
 
     def predict(gray: np.ndarray) -> np.ndarray:
         return session.run([OUTPUT_NAME], {INPUT_NAME: np.asarray(gray, np.float32)})[0]
 
-    return Model(predict, description["image_size"], description)
+    return Model(predict, size, description)
 
 
 def first_line(error: Exception) -> str:

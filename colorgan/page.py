@@ -1,13 +1,14 @@
 """A page for the browser: drop a photograph, see it in colour, download that at full size. Needs no network."""
 
 import argparse
+import contextlib
 import dataclasses
 import importlib.util
 import io
 import os
 import socket
 import tempfile
-import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from colorgan.data import sources, transforms
 from colorgan.errors import UserError
 from colorgan.photos.photo_file import Photo, read_photo, write_photo
 
-MAX_MEGAPIXELS = 100  # at which colouring takes about 1.5 GB of memory
+MAX_MEGAPIXELS = 100  # at which colouring takes up to 1.8 GB of memory
+_KEPT_SECONDS = 3600
+_PREVIEW_SIZE = 1600  # what a large screen shows
 _LIMITS: dict[str, Any] = {"max_file_size": "200mb", "state_session_capacity": 100}  # visitors' previews, 3 MB each
 _LOCAL: dict[str, Any] = {"quiet": True, "share": False, "ssr_mode": False, "run_history": False, "footer_links": []}
 _HELP = f"""JPEG, PNG, WebP, BMP or TIFF of up to {MAX_MEGAPIXELS} megapixels, taken as gray. Uploads stay on the
@@ -60,9 +63,9 @@ def open_photo(colorizer: Colorizer, path: Path) -> Opened:
     """Runs the network on a photograph; raises what `read_upload` does."""
     pixels = read_upload(path).pixels
     small = shrink(pixels, colorizer.image_size)
-    preview = Image.fromarray(pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)).convert("L")
-    preview.thumbnail((1600, 1600))  # what a large screen shows
-    return Opened(path, np.asarray(preview), small, colorizer.predict_chroma(small[None])[0])
+    preview = shrink(pixels, min(_PREVIEW_SIZE, max(pixels.shape[:2])))
+    gray = np.clip(np.rint((preview + 1) * 127.5), 0, 255).astype(np.uint8)
+    return Opened(path, gray, small, colorizer.predict_chroma(small[None])[0])
 
 
 def write_colored(opened: Opened, strength: float, saturation: float, folder: Path) -> Path:
@@ -73,6 +76,14 @@ def write_colored(opened: Opened, strength: float, saturation: float, folder: Pa
     path = Path(tempfile.mkdtemp(dir=folder), f"{opened.path.stem}-colorized{opened.path.suffix}")
     write_photo(path, dataclasses.replace(photo, pixels=pixels))
     return path
+
+
+def delete_older(folder: Path, seconds: float) -> None:
+    """Deletes files that came into `folder` longer ago. (Gradio's own `delete_cache` leaves results behind.)"""
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # it may be gone by now
+            if path.is_file() and time.time() - path.stat().st_ctime > seconds:
+                path.unlink()
 
 
 def find_grids(workdir: epath.Path) -> dict[int, epath.Path]:
@@ -101,7 +112,7 @@ def create_page(colorizer: Colorizer, workdir: epath.Path | None, folder: Path) 
             gr.Warning(str(error))
             yield {state: None, result: gr.Row(visible=False), photograph: None}
 
-    with gr.Blocks(title="colorgan", delete_cache=(60, 3600)) as page:  # every minute, what is an hour old
+    with gr.Blocks(title="colorgan") as page:
         state = gr.State()
         with gr.Tab("Colour a photograph"):
             photograph = gr.File(show_label=False, file_types=list(sources.IMAGE_SUFFIXES), height=160)
@@ -150,7 +161,9 @@ def main(arguments: argparse.Namespace) -> None:
             server_name=host, server_port=port or None, prevent_thread_lock=True, **_LIMITS, **_LOCAL
         )
         print(f"the page is at {url} (Ctrl-C ends it)", flush=True)
-        threading.Event().wait()
+        while True:
+            time.sleep(60)
+            delete_older(Path(folder), _KEPT_SECONDS)
 
 
 def _parser() -> argparse.ArgumentParser:

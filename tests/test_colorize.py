@@ -10,14 +10,14 @@ import pytest
 from conftest import ROOT, run_command
 from PIL import Image
 
-from colorgan.colorize import find_photographs, main
+from colorgan.colorize import find_files, main
 from colorgan.colorizer import Colorizer
 from colorgan.errors import UserError
 from colorgan.photos import photo_file, video
 
 
 def test_folders_keep_their_structure(photographs):
-    found = list(find_photographs([photographs, photographs / "class_0" / "image_00.jpg"]))
+    found = list(find_files([photographs, photographs / "class_0" / "image_00.jpg"], Path("out")))
     assert len(found) == 13
     assert str(found[0][1]) == "class_0/image_00.jpg"
     assert str(found[-1][1]) == "image_00.jpg"
@@ -25,9 +25,9 @@ def test_folders_keep_their_structure(photographs):
 
 def test_missing_input_is_said(tmp_path):
     with pytest.raises(UserError, match="there is no file or folder"):
-        list(find_photographs([tmp_path / "nothing"]))
+        list(find_files([tmp_path / "nothing"], tmp_path))
     with pytest.raises(UserError, match="holds no images"):
-        list(find_photographs([tmp_path]))
+        list(find_files([tmp_path], tmp_path))
 
 
 def test_a_link_in_the_output_folder_is_not_followed_out_of_it(finished_run, tmp_path):
@@ -66,7 +66,7 @@ def test_depth_alpha_and_orientation_are_kept_and_a_bad_file_stops_no_other(oran
     turned = Image.new("L", (36, 24), 90)
     turned.getexif()[0x0112] = 6  # a quarter
     turned.save(tmp_path / "d.jpg", exif=turned.getexif())
-    with pytest.raises(UserError, match="1 of 4 photographs failed"):
+    with pytest.raises(UserError, match="1 of 4 files failed"):
         main(_arguments(tmp_path, tmp_path))
     said = capsys.readouterr()
     assert json.loads(said.out.splitlines()[-1])["num_colored"] == 3
@@ -80,6 +80,42 @@ def test_depth_alpha_and_orientation_are_kept_and_a_bad_file_stops_no_other(oran
     with Image.open(tmp_path / "out" / "d.jpg") as image:
         assert image.size == (24, 36)
         assert 0x0112 not in image.getexif()
+
+
+def test_no_photograph_is_written_over_another(orange, tmp_path, capsys):
+    for folder, level in (("photos", 50), ("photos/sub", 200)):
+        (tmp_path / folder).mkdir()
+        Image.new("L", (8, 8), level).save(tmp_path / folder / "x.png")
+    before = (tmp_path / "photos" / "sub" / "x.png").read_bytes()
+    inputs = (tmp_path / "photos" / "x.png", tmp_path / "photos" / "sub" / "x.png")
+    with pytest.raises(UserError, match="2 of 2 files failed"):
+        main(_arguments(tmp_path, *inputs, output=tmp_path / "photos" / "sub", overwrite=True))
+    assert capsys.readouterr().err.count("is another one's place, or its own: choose another --output") == 2
+    assert (tmp_path / "photos" / "sub" / "x.png").read_bytes() == before
+
+
+def test_an_output_folder_among_the_photographs_is_not_coloured_again(orange, tmp_path):
+    Image.new("L", (8, 8), 90).save(tmp_path / "x.png")
+    for _ in range(2):
+        main(_arguments(tmp_path, tmp_path, overwrite=True))
+    assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*.png"))] == ["out/x.png", "x.png"]
+
+
+def test_what_is_there_stays_and_what_is_left_out_is_told(orange, tmp_path, capsys):
+    Image.new("L", (8, 8), 90).save(tmp_path / "x.png")
+    for name in ("a.heic", "b.heic", "notes"):
+        (tmp_path / name).write_bytes(b"")
+    main(_arguments(tmp_path, tmp_path))
+    said = capsys.readouterr()
+    assert said.err.partition("): ")[2].splitlines()[0] == "2 .heic, 1 no suffix"
+    (tmp_path / "out" / "x.png").write_bytes(b"another")
+    main(_arguments(tmp_path, tmp_path))
+    told = json.loads(capsys.readouterr().out)
+    assert (told["num_colored"], told["num_there"], told["num_failed"]) == (0, 1, 0)
+    assert (tmp_path / "out" / "x.png").read_bytes() == b"another"
+    with pytest.raises(UserError, match="1 of 1 files failed"):
+        main(_arguments(tmp_path, tmp_path / "a.heic"))
+    assert "neither a photograph nor a film by its name" in capsys.readouterr().err
 
 
 def test_strength_and_saturation_come_from_the_command_line(orange, tmp_path, capsys):
@@ -101,7 +137,7 @@ def test_films_are_coloured_and_told_of(orange, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(video, "colorize_video", colorize_video)
     (tmp_path / "clip.MP4").write_bytes(b"film ")
-    main(_arguments(tmp_path, tmp_path / "clip.MP4", smoothing=0.4, strength=0.5))
+    main(_arguments(tmp_path, tmp_path, smoothing=0.4, strength=0.5))
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["films"] == {"clip.MP4": {"num_frames": 7, "num_cuts": 1, "flicker_before": 2.5, "flicker_after": 0.5}}
     assert (tmp_path / "out" / "clip.MP4").read_bytes() == (
@@ -112,5 +148,5 @@ def test_films_are_coloured_and_told_of(orange, tmp_path, capsys, monkeypatch):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
 def test_a_hundred_megapixels_take_less_than_two_gigabytes(finished_run):
     measure = runpy.run_path(str(ROOT / "benchmarks" / "photographs.py"))["measure"]
-    figures = measure([f"--workdir={finished_run}"], "gray.jpg", 100)
+    figures = measure(finished_run, "gray.jpg", 100)
     assert 300 < figures["peak_megabytes"] < 2000

@@ -63,6 +63,20 @@ def test_colours_of_the_input_are_not_looked_at():
     assert abs(difference).max() <= 2
 
 
+@pytest.mark.parametrize("pixels", [np.zeros((4, 4)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8)])
+def test_arrays_that_are_no_photographs_are_refused(pixels):
+    with pytest.raises(ValueError, match=r"a photograph is uint8 or uint16 .*, not (float64|uint8) \["):
+        colorizer.Colorizer(_orange, 32)(pixels)
+
+
+def test_what_is_no_image_and_values_beyond_their_range_are_refused():
+    colorize = colorizer.Colorizer(_orange, 32)
+    with pytest.raises(TypeError, match="a Pillow image or a NumPy array, not str"):
+        colorize("grandmother.jpg")
+    with pytest.raises(ValueError, match="saturation from 0 to 2, not 1.0 and nan"):
+        colorize(_noise((4, 4)), saturation=float("nan"))
+
+
 def test_strength_and_saturation_go_from_gray_to_more_than_full():
     gray = _noise((20, 30))
     colorize = colorizer.Colorizer(_orange, 32)

@@ -62,3 +62,14 @@ def test_damaged_exif_is_not_in_the_way(tmp_path):
     write_photo(tmp_path / "photo.png", Photo(RGB, None, {"exif": b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\1\x12"}))
     photo = read_photo(tmp_path / "photo.png")
     np.testing.assert_array_equal(photo.pixels, RGB)
+
+
+def test_a_tiff_without_a_resolution_gets_none(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "photo.tif")
+    with Image.open(tmp_path / "photo.tif") as image:
+        assert 282 not in image.tag_v2
+    photo = read_photo(tmp_path / "photo.tif")
+    assert "dpi" not in photo.metadata
+    write_photo(tmp_path / "photo.tif", photo)
+    with Image.open(tmp_path / "photo.tif") as image:
+        assert image.tag_v2.get(296, 1) == 1  # no unit

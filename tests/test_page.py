@@ -119,6 +119,17 @@ def test_the_file_has_its_name_size_and_format_and_the_browser_gets_a_small_one(
         assert np.ptp(np.asarray(same).astype(int), axis=-1).mean() < 2
 
 
+def test_files_are_deleted_when_their_time_is_over(tmp_path):
+    (tmp_path / "session").mkdir()
+    old, new = tmp_path / "session" / "old.webp", tmp_path / "new.jpg"
+    old.touch()
+    time.sleep(0.3)
+    new.touch()
+    os.utime(new, (0, 0))  # the time of what was copied here
+    page.delete_older(tmp_path, 0.2)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 def test_grids_are_in_order_of_epochs(workdir):
     grids = page.find_grids(epath.Path(workdir))
     assert [(epoch, path.name) for epoch, path in grids.items()] == [(2, "epoch_0002.png"), (10, "epoch_0010.png")]

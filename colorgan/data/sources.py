@@ -127,7 +127,7 @@ class FolderSource:
         return os.fsdecode(self._names[start : self._ends[index]])
 
 
-def find_images(folder: str) -> Iterator[str]:
+def find_images(folder: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> Iterator[str]:
     """Paths, relative to `folder`, of the image files in it and its subfolders; not those that are hidden.
 
     Raises:
@@ -141,11 +141,11 @@ def find_images(folder: str) -> Iterator[str]:
         seen.add(real)
         folders.sort()
         for file in sorted(files):
-            if file.lower().endswith(IMAGE_SUFFIXES) and not file.startswith("."):
+            if file.lower().endswith(suffixes) and not file.startswith("."):
                 found = True
                 yield os.path.relpath(os.path.join(parent, file), folder)
     if not found:
-        raise UserError(f"folder {folder!r} holds no images ({', '.join(IMAGE_SUFFIXES)})")
+        raise UserError(f"folder {folder!r} holds no images ({', '.join(suffixes)})")
 
 
 def read_image_file(path: Path) -> bytes:

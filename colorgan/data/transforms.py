@@ -74,7 +74,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return image  # convert() would copy it
     if image.mode.startswith(("F", "I")):  # a plain convert() would clip at 255
         return sixteen_bits(image).point(_SIXTEEN_TO_EIGHT, "L").convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
         image = image if image.mode == "RGBA" else image.convert("RGBA")  # convert() would copy it
         on_white = Image.new("RGB", image.size, "white")
         on_white.paste(image, mask=image)

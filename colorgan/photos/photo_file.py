@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, PngImagePlugin
+from PIL import Image, ImageCms, ImageFile, PngImagePlugin, TiffImagePlugin
 
 from colorgan.data import sources, transforms
 from colorgan.photos import beyond_pillow, exif
@@ -172,7 +172,8 @@ def _read_metadata(image: ImageFile.ImageFile, data: bytes) -> dict[str, Any]:
         metadata.pop("xmp", None)
     if "xmp" in metadata:
         metadata["xmp"] = _XMP_ORIENTATION.sub(b"", metadata["xmp"])
-    dpi = tuple(float(value) for value in info.get("dpi", ()))
+    has_dpi = not isinstance(image, TiffImagePlugin.TiffImageFile) or exif.RESOLUTION[0] in image.tag_v2
+    dpi = tuple(float(value) for value in info.get("dpi", ()) if has_dpi)  # Pillow makes one up for a TIFF
     if len(dpi) == 2 and all(0 < value < 65536 for value in dpi):  # damaged files have others, NaN too
         metadata["dpi"] = dpi
     if image.format == "PNG":  # what is a string there is a text; EXIF and XMP in disguise have been seen to
