@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from colorgan import command_line, runtime
 from colorgan.colorizer import Colorizer
-from colorgan.data.sources import IMAGE_SUFFIXES, find_images
+from colorgan.data.sources import IMAGE_SUFFIXES, find_images, printable
 from colorgan.errors import UserError
 from colorgan.photos import photo_file, video
 
@@ -51,7 +51,7 @@ def _tell_others(inputs: Sequence[Path]) -> None:
     files = (path for folder in inputs if folder.is_dir() for path in folder.rglob("[!.]*") if path.is_file())
     others = collections.Counter(path.suffix or "no suffix" for path in files if path.suffix.lower() not in SUFFIXES)
     if others:
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+        kinds = ", ".join(f"{count} {printable(suffix)}" for suffix, count in sorted(others.items()))
         print(f"left out, as neither photographs nor films ({', '.join(SUFFIXES)}): {kinds}", file=sys.stderr)
 
 
@@ -87,7 +87,7 @@ def main(arguments: argparse.Namespace) -> None:
     failures: list[str] = []
     num_there = 0
     taken = {source.resolve() for source, _ in files}
-    for source, name in tqdm(files, unit=" files", dynamic_ncols=True):
+    for source, name in tqdm(files, unit=" files", dynamic_ncols=True, disable=None):  # no bar in a pipe
         target = arguments.output / name
         try:
             if target.resolve() in taken:
@@ -135,12 +135,13 @@ def _colorize_photograph(source: Path, target: Path, colorizer: Colorizer, stren
 def _colorize_film(source: Path, target: Path, colorizer: Colorizer, **how: float) -> dict[str, float]:
     """What is told of it."""
     bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left"
-    with tqdm(total=1.0, desc=source.name, bar_format=bar_format, leave=False, dynamic_ncols=True) as bar:
+    with tqdm(total=1.0, desc=source.name, bar_format=bar_format, leave=False, dynamic_ncols=True, disable=None) as bar:
 
         def show(share: float) -> None:
             bar.update(share - bar.n)
 
-        return dataclasses.asdict(video.colorize_video(source, target, colorizer, **how, progress_fn=show))
+        report = dataclasses.asdict(video.colorize_video(source, target, colorizer, **how, progress_fn=show))
+    return {name: round(value, 3) for name, value in report.items()}
 
 
 def _between(low: float, high: float) -> Any:

@@ -198,7 +198,7 @@ def test_garbage_within_a_shard_costs_the_record_it_hits(shards, tmp_path):
 
 
 def test_photographs_are_coloured_into_the_output_folder(whole, tmp_path, monkeypatch):
-    from colorgan.colorize import find_photographs
+    from colorgan.colorize import find_files
 
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)
@@ -208,7 +208,7 @@ def test_photographs_are_coloured_into_the_output_folder(whole, tmp_path, monkey
     (folder / "link.jpg").symlink_to(whole / "image_00.jpg")
     monkeypatch.chdir(folder)
     inputs = [folder, Path("."), Path("sub/../link.jpg"), Path("../in/linked"), whole / "image_00.jpg", Path("sub/..")]
-    names = [name for _, name in find_photographs(inputs)]
+    names = [name for _, name in find_files(inputs, tmp_path / "out")]
     assert Path("linked/image_03.jpg") in names
     output = tmp_path / "out"
     assert all(output in (output / name).resolve().parents for name in names)
