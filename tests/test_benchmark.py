@@ -21,7 +21,7 @@ _fresh_compilation = benchmark._fresh_compilation
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(benchmark, "_REPEAT_SECONDS", 0.05)
-    monkeypatch.setattr(benchmark, "_REPEATS", 2)
+    monkeypatch.setattr(benchmark, "_REPEATS", 1)
     monkeypatch.setattr(benchmark, "_fresh_compilation", contextlib.nullcontext)
 
 
