@@ -85,9 +85,9 @@ class Checkpoints:
             except OSError as error:
                 raise UserError(f"cannot keep checkpoints in {self._folder}: {error}") from error
         # Without best_fn Orbax stores no metrics for the policy to read.
-        options = ocp.CheckpointManagerOptions(best_fn=rank, create=False, **keep)
         try:
-            with bucket_errors(self._folder):
+            with bucket_errors(self._folder), _without_warnings():
+                options = ocp.CheckpointManagerOptions(best_fn=rank, create=False, **keep)
                 self._manager = _Manager(self._folder, options=options)
         except OSError as error:
             raise UserError(f"cannot look for checkpoints in {self._folder}: {error}") from error
@@ -276,6 +276,18 @@ class Checkpoints:
                 for folder in scratch:
                     folder.rmtree()
             time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Any:
+    """Orbax warns that what is opened for reading is not written."""
+    orbax = logging.getLogger("absl")
+    level = orbax.level
+    orbax.setLevel(max(level, logging.ERROR))
+    try:
+        yield
+    finally:
+        orbax.setLevel(level)
 
 
 def _create_reader() -> ocp.Checkpointer:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from colorgan import command_line, runtime
 from colorgan.colorizer import Colorizer
 from colorgan.data.sources import IMAGE_SUFFIXES, find_images, printable
-from colorgan.errors import UserError
+from colorgan.errors import UserError, reason
 from colorgan.photos import photo_file, video
 
 SUFFIXES = (*IMAGE_SUFFIXES, *video.VIDEO_SUFFIXES)
@@ -109,7 +109,7 @@ def main(arguments: argparse.Namespace) -> None:
                 _colorize_photograph(source, target, colorizer, **how)
             taken.add(target.resolve())
         except Exception as error:  # decoders raise of every kind; the other files go on
-            failures.append(f"{source}: {str(error) or type(error).__name__}")
+            failures.append(f"{source}: {reason(error)}")
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     if num_there:
@@ -126,9 +126,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def _colorize_photograph(source: Path, target: Path, colorizer: Colorizer, strength: float, saturation: float) -> None:
     photo = photo_file.read_photo(source)
-    # In place where there is room for colour: a large photograph is in memory once.
-    out = photo.pixels if photo.pixels.ndim == 3 else None
-    colored = colorizer.colorize(photo.pixels, strength, saturation, out)
+    colored = colorizer.colorize(photo.pixels, strength, saturation, in_place=True)
     photo_file.write_photo(target, dataclasses.replace(photo, pixels=colored))
 
 

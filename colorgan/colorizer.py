@@ -1,6 +1,5 @@
 """A trained generator as a function from photographs to coloured photographs."""
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -51,7 +50,6 @@ class Colorizer:
 
         from colorgan import trained
 
-        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of reading what it has not written
         return cls.from_trained(trained.load_trained(epath.Path(workdir), checkpoint))
 
     @classmethod
@@ -100,9 +98,9 @@ class Colorizer:
         return Image.fromarray(self.colorize(np.asarray(gray_or_rgb), strength, saturation))
 
     def colorize(
-        self, pixels: np.ndarray, strength: float = 1.0, saturation: float = 1.0, out: np.ndarray | None = None
+        self, pixels: np.ndarray, strength: float = 1.0, saturation: float = 1.0, in_place: bool = False
     ) -> np.ndarray:
-        """The same for arrays; the result is written to `out`, which may be `pixels`, or to a new array.
+        """The same for arrays, a new one or, `in_place` and of RGB, `pixels`: a large photograph is in memory once.
 
         Raises:
           ValueError: `pixels` has another type or shape, or `strength` or `saturation` is beyond its range.
@@ -114,7 +112,7 @@ class Colorizer:
         if not (0 <= strength <= 1 and 0 <= saturation <= 2):
             raise ValueError(f"strength is from 0 to 1 and saturation from 0 to 2, not {strength} and {saturation}")
         small = shrink(pixels, self.image_size)
-        return paint(pixels, small, self.predict_chroma(small[None])[0], strength, saturation, out)
+        return paint(pixels, small, self.predict_chroma(small[None])[0], strength, saturation, in_place)
 
     def predict_chroma(self, gray: np.ndarray) -> np.ndarray:
         """Luma as `shrink` made it, [B,h,w] in [-1,1], to (Cb, Cr) [B,h,w,2] as `color.chroma_to_rgb` takes them."""
@@ -149,7 +147,7 @@ def paint(
     chroma: np.ndarray,
     strength: float = 1.0,
     saturation: float = 1.0,
-    out: np.ndarray | None = None,
+    in_place: bool = False,
 ) -> np.ndarray:
     """A photograph's luma with a network's chroma.
 
@@ -159,10 +157,10 @@ def paint(
       chroma: predicted of that, [h,w,2].
       strength: see `Colorizer.__call__`.
       saturation: see there.
-      out: [H,W,3] of the type of `pixels`, which it may be; unless given, it is made.
+      in_place: whether to write over `pixels`, if these have room for colours.
     """
-    if out is None:
-        out = np.empty((*pixels.shape[:2], 3), pixels.dtype)
+    shape = (*pixels.shape[:2], 3)
+    out = pixels if in_place and pixels.shape == shape else np.empty(shape, pixels.dtype)
     half = np.iinfo(pixels.dtype).max / 2
     guided = GuidedChroma(small, saturation * chroma, pixels.shape[:2])
     for top, gray in _strips(pixels, max(1, _STRIP_PIXELS // pixels.shape[1])):

@@ -43,7 +43,9 @@ def run_with_config(main: Callable[..., Any], choices: Sequence[str] = ()) -> No
             try:
                 positional = flags.FLAGS(list(argv))
             except SystemExit:
-                sys.exit(0)  # --help has been answered; absl calls that an error
+                if any(name.startswith(("--help", "-help", "-h", "-?")) for name in argv):
+                    sys.exit(0)  # it has been answered; absl calls that an error
+                raise
             if choices and (len(positional) < 2 or positional[1] not in choices):
                 _exit(f"say which: one of {', '.join(choices)}, as in {choices[0]} --config=FILE", EXIT_ERROR)
             if unknown := positional[2 if choices else 1 :]:

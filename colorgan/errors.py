@@ -1,5 +1,10 @@
-"""The one exception that a person is meant to read."""
+"""The one exception that a person is meant to read, and what others say."""
 
 
 class UserError(Exception):
     """Something the user can mend (a path, a value, a file): the commands print it, one sentence, and exit with 1."""
+
+
+def reason(error: Exception) -> str:
+    """What another's error says, or of what kind it is: some decoders' are without a text."""
+    return str(error) or type(error).__name__

@@ -13,6 +13,7 @@ from PIL import Image
 from colorgan import color, metrics, sharding
 from colorgan.colorizer import Colorizer
 from colorgan.data import pipeline, sources, transforms
+from colorgan.errors import reason
 from colorgan.train_step import eval_step
 from colorgan.trained import Trained
 
@@ -74,8 +75,7 @@ def create_whole_fn(run: Trained) -> ExamplesFn:
             try:
                 photo = _check(transforms.decode_image(source.read(index)))
             except Exception as error:  # decoders raise of every kind
-                reason = str(error) or type(error).__name__
-                told = sources.printable(f"{source.name(index)} ({reason})")
+                told = sources.printable(f"{source.name(index)} ({reason(error)})")
                 log.warning("bad record left out: %s", told)
                 num_bad += 1
                 if num_bad > images.max_bad:

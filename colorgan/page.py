@@ -71,8 +71,7 @@ def open_photo(colorizer: Colorizer, path: Path) -> Opened:
 def write_colored(opened: Opened, strength: float, saturation: float, folder: Path) -> Path:
     """The photograph in colour, at its own size and in its own format, in a new folder below `folder`."""
     photo = read_upload(opened.path)
-    out = photo.pixels if photo.pixels.ndim == 3 else None
-    pixels = paint(photo.pixels, opened.small, opened.chroma, strength, saturation, out)
+    pixels = paint(photo.pixels, opened.small, opened.chroma, strength, saturation, in_place=True)
     path = Path(tempfile.mkdtemp(dir=folder), f"{opened.path.stem}-colorized{opened.path.suffix}")
     write_photo(path, dataclasses.replace(photo, pixels=pixels))
     return path

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from colorgan import command_line
 from colorgan.data import sources, transforms
-from colorgan.errors import UserError
+from colorgan.errors import UserError, reason
 
 REFUSED_FILE = "refused.txt"
 JPEG_QUALITY = 95
@@ -114,7 +114,7 @@ def _encode(source: sources.Source, index: int, image_size: int | None) -> _Entr
         elif isinstance(image, np.ndarray):
             image = _encoded(image, "PNG")
     except Exception as error:  # decoders raise of every kind
-        return _Entry(name, b"", str(error) or type(error).__name__)
+        return _Entry(name, b"", reason(error))
     return _Entry(name, sources.pack_record(name, image))
 
 

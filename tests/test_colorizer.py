@@ -51,7 +51,7 @@ def test_strips_make_what_the_whole_makes(monkeypatch):
 def test_a_photograph_may_be_written_over():
     pixels = _noise((40, 30, 3))
     expected = colorizer.Colorizer(_orange, 32)(pixels)
-    out = colorizer.Colorizer(_orange, 32).colorize(pixels, out=pixels)
+    out = colorizer.Colorizer(_orange, 32).colorize(pixels, in_place=True)
     assert out is pixels
     np.testing.assert_array_equal(out, expected)
 

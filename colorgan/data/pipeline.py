@@ -17,7 +17,7 @@ import grain
 import numpy as np
 
 from colorgan.data import sources, transforms
-from colorgan.errors import UserError
+from colorgan.errors import UserError, reason
 from colorgan.memory import keep_freed_memory
 
 log = logging.getLogger(__name__)
@@ -234,7 +234,7 @@ def too_many_bad(images: Images, example: str) -> UserError:
 def _describe_bad(images: Images, index: int) -> str:
     try:
         images.decode(index)
-        reason = "readable now"
+        told = "readable now"
     except Exception as error:
-        reason = str(error) or type(error).__name__
-    return sources.printable(f"{images.source.name(index)} ({reason})")
+        told = reason(error)
+    return sources.printable(f"{images.source.name(index)} ({told})")
