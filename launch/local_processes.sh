@@ -60,7 +60,7 @@ while ((left)); do
       : "${failed_at:=$SECONDS}"
     fi
   done
-  [[ ! $failed_at ]] || ((SECONDS - failed_at < GRACE)) || forward KILL
+  [[ ! $failed_at ]] || ((SECONDS - failed_at <= GRACE)) || forward KILL # whole seconds: never before its time
   sleep 0.1 || true # Ctrl-C ends it too
 done
 exit "$result"

@@ -593,7 +593,7 @@ def test_local_kills_what_hangs_when_another_died(tmp_path: Path) -> None:
     with local(tmp_path, "hang 1", GRACE="1") as done:
         done.communicate(timeout=20)
     assert done.returncode == 1
-    assert 0.5 < time.monotonic() - began < 8
+    assert 1 < time.monotonic() - began < 8
 
 
 @pytest.mark.parametrize(
