@@ -10,7 +10,7 @@ import dataclasses
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -85,46 +85,50 @@ def main(arguments: argparse.Namespace) -> None:
     how = {"strength": arguments.strength, "saturation": arguments.saturation}
     films: dict[str, Any] = {}
     failures: list[str] = []
-    num_there = 0
+    num_colored = num_there = 0
     taken = {source.resolve() for source, _ in files}
-    for source, name in tqdm(files, unit=" files", dynamic_ncols=True, disable=None):  # no bar in a pipe
-        target = arguments.output / name
-        try:
-            if target.resolve() in taken:
-                raise FileExistsError(f"{target} is another one's place, or its own: choose another --output")
-            if not target.resolve().is_relative_to(arguments.output.resolve()):
-                raise FileExistsError(f"{target} is a link that leads out of the output folder")
-            if target.exists() and not arguments.overwrite:
-                num_there += 1
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if source.suffix.lower() not in SUFFIXES:
-                raise ValueError(
-                    f"neither a photograph nor a film by its name ({', '.join(SUFFIXES)}); "
-                    "ffmpeg -i FILM -c copy film.mkv makes such a one of other films"
-                )
-            if source.suffix.lower() in video.VIDEO_SUFFIXES:
-                films[str(name)] = _colorize_film(source, target, colorizer, smoothing=arguments.smoothing, **how)
-            else:
-                _colorize_photograph(source, target, colorizer, **how)
-            taken.add(target.resolve())
-        except Exception as error:  # decoders raise of every kind; the other files go on
-            failures.append(f"{source}: {reason(error)}")
-    for failure in failures:
-        print(f"failed: {failure}", file=sys.stderr)
-    if num_there:
-        print(f"{num_there} are there already and stay as they are (--overwrite replaces them)", file=sys.stderr)
-    counts = {
-        "num_colored": len(files) - len(failures) - num_there,
-        "num_there": num_there,
-        "num_failed": len(failures),
-    }
-    print(json.dumps(counts | {"output": str(arguments.output)} | ({"films": films} if films else {})))
+    try:
+        for source, name in tqdm(files, unit=" files", dynamic_ncols=True, disable=None):  # no bar in a pipe
+            target = arguments.output / name
+            try:
+                _check_target(target, arguments.output, taken)
+                if target.exists() and not arguments.overwrite:
+                    num_there += 1
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if source.suffix.lower() in video.VIDEO_SUFFIXES:
+                    films[str(name)] = _colorize_film(source, target, colorizer, smoothing=arguments.smoothing, **how)
+                else:
+                    _colorize_photograph(source, target, colorizer, **how)
+                taken.add(target.resolve())
+                num_colored += 1
+            except Exception as error:  # decoders raise of every kind; the other files go on
+                failures.append(f"{source}: {reason(error)}")
+    finally:  # Ctrl-C comes here too
+        for failure in failures:
+            print(f"failed: {failure}", file=sys.stderr)
+        if num_there:
+            print(f"{num_there} are there already and stay as they are (--overwrite replaces them)", file=sys.stderr)
+        counts = {"num_colored": num_colored, "num_there": num_there, "num_failed": len(failures)}
+        print(json.dumps(counts | {"output": str(arguments.output)} | ({"films": films} if films else {})))
     if failures:
         raise UserError(f"{len(failures)} of {len(files)} files failed")
 
 
+def _check_target(target: Path, output: Path, taken: Set[Path]) -> None:
+    """Raises FileExistsError where nothing may be written."""
+    if target.resolve() in taken:
+        raise FileExistsError(f"{target} is another one's place, or its own: choose another --output")
+    if not target.resolve().is_relative_to(output.resolve()):
+        raise FileExistsError(f"{target} is a link that leads out of the output folder")
+
+
 def _colorize_photograph(source: Path, target: Path, colorizer: Colorizer, strength: float, saturation: float) -> None:
+    if source.suffix.lower() not in SUFFIXES:
+        raise ValueError(
+            f"neither a photograph nor a film by its name ({', '.join(SUFFIXES)}); "
+            "ffmpeg -i FILM -c copy film.mkv makes such a one of other films"
+        )
     photo = photo_file.read_photo(source)
     colored = colorizer.colorize(photo.pixels, strength, saturation, in_place=True)
     photo_file.write_photo(target, dataclasses.replace(photo, pixels=colored))

@@ -10,7 +10,6 @@ import functools
 import hashlib
 import json
 import logging
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import colorgan
-from colorgan import color, command_line, export_formats, exported, runtime, trained
+from colorgan import color, command_line, export_formats, exported, runtime, trained, whole_file
 from colorgan.data import pipeline, sources
 from colorgan.errors import UserError
 from colorgan.train_step import predict
@@ -104,19 +103,15 @@ def main(arguments: argparse.Namespace) -> None:
     run = trained.load_trained(arguments.workdir, arguments.checkpoint)
     write, versions = FORMATS[arguments.format](run)
     description = describe(run, arguments.checkpoint) | {"format": arguments.format, **versions}
-    scratch = output.with_name(f".{uuid.uuid4().hex}{output.suffix}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        write(scratch, description)
-        description["difference"] = check(exported.load(scratch), run)
-        write(scratch, description)  # the same model, with what was found
-        exported.load(scratch)
-        scratch.replace(output)
+        with whole_file.writing(output) as scratch:
+            write(scratch, description)
+            description["difference"] = check(exported.load(scratch), run)
+            write(scratch, description)  # the same model, with what was found
+            exported.load(scratch)
     except OSError as error:
         raise UserError(f"cannot write --output={output}: {error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # it has its name by now, or there is no such folder
-            scratch.unlink()
     print(json.dumps(description | {"file": str(output), "num_bytes": output.stat().st_size}))
 
 

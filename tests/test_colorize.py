@@ -118,6 +118,21 @@ def test_what_is_there_stays_and_what_is_left_out_is_told(orange, tmp_path, caps
     assert "neither a photograph nor a film by its name" in capsys.readouterr().err
 
 
+def test_what_is_done_is_told_after_ctrl_c(orange, tmp_path, capsys, monkeypatch):
+    def write_photo(path, photo):
+        if path.name == "b.png":
+            raise KeyboardInterrupt
+        path.write_bytes(b"written")
+
+    monkeypatch.setattr(photo_file, "write_photo", write_photo)
+    for name in ("a.png", "b.png", "c.png"):
+        Image.new("L", (8, 8), 90).save(tmp_path / name)
+    with pytest.raises(KeyboardInterrupt):
+        main(_arguments(tmp_path, tmp_path))
+    told = json.loads(capsys.readouterr().out)
+    assert (told["num_colored"], told["num_there"], told["num_failed"]) == (1, 0, 0)
+
+
 def test_strength_and_saturation_come_from_the_command_line(orange, tmp_path, capsys):
     Image.new("L", (40, 40), 120).save(tmp_path / "x.png")
     for name, changes in (("gray", {"strength": 0.0}), ("pale", {"saturation": 0.5}), ("full", {})):

@@ -12,7 +12,7 @@ from colorgan.photos.photo_file import Photo, read_photo, write_photo
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-ORIENTATION, MAKE, COPYRIGHT = 274, 271, 33432
+ORIENTATION, TITLE, MAKE, COPYRIGHT = 274, 269, 271, 33432
 EXIF, INTEROPERABILITY, GPS, THUMBNAIL = IFD.Exif, IFD.Interop, IFD.GPSInfo, IFD.IFD1
 XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6">Café</a></x:xmpmeta>'
 
@@ -20,7 +20,8 @@ XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6">Café</a></x:
 def _exif() -> bytes:
     """EXIF with directories in it and behind it, the last one a thumbnail's."""
     exif = Image.Exif()
-    exif[ORIENTATION], exif[MAKE], exif[COPYRIGHT] = 6, "Leica", "© Müller".encode()
+    exif[ORIENTATION], exif[TITLE], exif[MAKE] = 6, "Album 3", "Leica"
+    exif[COPYRIGHT] = "© Müller".encode()
     exif[EXIF] = {36867: "1999:01:02 03:04:05", 37500: b"maker's note", INTEROPERABILITY: {1: "R98"}}
     exif[GPS] = {1: "N", 2: (1.0, 2.0, 3.5)}
     tiff = exif.tobytes()[6:]
@@ -47,7 +48,7 @@ def test_what_a_file_says_is_kept(tmp_path, suffix, dtype):
         if suffix == ".bmp":
             return
         kept = written.getexif()
-        assert (kept[MAKE], ORIENTATION in kept) == ("Leica", False)
+        assert (kept[TITLE], kept[MAKE], ORIENTATION in kept) == ("Album 3", "Leica", False)
         assert kept[COPYRIGHT].encode("latin-1") == "© Müller".encode() or suffix == ".tif"  # there Pillow wrote "?"
         assert kept.get_ifd(EXIF)[36867] == "1999:01:02 03:04:05"
         assert kept.get_ifd(EXIF)[37500] == b"maker's note"

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin
 
-from colorgan.photos import photo_file
+from colorgan import whole_file
 from colorgan.photos.photo_file import Photo, read_photo, write_photo
 
 RNG = np.random.default_rng(0)
@@ -141,6 +141,18 @@ def test_phones_pairs_become_one_jpeg(tmp_path):
         assert (written.format, written.getexif()[MAKE]) == ("JPEG", "Leica")
 
 
+@pytest.mark.parametrize("suffix", [".tif", ".webp", ".png"])
+def test_further_pages_are_told(tmp_path, suffix, caplog):
+    path = tmp_path / f"album{suffix}"
+    Image.new("L", (8, 8), 90).save(path)
+    read_photo(path)
+    assert not caplog.messages
+    pages = [Image.new("L", (8, 8), level) for level in (120, 200)]
+    Image.new("L", (8, 8), 90).save(path, save_all=True, append_images=pages)
+    assert (read_photo(path).pixels == 90).all()
+    assert caplog.messages == [f"{path} holds 3 pages or frames: only the first is read"]
+
+
 def test_webp_stays_what_it_is(tmp_path):
     for lossless in (False, True):
         photo = _written(tmp_path / "photo.webp", RGB, np.zeros_like(RGB[..., 0]), icc_profile=SRGB, lossless=lossless)
@@ -164,7 +176,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch, suffix):
     path = tmp_path / f"photo{suffix}"
     path.write_bytes(b"what was there")
     failure = unittest.mock.Mock(side_effect=OSError("No space left"))
-    monkeypatch.setattr(photo_file.os, "fsync", failure)
+    monkeypatch.setattr(whole_file.os, "fsync", failure)
     with pytest.raises(OSError, match="No space left"):
         write_photo(path, Photo(DEEP[..., :3]))
     assert list(tmp_path.iterdir()) == [path]

@@ -2,10 +2,9 @@
 
 import dataclasses
 import io
-import os
+import logging
 import re
 import struct
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -13,8 +12,11 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin, TiffImagePlugin
 
+from colorgan import whole_file
 from colorgan.data import sources, transforms
 from colorgan.photos import beyond_pillow, exif
+
+log = logging.getLogger(__name__)
 
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF"}
 _FORMATS[".tiff"] = "TIFF"
@@ -51,7 +53,10 @@ def read_photo(path: Path) -> Photo:
     Raises:
       Exception: of many kinds, from the decoder, for anything that `transforms.decode_image` would not read either.
     """
-    samples, orientation, metadata = _decode(sources.read_image_file(path))
+    data = sources.read_image_file(path)
+    samples, orientation, metadata = _decode(data)
+    if (num_pages := _count_pages(data)) > 1:
+        log.warning("%s holds %d pages or frames: only the first is read", path, num_pages)
     rows = slice(None, None, -1 if orientation in (3, 4, 6, 7) else 1)
     columns = slice(None, None, -1 if orientation in (2, 3, 7, 8) else 1)
     samples = samples[rows, columns]
@@ -82,22 +87,15 @@ def write_photo(path: Path, photo: Photo) -> None:
         samples = np.dstack((samples, photo.alpha))
     if samples.dtype == np.uint16 and image_format not in ("PNG", "TIFF"):
         samples = ((samples.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    scratch = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with open(scratch, "xb") as file:
-            if image_format == "TIFF":
-                beyond_pillow.write_tiff(file, samples, metadata)
-            elif samples.dtype == np.uint16:
-                pixel = io.BytesIO()
-                _save(Image.new("L", (1, 1)), pixel, "PNG", metadata)
-                beyond_pillow.write_png(file, samples, pixel.getvalue())
-            else:
-                _save(Image.fromarray(samples), file, image_format, metadata)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with whole_file.writing(path) as scratch, open(scratch, "xb") as file:
+        if image_format == "TIFF":
+            beyond_pillow.write_tiff(file, samples, metadata)
+        elif samples.dtype == np.uint16:
+            pixel = io.BytesIO()
+            _save(Image.new("L", (1, 1)), pixel, "PNG", metadata)
+            beyond_pillow.write_png(file, samples, pixel.getvalue())
+        else:
+            _save(Image.fromarray(samples), file, image_format, metadata)
 
 
 def _save(image: Image.Image, file: IO[bytes], image_format: str, metadata: Mapping[str, Any]) -> None:
@@ -130,6 +128,15 @@ def _decode(data: bytes) -> tuple[np.ndarray, int, dict[str, Any]]:
     except Exception:  # damaged EXIF, of which there is much, is no reason to refuse a photograph
         orientation = 1
     return samples, orientation if 1 <= orientation <= 8 else 1, metadata
+
+
+def _count_pages(data: bytes) -> int:
+    """Of a TIFF, or of what moves; 1 for a JPEG, in which cameras and phones hide others."""
+    image = transforms.open_image(data)
+    try:
+        return 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+    except Exception:  # damaged behind the first
+        return 1
 
 
 def _decode_with_pillow(image: ImageFile.ImageFile) -> np.ndarray:

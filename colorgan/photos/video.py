@@ -6,14 +6,13 @@ Needs PyAV, which brings FFmpeg's libraries: `pip install -e '.[video]'`.
 import dataclasses
 import functools
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from colorgan import whole_file
 from colorgan.colorizer import Colorizer, paint
 from colorgan.errors import UserError
 from colorgan.photos.smoothing import ChromaSmoother
@@ -86,8 +85,7 @@ def colorize_video(
         raise UserError("films need PyAV: pip install -e '.[video]' brings it") from error
     encoder = _VP9 if target.suffix.lower() == ".webm" else _H264
     smoother, num_frames = ChromaSmoother(smoothing), 0
-    with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as folder:
-        scratch = Path(folder) / target.name
+    with whole_file.writing(target) as scratch:
         try:
             first = _first_frame(source)
             look = Look.of(first, takes_odd_sizes=encoder != _H264)
@@ -103,7 +101,6 @@ def colorize_video(
                 colored.mux(out.encode(None))
         except av.error.FFmpegError as error:
             raise UserError(f"{source} cannot be read or written as a film: {error.strerror}") from error
-        os.replace(scratch, target)
     progress_fn(1.0)
     return VideoReport(num_frames, smoother.num_cuts, *smoother.flicker)
 
@@ -149,6 +146,11 @@ def _frames(
                 continue
             last = frame.pts
             yield frame
+    length = pictures.duration and float(pictures.duration * pictures.time_base)
+    length = length or (film.duration or 0) / av.time_base
+    end = 0.0 if last is None else float(last * pictures.time_base)
+    if end < 0.9 * length - 1:
+        log.warning("%s: its pictures end at %.1f s of %.1f s: the file may be cut short", film.name, end, length)
     if num_broken:
         log.warning("%s: %d broken frames were left out; the others keep their times", film.name, num_broken)
 
