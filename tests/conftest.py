@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 COMMAND_ENVIRONMENT = dict(os.environ, PYTHONPATH=str(ROOT))
 os.environ["XLA_FLAGS"] += " --xla_force_host_platform_device_count=8"
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and theirs, ignore Ctrl-C
 
 import jax
 import ml_collections

@@ -244,8 +244,8 @@ def test_without_a_good_checkpoint_the_run_ends_and_keeps_them(finished_run, tmp
 
 
 def test_a_full_disk_costs_checkpoints_and_no_more(finished_run, tmp_path):
-    workdir = tmp_path / "run"
-    _train(workdir, *tiny_flags(num_epochs=1))
+    workdir = shutil.copytree(finished_run, tmp_path / "run")
+    shutil.rmtree(workdir / "checkpoints" / "6")
     command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", f"--workdir={workdir}"]
     limited = subprocess.run(  # no file may grow beyond 16 KiB
         ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", *command, *tiny_flags(num_epochs=3)],
