@@ -10,7 +10,7 @@ import dataclasses
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,8 @@ def load_colorizer(arguments: argparse.Namespace) -> Colorizer:
 
 def main(arguments: argparse.Namespace) -> None:
     """Ends with one line of JSON; exit code 1 if a photograph could not be coloured."""
-    files = list(find_files(arguments.inputs, arguments.output))
+    found = find_files(arguments.inputs, arguments.output)
+    files = list({(source.resolve(), name): (source, name) for source, name in found}.values())  # named twice or not
     try:
         arguments.output.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=arguments.output).close()
@@ -86,12 +87,13 @@ def main(arguments: argparse.Namespace) -> None:
     films: dict[str, Any] = {}
     failures: list[str] = []
     num_colored = num_there = 0
-    taken = {source.resolve() for source, _ in files}
+    taken = {source.resolve(): source for source, _ in files}
     try:
         for source, name in tqdm(files, unit=" files", dynamic_ncols=True, disable=None):  # no bar in a pipe
             target = arguments.output / name
             try:
                 _check_target(target, arguments.output, taken)
+                taken[target.resolve()] = source
                 if target.exists() and not arguments.overwrite:
                     num_there += 1
                     continue
@@ -100,7 +102,6 @@ def main(arguments: argparse.Namespace) -> None:
                     films[str(name)] = _colorize_film(source, target, colorizer, smoothing=arguments.smoothing, **how)
                 else:
                     _colorize_photograph(source, target, colorizer, **how)
-                taken.add(target.resolve())
                 num_colored += 1
             except Exception as error:  # decoders raise of every kind; the other files go on
                 failures.append(f"{source}: {reason(error)}")
@@ -115,10 +116,10 @@ def main(arguments: argparse.Namespace) -> None:
         raise UserError(f"{len(failures)} of {len(files)} files failed")
 
 
-def _check_target(target: Path, output: Path, taken: Set[Path]) -> None:
-    """Raises FileExistsError where nothing may be written."""
-    if target.resolve() in taken:
-        raise FileExistsError(f"{target} is another one's place, or its own: choose another --output")
+def _check_target(target: Path, output: Path, taken: Mapping[Path, Path]) -> None:
+    """Raises FileExistsError where nothing may be written; `taken` says by which input each place is."""
+    if other := taken.get(target.resolve()):
+        raise FileExistsError(f"{target} is the place of {other}: choose another --output")
     if not target.resolve().is_relative_to(output.resolve()):
         raise FileExistsError(f"{target} is a link that leads out of the output folder")
 

@@ -90,8 +90,15 @@ def test_no_photograph_is_written_over_another(orange, tmp_path, capsys):
     inputs = (tmp_path / "photos" / "x.png", tmp_path / "photos" / "sub" / "x.png")
     with pytest.raises(UserError, match="2 of 2 files failed"):
         main(_arguments(tmp_path, *inputs, output=tmp_path / "photos" / "sub", overwrite=True))
-    assert capsys.readouterr().err.count("is another one's place, or its own: choose another --output") == 2
+    assert capsys.readouterr().err.count(f"is the place of {inputs[1]}: choose another --output") == 2
     assert (tmp_path / "photos" / "sub" / "x.png").read_bytes() == before
+    for _ in range(2):  # the second time the first one is there already
+        with pytest.raises(UserError, match="1 of 2 files failed"):
+            main(_arguments(tmp_path, *inputs))
+        said = capsys.readouterr().err
+        assert f"{inputs[1]}: {tmp_path / 'out' / 'x.png'} is the place of {inputs[0]}" in said
+    main(_arguments(tmp_path, tmp_path / "photos", inputs[0], tmp_path / "photos" / "sub" / ".." / "x.png"))
+    assert json.loads(capsys.readouterr().out)["num_colored"] == 1  # sub/x.png; x.png is there
 
 
 def test_an_output_folder_among_the_photographs_is_not_coloured_again(orange, tmp_path):
