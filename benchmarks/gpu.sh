@@ -47,8 +47,8 @@ python -m colorgan.main --config=configs/gpu.py "${data[@]}" --workdir="$out/pro
 # 5. The original's setting and ours, 150 epochs end to end.
 for config in seed gpu; do
   start=$SECONDS
-  python -m colorgan.main --config=configs/$config.py "${data[@]}" --workdir="$out/$config" --config.data.load_size=128 \
-    --config.platform=gpu --config.precision=bfloat16 --config.num_epochs="${EPOCHS:-150}"
+  python -m colorgan.main --config=configs/$config.py "${data[@]}" --workdir="$out/$config" --config.platform=gpu \
+    --config.precision=bfloat16 --config.num_epochs="${EPOCHS:-150}"
   echo "{\"exit_code\": $?, \"seconds\": $((SECONDS - start))}" | tee -a "$out/$config.jsonl"
   record $config.jsonl python -m colorgan.evaluate --workdir="$out/$config" --data="folder:$2"
 done

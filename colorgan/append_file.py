@@ -194,7 +194,7 @@ def write_whole(path: epath.Path, data: bytes) -> None:
         with bucket_errors(path):
             path.write_bytes(data)  # a bucket's objects appear whole
         return
-    scratch = path.with_name(path.name + ".tmp")
+    scratch = path.with_name(path.name + ".tmp")  # always the same: a run killed again and again leaves but one
     with open(scratch, "wb") as file:
         file.write(data)
         file.flush()

@@ -14,7 +14,7 @@ _DIRECTORIES: Mapping[int, Any] = {34665: {40965: {}}, 34853: {}}  # EXIF, in it
 # What describes the pixels as they were stored, has a place of its own here, or shows the photograph once more
 # (SubIFDs, Photoshop's thumbnail and layers).
 _LEFT_OUT = {*range(254, 269), *range(273, 282), 284, *range(288, 294), 301, *range(317, 348), *range(512, 533)}
-_LEFT_OUT |= {400, XMP, *range(32995, 32999), 34377, ICC_PROFILE, 37724}
+_LEFT_OUT |= {400, XMP, *range(32995, 32999), 34377, ICC_PROFILE, 37724, 40962, 40963}
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 
 NONE = b"II*\0\x08\0\0\0" + bytes(6)  # EXIF that says nothing

@@ -100,7 +100,7 @@ def colorize_video(
                         progress_fn(min(1.0, max(0.0, frame.time * av.time_base / film.duration)))
                 colored.mux(out.encode(None))
         except av.error.FFmpegError as error:
-            raise UserError(f"{source} cannot be read or written as a film: {error.strerror}") from error
+            raise UserError(f"it cannot be read or written as a film: {error.strerror}") from error
     progress_fn(1.0)
     return VideoReport(num_frames, smoother.num_cuts, *smoother.flicker)
 
@@ -112,7 +112,7 @@ def _first_frame(source: Path) -> "av.VideoFrame":
     with av.open(source) as film:
         for frame in _frames(film):
             return frame
-    raise UserError(f"{source} has no frame that can be read")
+    raise UserError("the film has no frame that can be read")
 
 
 def _frames(
@@ -123,7 +123,7 @@ def _frames(
 
     pictures = film.streams.best("video")
     if pictures is None:
-        raise UserError(f"{film.name} has no pictures that can be read")
+        raise UserError("the film has no pictures that can be read")
     size, last, num_broken = None, None, 0
     for packet in film.demux():
         if packet.stream is not pictures:
@@ -138,9 +138,7 @@ def _frames(
         for frame in frames:
             size = size or (frame.width, frame.height)
             if (frame.width, frame.height) != size:
-                raise UserError(
-                    f"{film.name} changes its size at {frame.time:.1f} s: cut it there, and colour the parts"
-                )
+                raise UserError(f"the film changes its size at {frame.time:.1f} s: cut it there, and colour the parts")
             if frame.pts is None or (last is not None and frame.pts <= last):
                 num_broken += 1
                 continue
