@@ -61,14 +61,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     # Not from `trained`: an exported file needs no training code.
     which.add_argument("--workdir", help="the run's folder")
     which.add_argument("--model", type=Path, help="a file that colorgan.export wrote, instead of a run")
-    parser.add_argument("--checkpoint", default="best", choices=("latest", "best"), help="which of the run's")
+    parser.add_argument("--checkpoint", choices=("latest", "best"), help="which of the run's; the best unless said")
 
 
 def load_colorizer(arguments: argparse.Namespace) -> Colorizer:
     """The colorizer that the command line names. Raises UserError if it cannot be had."""
     if arguments.model:
+        if arguments.checkpoint:
+            raise UserError("--checkpoint chooses among those of a run, and --model is of one: leave either out")
         return Colorizer.from_file(arguments.model)
-    return Colorizer.from_workdir(arguments.workdir, arguments.checkpoint)
+    return Colorizer.from_workdir(arguments.workdir, arguments.checkpoint or "best")
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -29,7 +29,8 @@ class Colorizer:
     photograph's own luma.
 
         colorizer = colorgan.Colorizer.from_workdir("runs/mine")
-        colorizer(Image.open("grandmother.jpg")).save("coloured.jpg")
+        upright = ImageOps.exif_transpose(Image.open("grandmother.jpg"))
+        colorizer(upright).save("grandmother-colorized.png")
 
     Attributes:
       image_size: side of the network's square, in pixels.
@@ -78,7 +79,8 @@ class Colorizer:
         """A photograph, taken as gray, in colour.
 
         Args:
-          image: a Pillow image, upright, of any mode but floating point; or uint8 or uint16 [H,W], [H,W,1] or [H,W,3].
+          image: a Pillow image, upright, of any mode but floating point; or uint8 or uint16 [H,W], [H,W,1] or [H,W,3],
+            of any byte order.
           strength: 0 for the gray photograph to 1 for the coloured one.
           saturation: what colours are multiplied by before those that RGB has no room for are made paler; 0 to 2.
 
@@ -90,6 +92,8 @@ class Colorizer:
             raise TypeError(f"a photograph is a Pillow image or a NumPy array, not {type(image).__name__}")
         if isinstance(image, np.ndarray):
             return self.colorize(image, strength, saturation)
+        if image.mode == "La":
+            image = image.convert("LA")  # which is all that Pillow can make of it
         if image.has_transparency_data:
             pixels = np.asarray(image.convert("RGBA"))
             colored = self.colorize(pixels[..., :3], strength, saturation)
@@ -105,7 +109,9 @@ class Colorizer:
         Raises:
           ValueError: `pixels` has another type or shape, or `strength` or `saturation` is beyond its range.
         """
-        if pixels.dtype not in (np.uint8, np.uint16) or pixels.shape[2:] not in ((), (1,), (3,)) or not pixels.size:
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        is_shape = pixels.ndim >= 2 and pixels.shape[2:] in ((), (1,), (3,)) and pixels.size > 0
+        if pixels.dtype not in (np.uint8, np.uint16) or not is_shape:
             raise ValueError(
                 f"a photograph is uint8 or uint16 [H,W], [H,W,1] or [H,W,3], not {pixels.dtype} {list(pixels.shape)}"
             )

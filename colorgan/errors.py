@@ -6,5 +6,5 @@ class UserError(Exception):
 
 
 def reason(error: Exception) -> str:
-    """What another's error says, or of what kind it is: some decoders' are without a text."""
-    return str(error) or type(error).__name__
+    """What another's error says, without the pages that may follow, or of what kind it is where it says nothing."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

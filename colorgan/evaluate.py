@@ -91,7 +91,7 @@ def main(arguments: argparse.Namespace) -> None:
     own = arguments.size == "own"
     color_all = examples.create_whole_fn(run) if own else examples.create_square_fn(run, sharding.create_mesh())
     draws, indices, aucs = bootstrap.Bootstrap(), list[int](), list[float]()
-    with tqdm(total=len(source), unit=" images", dynamic_ncols=True) as bar:
+    with tqdm(total=len(source), unit=" images", dynamic_ncols=True, disable=None) as bar:
         for some in color_all(source):
             draws.add(some.indices, some.rows)
             indices += some.indices.tolist()

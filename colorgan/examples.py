@@ -44,7 +44,6 @@ ExamplesFn = Callable[[sources.Source], Iterator[Examples]]
 
 def create_square_fn(run: Trained, mesh: Mesh) -> ExamplesFn:
     """Colours the central square of every image at the networks' size, as the validation of a run does."""
-    size, max_bad_fraction = run.config.image_size, run.config.data.max_bad_fraction
     batch_size = -(-run.config.batch_size // mesh.size) * mesh.size
     data, everywhere = sharding.batch_sharding(mesh), sharding.replicated(mesh)
     eval_step_fn = jax.jit(
@@ -52,7 +51,7 @@ def create_square_fn(run: Trained, mesh: Mesh) -> ExamplesFn:
     )
 
     def color_all(source: sources.Source) -> Iterator[Examples]:
-        images = pipeline.Images(source, size, max_bad_fraction)
+        images = pipeline.Images(source, run.config.image_size, max_bad_fraction=None)
         for n, batch in enumerate(pipeline.ordered_batches(images, batch_size, pipeline.Loading())):
             outputs = jax.device_get(eval_step_fn(run.variables, sharding.to_global(mesh, batch["image"])))
             good = np.flatnonzero(batch["mask"])
@@ -66,20 +65,15 @@ def create_square_fn(run: Trained, mesh: Mesh) -> ExamplesFn:
 
 def create_whole_fn(run: Trained) -> ExamplesFn:
     """Colours every image whole, as `colorize` does, and compares at its own size, in NumPy: nothing to compile."""
-    size, max_bad_fraction = run.config.image_size, run.config.data.max_bad_fraction
     colorizer = Colorizer.from_trained(run)
 
     def color_all(source: sources.Source) -> Iterator[Examples]:
-        images, num_bad = pipeline.Images(source, size, max_bad_fraction), 0
         for index in range(len(source)):
             try:
                 photo = _check(transforms.decode_image(source.read(index)))
             except Exception as error:  # decoders raise of every kind
                 told = sources.printable(f"{source.name(index)} ({reason(error)})")
-                log.warning("bad record left out: %s", told)
-                num_bad += 1
-                if num_bad > images.max_bad:
-                    raise pipeline.too_many_bad(images, told) from error
+                log.warning("bad record %s: %s", pipeline.LEFT_OUT, told)
                 continue
             truth = np.asarray(photo)
             prediction = colorizer(truth)

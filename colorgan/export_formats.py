@@ -15,7 +15,7 @@ import numpy as np
 from jax import export
 
 from colorgan import exported
-from colorgan.errors import UserError
+from colorgan.errors import UserError, reason
 from colorgan.models.convolutions import lowering_for
 from colorgan.train_step import predict
 from colorgan.trained import Trained
@@ -84,7 +84,7 @@ def create_onnx(run: Trained) -> Format:
             )
     except Exception as error:  # of every kind, where it does not know this JAX or Flax
         raise UserError(
-            f"jax2onnx {version} cannot convert this generator ({exported.first_line(error)}): {INSTALL_ONNX}"
+            f"jax2onnx {version} cannot convert this generator ({reason(error)}): {INSTALL_ONNX}"
         ) from error
 
     def write(path: Path, description: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from colorgan.errors import UserError
+from colorgan.errors import UserError, reason
 
 META_FILE, PROGRAM_FILE = "meta.json", "model.stablehlo"  # inside a StableHLO file, which is a zip
 META_KEY = "colorgan"  # in the metadata_props of an ONNX file
@@ -71,7 +71,7 @@ def _load_stablehlo(path: Path) -> Model:
         predict.lower(jax.ShapeDtypeStruct((1, size, size, 1), np.float32))  # finds out what JAX cannot read
     except Exception as error:
         raise UserError(
-            f"JAX {jax.__version__} cannot read {path}, which JAX {description['jax']} wrote ({first_line(error)}): "
+            f"JAX {jax.__version__} cannot read {path}, which JAX {description['jax']} wrote ({reason(error)}): "
             "it reads what is up to 6 months older or 3 weeks newer than itself; install another, or export anew"
         ) from error
     return Model(lambda gray: np.asarray(predict(np.asarray(gray, np.float32))), size, description)
@@ -85,7 +85,7 @@ def _load_onnx(path: Path) -> Model:
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as error:  # likewise
-        raise UserError(f"onnxruntime {onnxruntime.__version__} cannot read {path} ({first_line(error)})") from error
+        raise UserError(f"onnxruntime {onnxruntime.__version__} cannot read {path} ({reason(error)})") from error
     if META_KEY not in session.get_modelmeta().custom_metadata_map:
         raise UserError(f"{path} is no model that colorgan.export has written: it has no {META_KEY!r} in its metadata")
     try:
@@ -98,8 +98,3 @@ def _load_onnx(path: Path) -> Model:
         return session.run([OUTPUT_NAME], {INPUT_NAME: np.asarray(gray, np.float32)})[0]
 
     return Model(predict, size, description)
-
-
-def first_line(error: Exception) -> str:
-    """What an error of a library says, without the pages that may follow."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__

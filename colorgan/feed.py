@@ -116,7 +116,7 @@ def _decode_all(
 
     write_fn = jax.jit(write, in_shardings=(everywhere, data, None), out_shardings=everywhere, donate_argnums=0)
     num_good = num_decoded = 0
-    for n, batch in enumerate(pipeline.ordered_batches(images, chunk, loading)):
+    for n, batch in enumerate(pipeline.ordered_batches(images, chunk, loading, pipeline.REPLACED)):
         cache = write_fn(cache, sharding.to_global(mesh, batch["image"]), np.int32(n * chunk))
         num_good += int(batch["mask"].sum())
         num_decoded += int(batch["filled"].sum())

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import io
 import os
+import shutil
 import socket
 import tempfile
 import time
@@ -40,6 +41,7 @@ class Opened:
     gray: np.ndarray  # uint8 [h,w], what the browser shows
     small: np.ndarray  # of `shrink`
     chroma: np.ndarray  # of `Colorizer.predict_chroma`
+    result: Path | None = None  # of `write_colored`, the last
 
 
 def read_upload(path: Path) -> Photo:
@@ -78,11 +80,15 @@ def write_colored(opened: Opened, strength: float, saturation: float, folder: Pa
 
 
 def delete_older(folder: Path, seconds: float) -> None:
-    """Deletes files that came into `folder` longer ago. (Gradio's own `delete_cache` leaves results behind.)"""
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # it may be gone by now
-            if path.is_file() and time.time() - path.stat().st_ctime > seconds:
-                path.unlink()
+    """Deletes files that came into `folder` longer ago, and what has been empty for as long.
+
+    (Gradio's own `delete_cache` leaves results behind.)
+    """
+    for parent, folders, files in os.walk(folder, topdown=False):  # unlike rglob, it bears that folders go meanwhile
+        for path in (Path(parent, name) for name in files + folders):
+            with contextlib.suppress(OSError):  # it is gone by now, or not empty
+                if time.time() - path.stat().st_ctime > seconds:
+                    (Path.rmdir if path.is_dir() else Path.unlink)(path)
 
 
 def find_grids(workdir: epath.Path) -> dict[int, epath.Path]:
@@ -96,6 +102,7 @@ def create_page(colorizer: Colorizer, workdir: epath.Path | None, folder: Path) 
     import gradio as gr
 
     def color(file: str | None, strength: float, saturation: float, opened: Opened | None) -> Iterator[dict]:
+        before = opened.result if opened else None
         try:
             if file is None:
                 yield {state: None, result: gr.Row(visible=False)}
@@ -106,10 +113,14 @@ def create_page(colorizer: Colorizer, workdir: epath.Path | None, folder: Path) 
             shown = {state: opened, result: gr.Row(visible=True), images: (opened.gray, colored)}
             yield shown | {download: gr.DownloadButton(interactive=False)}  # the whole file takes longer
             path = write_colored(opened, strength, saturation, folder)
-            yield {download: gr.DownloadButton(value=path, interactive=True)}
+            opened = dataclasses.replace(opened, result=path)
+            yield {state: opened, download: gr.DownloadButton(value=path, interactive=True)}
         except UserError as error:
             gr.Warning(str(error))
             yield {state: None, result: gr.Row(visible=False), photograph: None}
+        finally:
+            if before:
+                shutil.rmtree(before.parent, ignore_errors=True)  # nothing links to it any more
 
     with gr.Blocks(title="colorgan") as page:
         state = gr.State()

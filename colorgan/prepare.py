@@ -76,7 +76,7 @@ def prepare(source: sources.Source, output: Path, num_shards: int, image_size: i
 def _write_shards(source: sources.Source, folder: Path, num_shards: int, image_size: int | None) -> list[str]:
     refused, counts = [], {}
     entries = _encode_all(source, image_size)
-    with tqdm(total=len(source), unit=" images", dynamic_ncols=True) as bar:
+    with tqdm(total=len(source), unit=" images", dynamic_ncols=True, disable=None) as bar:
         for shard in range(num_shards):
             path = folder / f"images-{shard:05d}-of-{num_shards:05d}.array_record"
             # A group of one record is what random access reads fastest.

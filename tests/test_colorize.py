@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, run_command
 from PIL import Image
 
-from colorgan.colorize import find_files, main
+from colorgan.colorize import find_files, load_colorizer, main
 from colorgan.colorizer import Colorizer
 from colorgan.errors import UserError
 from colorgan.photos import photo_file, video
@@ -43,9 +43,15 @@ def test_a_link_in_the_output_folder_is_not_followed_out_of_it(finished_run, tmp
 
 
 def _arguments(tmp_path, *inputs, **changes):
-    given = {"workdir": "runs/none", "model": None, "checkpoint": "best", "output": tmp_path / "out", "inputs": inputs}
+    given = {"workdir": "runs/none", "model": None, "checkpoint": None, "output": tmp_path / "out", "inputs": inputs}
     given |= {"overwrite": False, "strength": 1.0, "saturation": 1.0, "smoothing": 0.9}
     return argparse.Namespace(**given | changes)
+
+
+def test_a_checkpoint_is_not_asked_of_a_model(tmp_path):
+    arguments = _arguments(tmp_path, workdir=None, model=tmp_path / "mine.stablehlo", checkpoint="best")
+    with pytest.raises(UserError, match="^--checkpoint chooses among those of a run, and --model is of one"):
+        load_colorizer(arguments)
 
 
 @pytest.fixture

@@ -63,10 +63,19 @@ def test_colours_of_the_input_are_not_looked_at():
     assert abs(difference).max() <= 2
 
 
-@pytest.mark.parametrize("pixels", [np.zeros((4, 4)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8)])
-def test_arrays_that_are_no_photographs_are_refused(pixels):
-    with pytest.raises(ValueError, match=r"a photograph is uint8 or uint16 .*, not (float64|uint8) \["):
-        colorizer.Colorizer(_orange, 32)(pixels)
+@pytest.mark.parametrize("shape", [(), (4,), (4, 4, 4), (4, 4, 3, 1), (0, 4)])
+def test_arrays_that_are_no_photographs_are_refused(shape):
+    with pytest.raises(ValueError, match=r"a photograph is uint8 or uint16 \[H,W\], .*, not uint8 \["):
+        colorizer.Colorizer(_orange, 32)(np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match=r"a photograph is uint8 or uint16 .*, not float64 \[4, 4\]"):
+        colorizer.Colorizer(_orange, 32)(np.zeros((4, 4)))
+
+
+def test_bytes_may_come_in_any_order():
+    pixels = _noise((20, 30), np.uint16)
+    colored = colorizer.Colorizer(_orange, 32)(pixels.astype(">u2"))
+    assert colored.dtype == np.uint16
+    np.testing.assert_array_equal(colored, colorizer.Colorizer(_orange, 32)(pixels))
 
 
 def test_what_is_no_image_and_values_beyond_their_range_are_refused():
@@ -89,10 +98,14 @@ def test_strength_and_saturation_go_from_gray_to_more_than_full():
 
 
 @pytest.mark.parametrize(
-    ("mode", "result"), [("L", "RGB"), ("RGB", "RGB"), ("RGBA", "RGBA"), ("LA", "RGBA"), ("P", "RGB"), ("CMYK", "RGB")]
+    ("mode", "result"),
+    [
+        *((mode, "RGB") for mode in ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I")),
+        *((mode, "RGBA") for mode in ("LA", "La", "PA", "RGBA", "RGBa")),
+    ],
 )
 def test_pillow_images_of_every_mode(mode, result):
-    image = Image.fromarray(_noise((20, 30))).convert(mode)
+    image = Image.new(mode, (30, 20))
     if mode == "RGBA":
         image.putalpha(7)
     colored = colorizer.Colorizer(_orange, 32)(image)

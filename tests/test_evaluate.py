@@ -103,9 +103,7 @@ def test_a_run_of_another_version_is_told(tiny_config, tmp_path):
 @pytest.fixture(scope="module")
 def run(tiny_gan, tiny_config):
     variables = train_state.create_state(tiny_gan, 3, sharding.replicated(sharding.create_mesh())).generator_ema
-    config = ml_collections.ConfigDict(tiny_config)
-    config.data.max_bad_fraction = 0.1
-    return trained.Trained(config, 6, tiny_gan.generator, variables)
+    return trained.Trained(ml_collections.ConfigDict(tiny_config), 6, tiny_gan.generator, variables)
 
 
 def test_images_one_by_one_give_the_figures_of_the_set(run, images, one_by_one):
@@ -141,11 +139,12 @@ def test_whole_images_are_coloured_as_colorize_does_and_compared_at_their_own_si
 @pytest.mark.parametrize(
     ("shape", "reason"), [((10, 40, 3), "less than 11 pixels"), ((8000, 7000, 3), "more than 50 megapixels")]
 )
-def test_images_that_cannot_be_compared_whole_are_bad(run, monkeypatch, shape, reason):
-    source = sources.open_source("procedural:3", 32)
+def test_images_that_cannot_be_compared_whole_are_bad(run, monkeypatch, caplog, shape, reason):
+    source = sources.open_source("procedural:1", 32)
     monkeypatch.setattr(source, "read", lambda index: np.broadcast_to(np.uint8(0), shape))
-    with pytest.raises(UserError, match=f"more than 0 of 3 images, .* cannot be read; .*{reason}"):
-        list(examples.create_whole_fn(run)(source))
+    assert list(examples.create_whole_fn(run)(source)) == []
+    assert "bad record left out: " in caplog.text
+    assert reason in caplog.text
 
 
 def test_contact_sheet_shows_the_best_the_median_and_the_worst(run, images, monkeypatch):
@@ -192,12 +191,16 @@ def _size(path):
 
 
 def test_evaluate(finished_run, photographs, tmp_path):
-    arguments = (f"--workdir={finished_run}", "--checkpoint=latest", f"--data=folder:{photographs}", "--size=own")
+    folder = shutil.copytree(photographs, tmp_path / "photographs")
+    (folder / "class_1" / "last.jpg").write_text("no image")
+    arguments = (f"--workdir={finished_run}", "--checkpoint=latest", f"--data=folder:{folder}", "--size=own")
     done = run_command("colorgan.evaluate", *arguments, f"--output={tmp_path}/new/out", f"--save_images={tmp_path}/all")
     result = json.loads(done.stdout.splitlines()[-1])
-    assert (result["num_images"], result["num_bad"], result["step"]) == (12, 0, 6)
+    assert (result["num_images"], result["num_bad"], result["step"]) == (12, 1, 6)
+    assert "bad record left out: class_1/last.jpg" in done.stderr
+    assert "images/s" not in done.stderr  # no bar in a pipe
     assert (result["checkpoint"], result["size"], result["image_size"]) == ("latest", "own", 32)
-    assert result["data"] == f"folder:{photographs}"
+    assert result["data"] == f"folder:{folder}"
     for name, (low, high) in result["confidence_95"].items():
         assert low < high, name
     for line in ("psnr", "ab_histogram_distance"):
@@ -209,6 +212,16 @@ def test_evaluate(finished_run, photographs, tmp_path):
         assert sorted(path.name for path in (tmp_path / "all" / folder).iterdir()) == names
     sizes = [(40 + 3 * n, 50) for n in (*range(0, 12, 2), *range(1, 12, 2))]  # by subfolder
     assert [_size(tmp_path / "all" / "predictions" / name) for name in names] == sizes
+
+
+@pytest.mark.parametrize("size", ["model", "own"])
+def test_nothing_but_bad_files_is_said(run, tmp_path, monkeypatch, caplog, size):
+    (tmp_path / "notes.jpg").write_text("no image")
+    monkeypatch.setattr(trained, "load_trained", lambda *_: run)
+    flags = [f"--workdir={tmp_path / 'run'}", f"--data=folder:{tmp_path}", f"--size={size}"]
+    with pytest.raises(UserError, match=f"folder:{tmp_path} has no image that can be read"):
+        evaluate.main(evaluate._parser().parse_args(flags))
+    assert "bad record left out: notes.jpg (not an image of a known format)" in caplog.text
 
 
 def test_evaluate_gives_the_figures_of_training(finished_run):

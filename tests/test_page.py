@@ -119,7 +119,7 @@ def test_the_file_has_its_name_size_and_format_and_the_browser_gets_a_small_one(
         assert np.ptp(np.asarray(same).astype(int), axis=-1).mean() < 2
 
 
-def test_files_are_deleted_when_their_time_is_over(tmp_path):
+def test_files_and_empty_folders_are_deleted_when_their_time_is_over(tmp_path):
     (tmp_path / "session").mkdir()
     old, new = tmp_path / "session" / "old.webp", tmp_path / "new.jpg"
     old.touch()
@@ -127,7 +127,11 @@ def test_files_are_deleted_when_their_time_is_over(tmp_path):
     new.touch()
     os.utime(new, (0, 0))  # the time of what was copied here
     page.delete_older(tmp_path, 0.2)
-    assert (old.exists(), new.exists()) == (False, True)
+    assert (old.exists(), old.parent.exists(), new.exists()) == (False, True, True)
+    time.sleep(0.3)
+    (tmp_path / "new").mkdir()  # may be about to be written to
+    page.delete_older(tmp_path, 0.2)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_grids_are_in_order_of_epochs(workdir):
@@ -211,6 +215,13 @@ def test_in_a_browser(workdir, photo, tmp_path):
         assert gray.shape == colored.shape == (800, 1600, 3)
         assert np.ptp(gray, axis=-1).mean() < 2
         assert np.ptp(colored, axis=-1).mean() > 20
+        for image in images.all():
+            expect(image).to_have_js_property("naturalWidth", 1600)  # it is drawn
+        with Image.open(io.BytesIO(images.last.screenshot(path=tmp_path / "compared.png"))) as screenshot:
+            left, right = np.split(np.asarray(screenshot.convert("RGB").resize((960, 480))).astype(int), 2, axis=1)
+        assert (np.ptp(left, axis=-1) < 5).mean() > 0.9
+        assert (np.ptp(right, axis=-1) > 20).mean() > 0.9
+        assert min(half.mean(axis=-1).std() for half in (left, right)) > 5  # of texture
         with tab.expect_download() as downloading:
             download.click()
         assert downloading.value.suggested_filename == "grandmother-colorized.jpg"
@@ -223,6 +234,10 @@ def test_in_a_browser(workdir, photo, tmp_path):
         tab.get_by_label("number input for Strength").blur()
         expect(images.last).not_to_have_attribute("src", before)
         assert np.ptp(shown()[1], axis=-1).mean() < 2
+        deadline = time.monotonic() + 5
+        while len(list((tmp_path / "temporary").rglob("grandmother-colorized.jpg"))) != 1:  # the one before goes
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
         assert output.read_text().count("the network runs") == 2  # before the first visitor and for the photograph
 
         tab.get_by_role("tab", name="Sample grids").click()

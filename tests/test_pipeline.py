@@ -135,6 +135,14 @@ def test_the_last_good_record_within_the_limit_is_found():
         assert (images.load(np.arange(8))["image"] == good).all()
 
 
+def test_any_number_of_bad_records_is_borne_where_there_is_no_limit(caplog):
+    images = _images(10, bad=[0, *range(2, 10)], max_bad_fraction=None)
+    (batch,) = pipeline.ordered_batches(images, 10, pipeline.Loading())
+    np.testing.assert_array_equal(batch["mask"], np.arange(10) == 1)
+    assert not batch["image"][~batch["mask"]].any()
+    assert caplog.text.count("bad record left out: number_") == 9
+
+
 @pytest.mark.parametrize("process_count", [1, 2])
 def test_validation_counts_every_image_once(process_count):
     seen = []

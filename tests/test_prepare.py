@@ -30,11 +30,12 @@ def test_made_images_are_kept_to_the_bit(tmp_path):
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(records.read(n)))), source.read(n))
 
 
-def test_what_cannot_be_read_is_listed(tmp_path):
+def test_what_cannot_be_read_is_listed(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "in" / "good.png")
     (tmp_path / "in" / "bad.png").write_text("no image")
     refused = prepare(sources.open_source(f"folder:{tmp_path}/in", 32), tmp_path / "out", 1)
+    assert capsys.readouterr().err == ""  # no bar in a pipe
     assert len(refused) == 1
     assert refused[0].startswith("bad.png: not an image")
     assert (tmp_path / "out" / "refused.txt").read_text() == refused[0] + "\n"

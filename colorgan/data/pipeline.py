@@ -25,17 +25,21 @@ log = logging.getLogger(__name__)
 Batch = dict[str, np.ndarray]
 
 GOOD, BAD, TOO_MANY_BAD = 0, 1, 2
+REPLACED, LEFT_OUT = "replaced by a neighbour", "left out"
 # At most in what a worker hands over, through shared memory, if a batch is smaller.
 _IMAGES_TOGETHER, _BYTES_TOGETHER = 512, 16 * 2**20
 _FOREVER = 2**20  # epochs; Grain's endless repeat() overflows in batches of one image
 
 
 class Images:
-    """A source's images, decoded to uint8 [size,size,3]; a record that cannot be read is replaced by a neighbour."""
+    """A source's images, decoded to uint8 [size,size,3]; a record that cannot be read is replaced by a neighbour.
 
-    def __init__(self, source: sources.Source, size: int, max_bad_fraction: float) -> None:
+    More such than the share `max_bad_fraction` are an error. With None any number is borne, and they are black.
+    """
+
+    def __init__(self, source: sources.Source, size: int, max_bad_fraction: float | None) -> None:
         self.source, self.size = source, size
-        self.max_bad = int(max_bad_fraction * len(source))
+        self.max_bad = None if max_bad_fraction is None else int(max_bad_fraction * len(source))
 
     def __len__(self) -> int:
         return len(self.source)
@@ -48,7 +52,8 @@ class Images:
             except Exception:  # decoders raise of every kind; the main process tells the user which
                 continue
             return {"image": image, "index": index, "bad": BAD if distance else GOOD}
-        return {"image": np.zeros(self.shape, np.uint8), "index": index, "bad": TOO_MANY_BAD}
+        bad = BAD if self.max_bad is None else TOO_MANY_BAD
+        return {"image": np.zeros(self.shape, np.uint8), "index": index, "bad": bad}
 
     def _distances(self) -> Iterator[int]:
         """How far on to look for a record that can be read: at all up to max_bad, since more in a row end the run.
@@ -56,8 +61,9 @@ class Images:
         In leaps first: they soon leave a shard that is lost as a whole, each of its records for another place.
         """
         yield 0
-        yield from (2**n for n in range(self.max_bad.bit_length()))
-        yield from range(self.max_bad, 2, -1)
+        max_bad = self.max_bad or 0
+        yield from (2**n for n in range(max_bad.bit_length()))
+        yield from range(max_bad, 2, -1)
 
     def load(self, indices: np.ndarray) -> Batch:
         """The same of many, int [N], in one array for each key; only zeros after one that is TOO_MANY_BAD."""
@@ -132,7 +138,7 @@ class TrainBatches:
             parts = {key: np.split(value, self._num_together) for key, value in together.items()}
             self._waiting = [{key: part[n] for key, part in parts.items()} for n in range(self._num_together)]
         batch = self._waiting.pop(0)
-        _report_bad(self._images, batch, self._bad)
+        _report_bad(self._images, batch, self._bad, REPLACED)
         return batch
 
     def close(self) -> None:
@@ -154,11 +160,13 @@ def train_indices(
         iterator.close()
 
 
-def ordered_batches(images: Images, batch_size: int, loading: Loading) -> Generator[Batch, None, None]:
+def ordered_batches(
+    images: Images, batch_size: int, loading: Loading, fate: str = LEFT_OUT
+) -> Generator[Batch, None, None]:
     """This process's slices of all images in their own order, each global batch filled up to `batch_size`.
 
     Each is {"image": uint8 [B/P,size,size,3], "filled": bool [B/P], "mask": bool [B/P]}; "filled" is false for what
-    fills up the last batch, and the mask for bad records too.
+    fills up the last batch, and the mask for bad records too. `fate` is what the caller makes of these, for the log.
     """
     local_size = batch_size // loading.process_count
     num_batches = -(-len(images) // batch_size)
@@ -168,7 +176,7 @@ def ordered_batches(images: Images, batch_size: int, loading: Loading) -> Genera
     bad: set[int] = set()
     try:
         for n, batch in enumerate(iterator):
-            _report_bad(images, batch, bad)
+            _report_bad(images, batch, bad, fate)
             position = (n * loading.process_count + loading.process_index) * local_size + np.arange(local_size)
             filled = position < len(images)
             yield {"image": batch["image"], "filled": filled, "mask": filled & (batch["bad"] == GOOD)}
@@ -212,23 +220,19 @@ def _end_with_parent(parent: int) -> None:
     os._exit(1)
 
 
-def _report_bad(images: Images, batch: Batch, seen: set[int]) -> None:
+def _report_bad(images: Images, batch: Batch, seen: set[int], fate: str) -> None:
     """Logs the batch's bad records that are not in `seen`, adds them, and raises UserError past the limit."""
     for index in map(int, batch["index"][batch["bad"] != GOOD]):
         if index in seen:
             continue
         seen.add(index)
-        log.warning("bad record replaced by a neighbour: %s", _describe_bad(images, index))
-    if len(seen) > images.max_bad or (batch["bad"] == TOO_MANY_BAD).any():
-        raise too_many_bad(images, _describe_bad(images, next(iter(seen))))
-
-
-def too_many_bad(images: Images, example: str) -> UserError:
-    """The error of a set with more bad records than it may have."""
-    return UserError(
-        f"more than {images.max_bad} of {len(images)} images, which config.data.max_bad_fraction allows, cannot be "
-        f"read; one of them is {example}: mend them, or leave them out, as colorgan.prepare does"
-    )
+        log.warning("bad record %s: %s", fate, _describe_bad(images, index))
+    if images.max_bad is not None and (len(seen) > images.max_bad or (batch["bad"] == TOO_MANY_BAD).any()):
+        example = _describe_bad(images, next(iter(seen)))
+        raise UserError(
+            f"more than {images.max_bad} of {len(images)} images, which config.data.max_bad_fraction allows, cannot be "
+            f"read; one of them is {example}: mend them, or leave them out, as colorgan.prepare does"
+        )
 
 
 def _describe_bad(images: Images, index: int) -> str:
