@@ -33,8 +33,9 @@ ROWS: dict[str, dict[str, Any]] = {
     "patch": {"model.critic": "patch"},
     "schedule": {"optimizer.schedule": "cosine", "optimizer.generator_learning_rate": 1e-3},
     "palette": {"loss.palette_weight": 100.0},
+    "histogram": {"loss.histogram_weight": 5.0},
 }
-# On top of the whole ladder.
+# On top of the row "palette", which was the last one when they were run.
 BRANCHES: dict[str, dict[str, Any]] = {
     "palette_50": {"loss.palette_weight": 50.0},
     "palette_200": {"loss.palette_weight": 200.0},
@@ -42,7 +43,7 @@ BRANCHES: dict[str, dict[str, Any]] = {
     "constant_rate": {"optimizer.schedule": "constant", "optimizer.generator_learning_rate": 2e-4},
 }
 
-# Batch sizes, on top of the whole ladder: with as many images as its rows, learning rates as they are, or times the
+# Batch sizes, likewise: with as many images as the ladder's rows, learning rates as they are, or times the
 # square root of the batch's growth, or times the growth; and of the square root with as many steps as two epochs of 16
 # have, and with half as many.
 BRANCHES |= {
@@ -60,6 +61,12 @@ BRANCHES |= {
     "half_steps_16": {"num_epochs": 1},
     "half_steps_64": {"batch_size": 64, "rate_factor": 2.0, "num_epochs": 4},
     "half_steps_256": {"batch_size": 256, "rate_factor": 4.0, "num_epochs": 16},
+}
+BRANCHES = {name: {"loss.histogram_weight": 0.0} | changes for name, changes in BRANCHES.items()}
+# On top of the whole ladder.
+BRANCHES |= {
+    "histogram_2": {"loss.histogram_weight": 2.0},
+    "vivid": {"loss.palette_weight": 200.0},
 }
 RATES = ("generator_learning_rate", "critic_learning_rate")
 

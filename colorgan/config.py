@@ -68,7 +68,8 @@ def check_config(config: ConfigDict) -> None:
         "num_samples",
     ):
         check(flat[key] >= 1, key, "at least 1")
-    for key in ("skip_nonfinite_steps", "early_stop", "data.num_workers", "loss.l1_weight", "loss.palette_weight"):
+    weights = (f"loss.{key}" for key in config.loss)
+    for key in ("skip_nonfinite_steps", "early_stop", "data.num_workers", *weights):
         check(flat[key] >= 0, key, "0 or more")
     check(config.data.load_size >= config.image_size, "data.load_size", f"at least image_size ({config.image_size})")
     check(0 <= config.data.max_bad_fraction <= 1, "data.max_bad_fraction", "from 0 to 1")

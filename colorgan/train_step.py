@@ -60,6 +60,9 @@ def train_step(
         if objective.palette_weight:
             parts["palette"] = losses.palette_loss(real, fake)
             loss += objective.palette_weight * parts["palette"]
+        if objective.histogram_weight:
+            parts["histogram"] = losses.histogram_loss(real, fake)
+            loss += objective.histogram_weight * parts["histogram"]
         return loss, (fake, updated["batch_stats"], parts)
 
     def critic_loss_fn(params: Any, fake: jax.Array) -> tuple[jax.Array, Any]:

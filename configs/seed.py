@@ -19,6 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.output = "rgb"
     config.model.critic = "dense"
     config.loss.palette_weight = 0.0
+    config.loss.histogram_weight = 0.0
     config.optimizer.schedule = "constant"
     config.optimizer.generator_learning_rate = 2e-4
     config.optimizer.critic_learning_rate = 2e-4

@@ -47,12 +47,37 @@ def test_palette_loss_looks_at_how_frequent_colors_are_not_where_they_are():
     assert float(losses.palette_loss(real, pale)) == pytest.approx(expected, rel=1e-4)
 
 
+def test_histogram_loss_counts_the_colors_that_differ_wherever_they_are():
+    """With colours in the middles of bins it is the plain histograms' total variation."""
+    rng = np.random.default_rng(0)
+    bins = rng.integers(-5, 6, (2, 2, 4, 4, 2))
+    real, fake = (color.chroma_to_rgb(jnp.zeros((2, 4, 4, 1)), jnp.float32(0.04 * chosen)) for chosen in bins)
+    counted = [np.histogram2d(*chosen.reshape(-1, 2).T, bins=11, range=[(-5.5, 5.5)] * 2)[0] for chosen in bins]
+    expected = np.abs(counted[0] - counted[1]).sum() / 2 / 32
+    assert 0.5 < expected < 1
+    assert float(losses.histogram_loss(real, fake)) == pytest.approx(expected, rel=1e-4)
+    assert float(losses.histogram_loss(real, real[::-1, ::-1])) < 1e-5
+    # Beyond the last bin is in the last bin.
+    vivid, gone = (jnp.tile(jnp.array(rgb), (2, 4, 4, 1)) for rgb in ([1.0, -1.0, -1.0], [-1.0, -1.0, -1.0]))
+    assert float(losses.histogram_loss(vivid, gone)) == pytest.approx(1)
+
+
+def test_histogram_loss_has_a_slope_between_bins():
+    def loss(scale):
+        real = color.chroma_to_rgb(jnp.zeros((1, 4, 4, 1)), jnp.tile(jnp.array([0.08, -0.04]), (1, 4, 4, 1)))
+        return losses.histogram_loss(real, scale * real)
+
+    assert float(loss(0.75)) == pytest.approx(1 - 0.5 * 0.75, rel=1e-4)  # half a bin away in Cb, a quarter in Cr
+    assert float(jax.grad(loss)(0.75)) < -1
+
+
 @pytest.mark.parametrize(("batch_size", "num_parts"), [(63, 1), (96, 1), (97, 1), (130, 2), (200, 2), (256, 4)])
-def test_palettes_are_of_64_images_or_as_few_more_as_divide_the_batch(batch_size, num_parts):
+@pytest.mark.parametrize("loss", [losses.palette_loss, losses.histogram_loss])
+def test_palettes_are_of_64_images_or_as_few_more_as_divide_the_batch(loss, batch_size, num_parts):
     real, fake = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (2, batch_size, 1, 1, 3)).astype(np.float32))
-    palette_loss = jax.jit(losses.palette_loss)
-    parts = map(palette_loss, jnp.split(real, num_parts), jnp.split(fake, num_parts))
-    assert float(palette_loss(real, fake)) == pytest.approx(float(sum(parts)) / num_parts, rel=1e-5)
+    loss_fn = jax.jit(loss)
+    parts = map(loss_fn, jnp.split(real, num_parts), jnp.split(fake, num_parts))
+    assert float(loss_fn(real, fake)) == pytest.approx(float(sum(parts)) / num_parts, rel=1e-5)
 
 
 def test_palette_loss_makes_colors_vivid():

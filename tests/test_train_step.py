@@ -266,7 +266,8 @@ def test_recipe_sums_its_losses_and_follows_its_schedule(recipe, recipe_history)
     for step, figures in enumerate(recipe_history):
         figures = {name.removeprefix("train/generator/"): value for name, value in figures.items()}
         expected = figures["adversarial"]
-        expected += config.loss.l1_weight * figures["l1"] + config.loss.palette_weight * figures["palette"]
+        for name in ("l1", "palette", "histogram"):
+            expected += config.loss[f"{name}_weight"] * figures[name]
         assert figures["loss"] == pytest.approx(expected, rel=1e-5)
         rate = config.optimizer.generator_learning_rate * (1 + math.cos(math.pi * step / 2000)) / 2  # of two epochs
         assert figures["learning_rate"] == pytest.approx(rate, rel=2e-7)
