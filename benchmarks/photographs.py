@@ -28,6 +28,8 @@ print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], time.
 """
 
 KINDS = {"gray.jpg": np.uint8, "color.jpg": np.uint8, "color.png": np.uint16, "color.tif": np.uint16}
+KINDS |= {"rgba.png": np.uint16, "rgba.tif": np.uint16}
+NUM_CHANNELS = {"gray": 1, "color": 3, "rgba": 4}
 
 
 def write_photograph(path: Path, megapixels: float) -> None:
@@ -37,7 +39,7 @@ def write_photograph(path: Path, megapixels: float) -> None:
     rng = np.random.default_rng(0)
     grain = rng.integers(0, 9, (height, width), np.uint8)
     planes = []
-    for _ in range(1 if path.name.startswith("gray") else 3):
+    for _ in range(NUM_CHANNELS[path.stem]):
         smooth = Image.fromarray(rng.integers(0, 247, (9, 6), np.uint8)).resize(
             (width, height), Image.Resampling.BICUBIC
         )
@@ -45,7 +47,7 @@ def write_photograph(path: Path, megapixels: float) -> None:
     pixels = planes[0] if len(planes) == 1 else np.stack(planes, axis=-1)
     if KINDS[path.name] == np.uint16:
         pixels = pixels.astype(np.uint16) * 257
-    write_photo(path, Photo(pixels, None))
+    write_photo(path, Photo(pixels))
 
 
 def measure(workdir: Path | str, name: str, megapixels: float) -> dict[str, Any]:

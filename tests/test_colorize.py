@@ -13,7 +13,7 @@ from PIL import Image
 from colorgan.colorize import find_files, main
 from colorgan.colorizer import Colorizer
 from colorgan.errors import UserError
-from colorgan.photos import photo_file, video
+from colorgan.photos import beyond_pillow, photo_file, video
 
 
 def test_folders_keep_their_structure(photographs):
@@ -62,7 +62,7 @@ def test_depth_alpha_and_orientation_are_kept_and_a_bad_file_stops_no_other(oran
     deep = np.random.default_rng(0).integers(20000, 40000, (24, 36), np.uint16)
     photo_file.write_photo(tmp_path / "a.tif", photo_file.Photo(deep))
     (tmp_path / "b.jpg").write_bytes(b"no photograph")
-    photo_file.write_photo(tmp_path / "c.png", photo_file.Photo(deep, deep[::-1] * 2))
+    photo_file.write_photo(tmp_path / "c.png", photo_file.Photo(np.dstack([deep, deep[::-1] * 2])))
     turned = Image.new("L", (36, 24), 90)
     turned.getexif()[0x0112] = 6  # a quarter
     turned.save(tmp_path / "d.jpg", exif=turned.getexif())
@@ -80,6 +80,26 @@ def test_depth_alpha_and_orientation_are_kept_and_a_bad_file_stops_no_other(oran
     with Image.open(tmp_path / "out" / "d.jpg") as image:
         assert image.size == (24, 36)
         assert 0x0112 not in image.getexif()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_deep_photograph_with_alpha_is_in_memory_once(orange, tmp_path, monkeypatch, suffix):
+    deep = np.random.default_rng(0).integers(0, 65536, (24, 36, 4), np.uint16)
+    arrays = []
+
+    def decode(*arguments, original=beyond_pillow.decode):
+        arrays.append(original(*arguments))
+        return arrays[0]
+
+    path = tmp_path / f"x{suffix}"
+    photo_file.write_photo(path, photo_file.Photo(deep))
+    monkeypatch.setattr(beyond_pillow, "decode", decode)
+    for name in ("write_png", "write_tiff"):
+        monkeypatch.setattr(beyond_pillow, name, lambda file, samples, like: arrays.append(samples))
+    main(_arguments(tmp_path, path))
+    decoded, written = arrays
+    assert written.shape == (24, 36, 4)
+    assert np.shares_memory(decoded, written)
 
 
 def test_no_photograph_is_written_over_another(orange, tmp_path, capsys):
