@@ -180,6 +180,20 @@ def test_films_are_coloured_and_told_of(orange, tmp_path, capsys, monkeypatch):
     )
 
 
+def test_a_sheet_shows_photographs_before_and_after(orange, tmp_path):
+    for n in range(5):
+        Image.new("L", (90, 60), 50 * n).save(tmp_path / f"{n}.png")
+    draw_sheet = runpy.run_path(str(ROOT / "benchmarks" / "photographs.py"))["draw_sheet"]
+    draw_sheet(Colorizer.from_workdir("runs/none"), tmp_path, tmp_path / "sheet.png")
+    sheet = Image.open(tmp_path / "sheet.png")
+    assert sheet.size == (1060, 2 * (2 * 173 + 2) + 14)  # both rows alike, though one is not full
+    below = 173 + 2
+    assert sheet.getpixel((500, 100)) == (50, 50, 50)
+    assert np.ptp(sheet.getpixel((500, 100 + below))) > 20
+    assert sheet.getpixel((100, 100 + 2 * below + 14 - 2)) == (200, 200, 200)
+    assert sheet.getpixel((500, 500)) == (255, 255, 255)
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
 def test_a_hundred_megapixels_take_less_than_two_gigabytes(finished_run):
     measure = runpy.run_path(str(ROOT / "benchmarks" / "photographs.py"))["measure"]
