@@ -1,11 +1,16 @@
 """What colouring photographs takes, and whether their size matters to their colours. One line of JSON for each.
 
+Or photographs before and after, as a picture.
+
 python benchmarks/photographs.py --workdir=runs/mine                   # peak memory and time, by size and kind of file
 python benchmarks/photographs.py --workdir=runs/mine --scales=PHOTOS   # colours at 0.5, 1 and 2 times the size
+python benchmarks/photographs.py --workdir=runs/mine --photos=PHOTOS --sheet=photographs.jpg
 """
 
 import argparse
+import itertools
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,6 +23,7 @@ from PIL import Image
 
 from colorgan import color
 from colorgan.colorizer import Colorizer
+from colorgan.data.sources import find_images
 from colorgan.photos.photo_file import Photo, read_photo, write_photo
 
 # The command, and what it took. Not rusage's memory, to which a process that starts another adds its own.
@@ -28,6 +34,11 @@ print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], time.
 """
 
 KINDS = {"gray.jpg": np.uint8, "color.jpg": np.uint8, "color.png": np.uint16, "color.tif": np.uint16}
+KINDS |= {"rgba.png": np.uint16, "rgba.tif": np.uint16}
+NUM_CHANNELS = {"gray": 1, "color": 3, "rgba": 4}
+
+# Of the sheet, in pixels: between columns, between gray and coloured, between rows.
+NUM_COLUMNS, SHEET_WIDTH, COLUMN_GAP, PAIR_GAP, ROW_GAP = 4, 1060, 6, 2, 14
 
 
 def write_photograph(path: Path, megapixels: float) -> None:
@@ -37,7 +48,7 @@ def write_photograph(path: Path, megapixels: float) -> None:
     rng = np.random.default_rng(0)
     grain = rng.integers(0, 9, (height, width), np.uint8)
     planes = []
-    for _ in range(1 if path.name.startswith("gray") else 3):
+    for _ in range(NUM_CHANNELS[path.stem]):
         smooth = Image.fromarray(rng.integers(0, 247, (9, 6), np.uint8)).resize(
             (width, height), Image.Resampling.BICUBIC
         )
@@ -45,7 +56,7 @@ def write_photograph(path: Path, megapixels: float) -> None:
     pixels = planes[0] if len(planes) == 1 else np.stack(planes, axis=-1)
     if KINDS[path.name] == np.uint16:
         pixels = pixels.astype(np.uint16) * 257
-    write_photo(path, Photo(pixels, None))
+    write_photo(path, Photo(pixels))
 
 
 def measure(workdir: Path | str, name: str, megapixels: float) -> dict[str, Any]:
@@ -92,13 +103,42 @@ def _ab(image: Image.Image) -> np.ndarray:
     return color.rgb_to_lab(np.asarray(image, np.float32))[..., 1:]
 
 
+def draw_sheet(colorizer: Colorizer, photos: Path, path: Path) -> None:
+    """All photographs of a folder by name, in gray and below that coloured; those of a row have one height."""
+    names = list(find_images(str(photos)))
+    rows, row_width = [], SHEET_WIDTH - (NUM_COLUMNS - 1) * COLUMN_GAP
+    for first in range(0, len(names), NUM_COLUMNS):
+        in_row = names[first : first + NUM_COLUMNS]
+        grays = [Image.fromarray(read_photo(photos / name).pixels).convert("L") for name in in_row]
+        height = int(row_width / NUM_COLUMNS / statistics.mean(gray.width / gray.height for gray in grays))
+        rows.append(Image.new("RGB", (SHEET_WIDTH, 2 * height + PAIR_GAP), "white"))
+        left = 0
+        for gray in grays:
+            size = int(height * gray.width / gray.height), height
+            for top, image in ((0, gray), (height + PAIR_GAP, colorizer(gray))):
+                rows[-1].paste(image.resize(size, Image.Resampling.LANCZOS), (left, top))
+            left += size[0] + COLUMN_GAP
+    tops = list(itertools.accumulate((row.height + ROW_GAP for row in rows), initial=0))
+    sheet = Image.new("RGB", (SHEET_WIDTH, tops[-1] - ROW_GAP), "white")
+    for top, row in zip(tops, rows, strict=False):
+        sheet.paste(row, (0, top))
+    sheet.save(path, quality=82)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--megapixels", default="1,24,100")
     parser.add_argument("--files", default=",".join(KINDS), help="; ".join(KINDS))
     parser.add_argument("--scales", type=Path, help="a folder of photographs")
+    parser.add_argument("--sheet", type=Path, help="draw --photos, before and after, into this file")
+    parser.add_argument("--photos", type=Path, help="a folder of photographs for --sheet")
     arguments = parser.parse_args()
+    if bool(arguments.sheet) != bool(arguments.photos):
+        parser.error("--sheet and --photos go together")
+    if arguments.sheet:
+        draw_sheet(Colorizer.from_workdir(arguments.workdir), arguments.photos, arguments.sheet)
+        return
     if arguments.scales:
         colorizer = Colorizer.from_workdir(arguments.workdir)
         for path in sorted(arguments.scales.iterdir()):

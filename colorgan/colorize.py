@@ -133,8 +133,10 @@ def _colorize_photograph(source: Path, target: Path, colorizer: Colorizer, stren
             "ffmpeg -i FILM -c copy film.mkv makes such a one of other films"
         )
     photo = photo_file.read_photo(source)
-    colored = colorizer.colorize(photo.pixels, strength, saturation, in_place=True)
-    photo_file.write_photo(target, dataclasses.replace(photo, pixels=colored))
+    colored = photo.as_rgb()
+    colorizer.colorize(photo.pixels, strength, saturation, out=colored.pixels)
+    del photo  # is in memory no longer while the file is made, if it was gray
+    photo_file.write_photo(target, colored)
 
 
 def _colorize_film(source: Path, target: Path, colorizer: Colorizer, **how: float) -> dict[str, float]:

@@ -95,16 +95,16 @@ class Colorizer:
         if image.mode == "La":
             image = image.convert("LA")  # which is all that Pillow can make of it
         if image.has_transparency_data:
-            pixels = np.asarray(image.convert("RGBA"))
-            colored = self.colorize(pixels[..., :3], strength, saturation)
-            return Image.fromarray(np.dstack([colored, pixels[..., 3]]))
+            rgba = np.array(image.convert("RGBA"))
+            self.colorize(rgba[..., :3], strength, saturation, out=rgba[..., :3])
+            return Image.fromarray(rgba)
         gray_or_rgb = image if image.mode == "L" else transforms.to_rgb(image)
         return Image.fromarray(self.colorize(np.asarray(gray_or_rgb), strength, saturation))
 
     def colorize(
-        self, pixels: np.ndarray, strength: float = 1.0, saturation: float = 1.0, in_place: bool = False
+        self, pixels: np.ndarray, strength: float = 1.0, saturation: float = 1.0, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """The same for arrays, a new one or, `in_place` and of RGB, `pixels`: a large photograph is in memory once.
+        """The same for arrays. With `pixels` as `out`, see `paint`, a large photograph is in memory once.
 
         Raises:
           ValueError: `pixels` has another type or shape, or `strength` or `saturation` is beyond its range.
@@ -118,7 +118,7 @@ class Colorizer:
         if not (0 <= strength <= 1 and 0 <= saturation <= 2):
             raise ValueError(f"strength is from 0 to 1 and saturation from 0 to 2, not {strength} and {saturation}")
         small = shrink(pixels, self.image_size)
-        return paint(pixels, small, self.predict_chroma(small[None])[0], strength, saturation, in_place)
+        return paint(pixels, small, self.predict_chroma(small[None])[0], strength, saturation, out)
 
     def predict_chroma(self, gray: np.ndarray) -> np.ndarray:
         """Luma as `shrink` made it, [B,h,w] in [-1,1], to (Cb, Cr) [B,h,w,2] as `color.chroma_to_rgb` takes them."""
@@ -153,7 +153,7 @@ def paint(
     chroma: np.ndarray,
     strength: float = 1.0,
     saturation: float = 1.0,
-    in_place: bool = False,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """A photograph's luma with a network's chroma.
 
@@ -163,10 +163,10 @@ def paint(
       chroma: predicted of that, [h,w,2].
       strength: see `Colorizer.__call__`.
       saturation: see there.
-      in_place: whether to write over `pixels`, if these have room for colours.
+      out: what to write to and return, [H,W,3] of the type of `pixels`, which it may be; a new array unless given.
     """
-    shape = (*pixels.shape[:2], 3)
-    out = pixels if in_place and pixels.shape == shape else np.empty(shape, pixels.dtype)
+    if out is None:
+        out = np.empty((*pixels.shape[:2], 3), pixels.dtype)
     half = np.iinfo(pixels.dtype).max / 2
     guided = GuidedChroma(small, saturation * chroma, pixels.shape[:2])
     for top, gray in _strips(pixels, max(1, _STRIP_PIXELS // pixels.shape[1])):

@@ -24,7 +24,7 @@ from colorgan.data import sources, transforms
 from colorgan.errors import UserError
 from colorgan.photos.photo_file import Photo, read_photo, write_photo
 
-MAX_MEGAPIXELS = 100  # at which colouring takes up to 1.8 GB of memory
+MAX_MEGAPIXELS = 100  # at which colouring takes 1.8 GB of memory, in rare cases 2.2: docs/photographs.md
 _KEPT_SECONDS = 3600
 _PREVIEW_SIZE = 1600  # what a large screen shows
 _LIMITS: dict[str, Any] = {"max_file_size": "200mb", "state_session_capacity": 100}  # visitors' previews, 3 MB each
@@ -73,9 +73,11 @@ def open_photo(colorizer: Colorizer, path: Path) -> Opened:
 def write_colored(opened: Opened, strength: float, saturation: float, folder: Path) -> Path:
     """The photograph in colour, at its own size and in its own format, in a new folder below `folder`."""
     photo = read_upload(opened.path)
-    pixels = paint(photo.pixels, opened.small, opened.chroma, strength, saturation, in_place=True)
+    colored = photo.as_rgb()
+    paint(photo.pixels, opened.small, opened.chroma, strength, saturation, out=colored.pixels)
+    del photo  # as in `colorize`
     path = Path(tempfile.mkdtemp(dir=folder), f"{opened.path.stem}-colorized{opened.path.suffix}")
-    write_photo(path, dataclasses.replace(photo, pixels=pixels))
+    write_photo(path, colored)
     return path
 
 

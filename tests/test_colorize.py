@@ -13,7 +13,7 @@ from PIL import Image
 from colorgan.colorize import find_files, load_colorizer, main
 from colorgan.colorizer import Colorizer
 from colorgan.errors import UserError
-from colorgan.photos import photo_file, video
+from colorgan.photos import beyond_pillow, photo_file, video
 
 
 def test_folders_keep_their_structure(photographs):
@@ -68,7 +68,7 @@ def test_depth_alpha_and_orientation_are_kept_and_a_bad_file_stops_no_other(oran
     deep = np.random.default_rng(0).integers(20000, 40000, (24, 36), np.uint16)
     photo_file.write_photo(tmp_path / "a.tif", photo_file.Photo(deep))
     (tmp_path / "b.jpg").write_bytes(b"no photograph")
-    photo_file.write_photo(tmp_path / "c.png", photo_file.Photo(deep, deep[::-1] * 2))
+    photo_file.write_photo(tmp_path / "c.png", photo_file.Photo(np.dstack([deep, deep[::-1] * 2])))
     turned = Image.new("L", (36, 24), 90)
     turned.getexif()[0x0112] = 6  # a quarter
     turned.save(tmp_path / "d.jpg", exif=turned.getexif())
@@ -86,6 +86,26 @@ def test_depth_alpha_and_orientation_are_kept_and_a_bad_file_stops_no_other(oran
     with Image.open(tmp_path / "out" / "d.jpg") as image:
         assert image.size == (24, 36)
         assert 0x0112 not in image.getexif()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_deep_photograph_with_alpha_is_in_memory_once(orange, tmp_path, monkeypatch, suffix):
+    deep = np.random.default_rng(0).integers(0, 65536, (24, 36, 4), np.uint16)
+    arrays = []
+
+    def decode(*arguments, original=beyond_pillow.decode):
+        arrays.append(original(*arguments))
+        return arrays[0]
+
+    path = tmp_path / f"x{suffix}"
+    photo_file.write_photo(path, photo_file.Photo(deep))
+    monkeypatch.setattr(beyond_pillow, "decode", decode)
+    for name in ("write_png", "write_tiff"):
+        monkeypatch.setattr(beyond_pillow, name, lambda file, samples, like: arrays.append(samples))
+    main(_arguments(tmp_path, path))
+    decoded, written = arrays
+    assert written.shape == (24, 36, 4)
+    assert np.shares_memory(decoded, written)
 
 
 def test_no_photograph_is_written_over_another(orange, tmp_path, capsys):
@@ -171,6 +191,20 @@ def test_films_are_coloured_and_told_of(orange, tmp_path, capsys, monkeypatch):
     assert (tmp_path / "out" / "clip.MP4").read_bytes() == (
         b'film {"smoothing": 0.4, "strength": 0.5, "saturation": 1.0}'
     )
+
+
+def test_a_sheet_shows_photographs_before_and_after(orange, tmp_path):
+    for n in range(5):
+        Image.new("L", (90, 60), 50 * n).save(tmp_path / f"{n}.png")
+    draw_sheet = runpy.run_path(str(ROOT / "benchmarks" / "photographs.py"))["draw_sheet"]
+    draw_sheet(Colorizer.from_workdir("runs/none"), tmp_path, tmp_path / "sheet.png")
+    sheet = Image.open(tmp_path / "sheet.png")
+    assert sheet.size == (1060, 2 * (2 * 173 + 2) + 14)  # both rows alike, though one is not full
+    below = 173 + 2
+    assert sheet.getpixel((500, 100)) == (50, 50, 50)
+    assert np.ptp(sheet.getpixel((500, 100 + below))) > 20
+    assert sheet.getpixel((100, 100 + 2 * below + 14 - 2)) == (200, 200, 200)
+    assert sheet.getpixel((500, 500)) == (255, 255, 255)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")

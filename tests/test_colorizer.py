@@ -51,9 +51,11 @@ def test_strips_make_what_the_whole_makes(monkeypatch):
 def test_a_photograph_may_be_written_over():
     pixels = _noise((40, 30, 3))
     expected = colorizer.Colorizer(_orange, 32)(pixels)
-    out = colorizer.Colorizer(_orange, 32).colorize(pixels, in_place=True)
-    assert out is pixels
-    np.testing.assert_array_equal(out, expected)
+    rgba = np.dstack([pixels, pixels[..., 0]])
+    for whole in (pixels, rgba):
+        out = colorizer.Colorizer(_orange, 32).colorize(whole[..., :3], out=whole[..., :3])
+        assert np.shares_memory(out, whole)
+        np.testing.assert_array_equal(whole[..., :3], expected)
 
 
 def test_colours_of_the_input_are_not_looked_at():

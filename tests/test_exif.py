@@ -40,7 +40,7 @@ def test_what_a_file_says_is_kept(tmp_path, suffix, dtype):
     Image.fromarray(RGB).save(path, exif=exif, xmp=XMP.encode(), dpi=(300, 150), icc_profile=SRGB)
     for _ in range(2):  # what we write, we read
         photo = read_photo(path)
-        write_photo(path, dataclasses.replace(photo, pixels=photo.pixels.astype(dtype)))
+        write_photo(path, dataclasses.replace(photo, samples=photo.samples.astype(dtype)))
     with Image.open(path) as written:
         written.load()
         if suffix != ".webp":
@@ -61,7 +61,7 @@ def test_what_a_file_says_is_kept(tmp_path, suffix, dtype):
 
 
 def test_damaged_exif_is_not_in_the_way(tmp_path):
-    write_photo(tmp_path / "photo.png", Photo(RGB, None, {"exif": b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\1\x12"}))
+    write_photo(tmp_path / "photo.png", Photo(RGB, {"exif": b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\1\x12"}))
     photo = read_photo(tmp_path / "photo.png")
     np.testing.assert_array_equal(photo.pixels, RGB)
 

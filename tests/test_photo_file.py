@@ -29,8 +29,8 @@ def _exif(orientation: int) -> bytes:
     return exif.tobytes()
 
 
-def _written(path, pixels, alpha=None, **metadata) -> Photo:
-    write_photo(path, Photo(pixels, alpha, metadata))
+def _written(path, samples, **metadata) -> Photo:
+    write_photo(path, Photo(samples, metadata))
     return read_photo(path)
 
 
@@ -62,11 +62,11 @@ def test_photographs_are_upright(tmp_path, orientation):
     for dtype in (np.uint8, np.uint16):
         pixels = RGB.astype(dtype)
         tifffile.imwrite(tmp_path / "photo.tif", pixels, photometric="rgb", extratags=tags)
-        write_photo(tmp_path / "photo.png", Photo(pixels, None, {"exif": _exif(orientation)}))
+        write_photo(tmp_path / "photo.png", Photo(pixels, {"exif": _exif(orientation)}))
         for suffix in (".png", ".tif"):
             photo = read_photo(tmp_path / f"photo{suffix}")
             np.testing.assert_array_equal(photo.pixels, expected.astype(dtype), strict=True)
-            again = _written(tmp_path / f"again{suffix}", photo.pixels, **photo.metadata)
+            again = _written(tmp_path / f"again{suffix}", photo.samples, **photo.metadata)
             np.testing.assert_array_equal(again.pixels, expected.astype(dtype), strict=True)
 
 
@@ -84,7 +84,7 @@ def test_captions_are_kept(tmp_path):
 @pytest.mark.parametrize("pixels", [RGB, RGB.astype(np.uint16)], ids=["8 bit", "16 bit"])
 def test_texts_of_a_png_are_kept(tmp_path, pixels):
     path = tmp_path / "photo.png"
-    write_photo(path, Photo(pixels, None, {"text": {"Title": "Café"}, "xmp": XMP.encode()}))
+    write_photo(path, Photo(pixels, {"text": {"Title": "Café"}, "xmp": XMP.encode()}))
     chunk = b"tEXtAuthor\0somebody"
     chunk = struct.pack(">L", len(chunk) - 4) + chunk + struct.pack(">L", zlib.crc32(chunk))
     path.write_bytes(path.read_bytes()[:-12] + chunk + path.read_bytes()[-12:])  # behind the pixels, as others do
@@ -154,8 +154,9 @@ def test_further_pages_are_told(tmp_path, suffix, caplog):
 
 
 def test_webp_stays_what_it_is(tmp_path):
+    transparent = np.dstack([RGB, np.zeros_like(RGB[..., 0])])
     for lossless in (False, True):
-        photo = _written(tmp_path / "photo.webp", RGB, np.zeros_like(RGB[..., 0]), icc_profile=SRGB, lossless=lossless)
+        photo = _written(tmp_path / "photo.webp", transparent, icc_profile=SRGB, lossless=lossless)
         assert photo.metadata["lossless"] == lossless
     np.testing.assert_array_equal(photo.pixels, RGB)  # also where it is transparent
 
@@ -164,7 +165,7 @@ def test_what_a_format_cannot_hold(tmp_path):
     deep = np.array([[0, 128, 129, 32768, 65535]], np.uint16)
     assert _written(tmp_path / "photo.bmp", deep).pixels.tolist() == [[0, 0, 1, 128, 255]]
     for name in ("photo.bmp", "photo.jpg"):
-        photo = _written(tmp_path / name, np.zeros((8, 8, 3), np.uint8), np.full((8, 8), 55, np.uint8))
+        photo = _written(tmp_path / name, np.full((8, 8, 4), (0, 0, 0, 55), np.uint8))
         assert photo.pixels.shape == (8, 8, 3)
         assert np.abs(photo.pixels.astype(int) - 200).max() <= 2
     with pytest.raises(ValueError, match="names no format"):

@@ -90,7 +90,8 @@ def png_without_pixels(png: bytes) -> bytes:
 def write_png(file: IO[bytes], samples: np.ndarray, like: bytes) -> None:
     """Writes a PNG of uint16 samples, and between its header and them what a PNG of one pixel, `like`, has there."""
     # Room for a filter's byte a row and what zlib and chunks add at most; without it there are two copies at a time.
-    room = bytearray(samples.nbytes + samples.nbytes // 50 + len(samples) + 2**16)
+    # Of an array, unlike the bytearray of its type hints, only what is written to takes memory.
+    room: Any = np.empty(samples.nbytes + samples.nbytes // 50 + len(samples) + 2**16, np.uint8)
     encoded = memoryview(imagecodecs.png_encode(np.ascontiguousarray(samples), level=_PNG_LEVEL, out=room))
     file.write(encoded[:_PNG_HEADER_BYTES])
     file.write(like[_PNG_HEADER_BYTES : like.rindex(b"IDAT") - 4])

@@ -33,16 +33,34 @@ class Photo:
     """A photograph, upright.
 
     Attributes:
-      pixels: uint8 or uint16, gray [H,W] or RGB [H,W,3].
-      alpha: of the same type, [H,W], or None where it is opaque.
+      samples: uint8 or uint16, gray [H,W], gray and alpha [H,W,2], RGB [H,W,3] or RGBA [H,W,4]: one array, as decoders
+        and encoders have it, since a copy of a large one is a gigabyte.
       metadata: what else the file held, as arguments of Pillow's `save`: `exif` without orientation and thumbnail,
         `icc_profile` if it is of RGB, `dpi`, `xmp`, `comment`, `extra` (a JPEG's IPTC), `lossless` (WebP); and
         `text`, a PNG's, by keyword.
     """
 
-    pixels: np.ndarray
-    alpha: np.ndarray | None = None
+    samples: np.ndarray
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The part of `samples` that is gray [H,W] or RGB [H,W,3]."""
+        if self.samples.ndim == 2:
+            return self.samples
+        return self.samples[..., 0] if self.samples.shape[2] == 2 else self.samples[..., :3]
+
+    @property
+    def alpha(self) -> np.ndarray | None:
+        """The part of `samples` that is alpha, [H,W], or None where it is opaque."""
+        return self.samples[..., -1] if self.samples.shape[2:] in ((2,), (4,)) else None
+
+    def as_rgb(self) -> "Photo":
+        """Itself, or of a gray one a new one that has room for colours."""
+        if self.pixels.ndim == 3:
+            return self
+        channels = [self.pixels] * 3 + ([] if self.alpha is None else [self.alpha])
+        return dataclasses.replace(self, samples=np.stack(channels, axis=-1))
 
 
 def read_photo(path: Path) -> Photo:
@@ -53,19 +71,13 @@ def read_photo(path: Path) -> Photo:
     Raises:
       Exception: of many kinds, from the decoder, for anything that `transforms.decode_image` would not read either.
     """
-    data = sources.read_image_file(path)
-    samples, orientation, metadata = _decode(data)
-    if (num_pages := _count_pages(data)) > 1:
-        log.warning("%s holds %d pages or frames: only the first is read", path, num_pages)
+    samples, orientation, metadata = _decode(path)
     rows = slice(None, None, -1 if orientation in (3, 4, 6, 7) else 1)
     columns = slice(None, None, -1 if orientation in (2, 3, 7, 8) else 1)
     samples = samples[rows, columns]
     if orientation >= 5:
         samples = samples.swapaxes(0, 1)
-    if samples.ndim == 2 or samples.shape[2] == 3:
-        return Photo(np.ascontiguousarray(samples), None, metadata)
-    pixels = samples[..., 0] if samples.shape[2] == 2 else samples[..., :3]
-    return Photo(np.ascontiguousarray(pixels), np.ascontiguousarray(samples[..., -1]), metadata)
+    return Photo(np.ascontiguousarray(samples), metadata)
 
 
 def write_photo(path: Path, photo: Photo) -> None:
@@ -80,11 +92,9 @@ def write_photo(path: Path, photo: Photo) -> None:
     image_format = _FORMATS.get(path.suffix.lower(), "")
     if not image_format:
         raise ValueError(f"{path.suffix!r} names no format to write: use one of {', '.join(_FORMATS)}")
-    samples, metadata = photo.pixels, dict(photo.metadata)
-    if samples.ndim == 2:
+    samples, metadata = photo.samples, dict(photo.metadata)
+    if photo.pixels.ndim == 2:
         metadata.pop("icc_profile", None)
-    if photo.alpha is not None:
-        samples = np.dstack((samples, photo.alpha))
     if samples.dtype == np.uint16 and image_format not in ("PNG", "TIFF"):
         samples = ((samples.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     with whole_file.writing(path) as scratch, open(scratch, "xb") as file:
@@ -113,8 +123,9 @@ def _save(image: Image.Image, file: IO[bytes], image_format: str, metadata: Mapp
     image.save(file, image_format, **options)
 
 
-def _decode(data: bytes) -> tuple[np.ndarray, int, dict[str, Any]]:
+def _decode(path: Path) -> tuple[np.ndarray, int, dict[str, Any]]:
     """Samples, as `beyond_pillow` has them, the EXIF orientation that they are stored with, and the metadata."""
+    data = sources.read_image_file(path)
     image = transforms.open_image(data)
     samples = beyond_pillow.decode(image, data)
     if samples is None:
@@ -127,6 +138,8 @@ def _decode(data: bytes) -> tuple[np.ndarray, int, dict[str, Any]]:
         orientation = int(Image.Image.getexif(image).get(exif.ORIENTATION, 1))
     except Exception:  # damaged EXIF, of which there is much, is no reason to refuse a photograph
         orientation = 1
+    if (num_pages := _count_pages(data)) > 1:
+        log.warning("%s holds %d pages or frames: only the first is read", path, num_pages)
     return samples, orientation if 1 <= orientation <= 8 else 1, metadata
 
 
