@@ -85,8 +85,8 @@ class Colorizer:
           saturation: what colours are multiplied by before those that RGB has no room for are made paler; 0 to 2.
 
         Returns:
-          A Pillow image of 8 bits, "RGB", or "RGBA" where the photograph has transparency; or RGB [H,W,3] of the
-          array's type.
+          A Pillow image of 8 bits, "RGB", or "RGBA" where the photograph has transparency (and 8 bits); or RGB [H,W,3]
+          of the array's type.
         """
         if not isinstance(image, Image.Image | np.ndarray):
             raise TypeError(f"a photograph is a Pillow image or a NumPy array, not {type(image).__name__}")
@@ -94,7 +94,7 @@ class Colorizer:
             return self.colorize(image, strength, saturation)
         if image.mode == "La":
             image = image.convert("LA")  # which is all that Pillow can make of it
-        if image.has_transparency_data:
+        if image.has_transparency_data and not image.mode.startswith("I"):  # of 16 bits Pillow would clip all at 255
             rgba = np.array(image.convert("RGBA"))
             self.colorize(rgba[..., :3], strength, saturation, out=rgba[..., :3])
             return Image.fromarray(rgba)

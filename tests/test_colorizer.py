@@ -118,8 +118,11 @@ def test_pillow_images_of_every_mode(mode, result):
 
 def test_sixteen_bit_pillow_images_come_out_in_eight():
     gray = _noise((20, 30), np.uint16)
-    colored = np.asarray(colorizer.Colorizer(_orange, 32)(Image.fromarray(gray)))
-    np.testing.assert_allclose(colored @ LUMA, gray / 257, atol=1.01)
+    image = Image.fromarray(gray)
+    for info in ({}, {"transparency": 0}):
+        image.info = info
+        colored = np.asarray(colorizer.Colorizer(_orange, 32)(image))
+        np.testing.assert_allclose(colored @ LUMA, gray / 257, atol=1.01)
 
 
 def test_the_network_sees_the_whole_photograph_unstretched():
