@@ -33,7 +33,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "patch": {"model.critic": "patch"},
     "schedule": {"optimizer.schedule": "cosine", "optimizer.generator_learning_rate": 1e-3},
     "palette": {"loss.palette_weight": 100.0},
-    "histogram": {"loss.histogram_weight": 5.0},
+    "histogram": {"loss.histogram_weight": 2.0},
 }
 # On top of the row "palette", which was the last one when they were run.
 BRANCHES: dict[str, dict[str, Any]] = {
@@ -65,8 +65,8 @@ BRANCHES |= {
 BRANCHES = {name: {"loss.histogram_weight": 0.0} | changes for name, changes in BRANCHES.items()}
 # On top of the whole ladder.
 BRANCHES |= {
-    "histogram_2": {"loss.histogram_weight": 2.0},
-    "vivid": {"loss.palette_weight": 200.0},
+    "histogram_5": {"loss.histogram_weight": 5.0},
+    "vivid": {"loss.histogram_weight": 5.0, "loss.palette_weight": 200.0},
 }
 RATES = ("generator_learning_rate", "critic_learning_rate")
 

@@ -62,7 +62,7 @@ def get_config() -> ml_collections.ConfigDict:
     # Weight of the distance between the colours of all made images and those of the true ones; against brown.
     config.loss.palette_weight = 100.0
     # Weight of the share of colours in which the two differ: 0 to 1. Brings rare and neighbouring colours apart.
-    config.loss.histogram_weight = 5.0
+    config.loss.histogram_weight = 2.0
 
     config.optimizer = ml_collections.ConfigDict()
     # "constant" or "cosine", which falls to nothing at the end of num_epochs.
