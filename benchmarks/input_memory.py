@@ -21,7 +21,8 @@ from absl import flags
 from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 
-from colorgan.data import pipeline, procedural, sources
+from colorgan.data import pipeline, sources
+from colorgan.data.synthetic import scenes
 
 NUM_RECORDS = (1_000, 200_000)
 NUM_BATCHES, BATCH_SIZE, IMAGE_SIZE = 500, 32, 128
@@ -30,7 +31,7 @@ NUM_BATCHES, BATCH_SIZE, IMAGE_SIZE = 500, 32, 128
 def make_set(kind: str, place: Path, num_records: int) -> None:
     """`num_records` records or files with the same content."""
     buffer = io.BytesIO()
-    Image.fromarray(procedural.create_image(0, IMAGE_SIZE)).save(buffer, "JPEG", quality=90)
+    Image.fromarray(scenes.create_image(0, IMAGE_SIZE)).save(buffer, "JPEG", quality=90)
     place.mkdir()
     if kind == "array_record":
         writer = ArrayRecordWriter(str(place / "images.array_record"), "group_size:1")

@@ -22,9 +22,9 @@ import numpy as np
 from PIL import Image
 
 from colorgan import color
-from colorgan.colorizer import Colorizer
 from colorgan.data.sources import find_images
-from colorgan.photos.photo_file import Photo, read_photo, write_photo
+from colorgan.inference.colorizer import Colorizer
+from colorgan.media.photo_file import Photo, read_photo, write_photo
 
 # The command, and what it took. Not rusage's memory, to which a process that starts another adds its own.
 _COLORIZE = """

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from colorgan.colorizer import Colorizer
+    from colorgan.inference.colorizer import Colorizer
 
 __version__ = "0.1.0"
 __all__ = ["Colorizer", "__version__"]
@@ -11,7 +11,7 @@ __all__ = ["Colorizer", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "Colorizer":  # only now: data workers import this package too
-        from colorgan.colorizer import Colorizer
+        from colorgan.inference.colorizer import Colorizer
 
         return Colorizer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

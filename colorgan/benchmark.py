@@ -30,9 +30,10 @@ from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict, config_flags
 from PIL import Image
 
-from colorgan import command_line, memory, runtime
+from colorgan import command_line, library_patches
 from colorgan import config as config_lib
 from colorgan.errors import UserError
+from colorgan.run import devices
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, e.g. configs/default.py.")
 _PRETTY = flags.DEFINE_bool("pretty", False, "One figure a line instead of JSON.")
@@ -47,11 +48,15 @@ Figures = dict[str, Any]
 
 def measure_step(config: ConfigDict) -> Figures:
     """The training step on random images that lie on the devices."""
-    from colorgan import device_peaks, parts, program_cost, sharding, timing, train_state
+    from colorgan import sharding
+    from colorgan.profiling import device_peaks, program_cost
+    from colorgan.run import timing
+    from colorgan.training import build
+    from colorgan.training import state as train_state
 
     mesh = sharding.create_mesh()
     config_lib.check_batch_size(config.batch_size, mesh.size)
-    gan = parts.create_gan(config, sharding.platform_of(mesh), parts.SOME_EPOCHS)
+    gan = build.create_gan(config, sharding.platform_of(mesh), build.SOME_EPOCHS)
     state = train_state.create_state(gan, config.seed, sharding.replicated(mesh))
     num_values = sum(train_state.num_values(network.variables) for network in (state.generator, state.critic))
     shape = (config.batch_size, config.data.load_size, config.data.load_size, 3)
@@ -59,7 +64,7 @@ def measure_step(config: ConfigDict) -> Figures:
     images = jax.device_put(pixels, sharding.batch_sharding(mesh))
     with _fresh_compilation():
         start = time.perf_counter()
-        train_step_fn = parts.compile_train_step(config, gan, mesh, state)
+        train_step_fn = build.compile_train_step(config, gan, mesh, state)
         compile_seconds = time.perf_counter() - start
 
     def run(num_steps: int) -> None:
@@ -93,13 +98,15 @@ def measure_step(config: ConfigDict) -> Figures:
 
 def measure_input(config: ConfigDict) -> Figures:
     """Training batches, to host memory, or from the cache on the devices."""
-    from colorgan import feed, parts, sharding
+    from colorgan import sharding
     from colorgan.data import pipeline
+    from colorgan.training import batches as feed
+    from colorgan.training import build
 
     mesh = sharding.create_mesh()
     config_lib.check_batch_size(config.batch_size, mesh.size)
-    images, _ = parts.open_images(config)
-    loading = parts.create_loading(config)
+    images, _ = build.open_images(config)
+    loading = build.create_loading(config)
     arguments = (images, config.batch_size, config.seed, 0, loading)
     decode = _bare_loop(images)
     repeats, first_batch_seconds = [], []
@@ -136,8 +143,8 @@ def measure_input(config: ConfigDict) -> Figures:
 
 def measure_loop(config: ConfigDict) -> Figures:
     """`train` for up to three epochs; the first, with what compiles in it, is left out where there are more."""
-    from colorgan import monitor, timing
-    from colorgan.train import train
+    from colorgan.run import metric_writer, timing
+    from colorgan.training.loop import train
 
     parts = {
         "step": measure_step(config)["images_per_second"],
@@ -153,7 +160,7 @@ def measure_loop(config: ConfigDict) -> Figures:
     with tempfile.TemporaryDirectory(prefix="colorgan-benchmark-") as folder:
         workdir = Path(folder, "run")
         train(config, workdir)
-        lines = [json.loads(line) for line in (workdir / monitor.METRICS_FILE).read_text().splitlines()]
+        lines = [json.loads(line) for line in (workdir / metric_writer.METRICS_FILE).read_text().splitlines()]
     counted = [line for line in lines if line["train/epoch"] > 1] or lines[1:] or lines
     images_per_second = statistics.median(line["perf/images_per_second"] for line in counted)
     slower = min(parts, key=lambda part: parts[part])
@@ -183,8 +190,8 @@ PARTS: dict[str, Callable[[ConfigDict], Figures]] = {
 def main(part: str) -> None:
     config = _CONFIG.value
     config_lib.check_config(config)
-    runtime.join_processes(config.platform, runtime.Processes())
-    runtime.select_platform(config.platform)
+    devices.join_processes(config.platform, devices.Processes())
+    devices.select_platform(config.platform)
     if jax.process_count() > 1:
         raise UserError("the benchmark measures one process; run it on a single host")
     figures = {"part": part, **PARTS[part](config), **_circumstances(config)}
@@ -290,6 +297,6 @@ def _in_short(value: Any) -> str:
 
 
 if __name__ == "__mp_main__":  # this is a data worker of the command, about to import Grain
-    memory.leave_out_orbax()
+    library_patches.leave_out_orbax()
 if __name__ == "__main__":
     command_line.run_with_config(main, tuple(PARTS))

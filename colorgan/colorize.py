@@ -16,11 +16,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from colorgan import command_line, runtime
-from colorgan.colorizer import Colorizer
-from colorgan.data.sources import IMAGE_SUFFIXES, find_images, printable
-from colorgan.errors import UserError, reason
-from colorgan.photos import photo_file, video
+from colorgan import command_line
+from colorgan.data.sources import IMAGE_SUFFIXES, find_images
+from colorgan.errors import UserError, printable, reason
+from colorgan.inference.colorizer import Colorizer
+from colorgan.media import photo_file, video
+from colorgan.run import devices
 
 SUFFIXES = (*IMAGE_SUFFIXES, *video.VIDEO_SUFFIXES)
 
@@ -83,7 +84,7 @@ def main(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise UserError(f"cannot write into --output={arguments.output}: {error.strerror}") from error
     _tell_others(arguments.inputs)
-    runtime.select_platform("")
+    devices.select_platform("")
     colorizer = load_colorizer(arguments)
     how = {"strength": arguments.strength, "saturation": arguments.saturation}
     films: dict[str, Any] = {}

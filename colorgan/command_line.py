@@ -5,19 +5,17 @@ import logging
 import os
 import signal
 import sys
-import threading
 import traceback
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import jax
 from absl import app, flags
-from absl import logging as absl_logging
 
-from colorgan.errors import UserError
-from colorgan.stopping import EXIT_TRY_AGAIN, Stopped, StoppedTogether, leave_at_once
+from colorgan import library_patches
+from colorgan.errors import Stopped, StoppedTogether, UserError
+from colorgan.run.preemption import EXIT_TRY_AGAIN, leave_at_once
 
 EXIT_ERROR = 1
 
@@ -72,7 +70,7 @@ def run_with_config(main: Callable[..., Any], choices: Sequence[str] = ()) -> No
 
 
 def _guard(main: Callable[[], Any]) -> None:
-    _quieten_libraries()
+    library_patches.silence_libraries()
     logging.basicConfig(format="%(message)s", force=True)  # absl and others have set up their own
     logging.getLogger("colorgan").setLevel(logging.INFO)
     try:
@@ -93,24 +91,6 @@ def _guard(main: Callable[[], Any]) -> None:
             raise
         traceback.print_exc()
         _exit("an unexpected error, told above", EXIT_ERROR, at_once=True)
-
-
-def _quieten_libraries() -> None:
-    """JAX, Orbax and gcsfs tell much that is no news to a user, and a failure many times beside raising it."""
-    for name in ("absl", "asyncio", "gcsfs", "google", "tifffile"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    absl_logging.set_verbosity(absl_logging.FATAL)
-
-    def tell_of_thread(arguments: Any) -> None:
-        if not type(arguments.thread).__module__.startswith("orbax."):
-            threading.__excepthook__(arguments)
-
-    def tell_of_callback(arguments: Any) -> None:
-        if str(arguments.exc_value) != "Event loop is closed":  # TensorStore's, when Orbax has given up already
-            sys.__unraisablehook__(arguments)
-
-    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)  # Orbax's likewise
-    threading.excepthook, sys.unraisablehook = tell_of_thread, tell_of_callback
 
 
 def _check_path(config_flag: str) -> None:

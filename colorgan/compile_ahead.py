@@ -24,9 +24,11 @@ from jax.experimental import topologies
 from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 
-from colorgan import command_line, device_peaks, program_cost, runtime, sharding
+from colorgan import command_line, sharding
 from colorgan import config as config_lib
 from colorgan.errors import UserError
+from colorgan.profiling import device_peaks, program_cost
+from colorgan.run import devices
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, e.g. configs/tpu.py.")
 _TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x4", "Kind and arrangement of the chips, e.g. v5e:2x4, v5p:2x2x1.")
@@ -38,7 +40,7 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 def main() -> None:
     """Prints one line of JSON."""
     config_lib.check_config(_CONFIG.value)
-    runtime.select_platform("cpu")  # leave the devices that are here alone
+    devices.select_platform("cpu")  # leave the devices that are here alone
     mesh = describe_mesh(_TOPOLOGY.value)
     config_lib.check_batch_size(_CONFIG.value.batch_size, mesh.size)
     print(json.dumps({"topology": _TOPOLOGY.value, **compile_ahead(_CONFIG.value, mesh)}))
@@ -64,17 +66,18 @@ def describe_mesh(topology: str) -> Mesh:
 
 def compile_ahead(config: ConfigDict, mesh: Mesh) -> dict[str, Any]:
     """Compiles the train step of `config` for `mesh`: its cost on one chip, and the time by published peaks."""
-    from colorgan import parts, train_state  # here, since --help needs neither Flax nor Orbax
+    from colorgan.training import build  # here, since --help needs neither Flax nor Orbax
+    from colorgan.training import state as train_state  # here, since --help needs neither Flax nor Orbax
 
     device_kind = mesh.devices.flat[0].device_kind
     peaks = device_peaks.peaks_of(device_kind)
-    gan = parts.create_gan(config, sharding.platform_of(mesh), parts.SOME_EPOCHS)
+    gan = build.create_gan(config, sharding.platform_of(mesh), build.SOME_EPOCHS)
     state = train_state.abstract_state(gan, sharding.replicated(mesh))
     images = config.batch_size // mesh.size
     report: dict[str, Any] = {"device_kind": device_kind, "num_chips": mesh.size, "images_per_chip": images}
     start = time.perf_counter()
     try:
-        compiled = parts.compile_train_step(config, gan, mesh, state)
+        compiled = build.compile_train_step(config, gan, mesh, state)
     except jax.errors.JaxRuntimeError as error:
         if not (sizes := _TOO_LARGE.search(str(error))):
             raise

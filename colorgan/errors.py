@@ -1,10 +1,31 @@
-"""The one exception that a person is meant to read, and what others say."""
+"""Exceptions that end a command, and text for messages."""
 
 
 class UserError(Exception):
-    """Something the user can mend (a path, a value, a file): the commands print it, one sentence, and exit with 1."""
+    """Something that the user can fix (a path, a value, a file). Commands print it as one sentence and exit with 1."""
 
 
-def reason(error: Exception) -> str:
-    """What another's error says, without the pages that may follow, or of what kind it is where it says nothing."""
+class Stopped(Exception):
+    """The run ends before it is complete. The same command resumes it from the last checkpoint; exit code 75."""
+
+
+class StoppedTogether(Stopped):
+    """The state is saved, and all processes stopped after the same step."""
+
+
+class LostProcess(Stopped):
+    """Another process of the run has ended, and this one cannot continue alone."""
+
+
+class Unreachable(Stopped):
+    """A bucket does not answer or is too busy. A later attempt may succeed."""
+
+
+def reason(error: BaseException) -> str:
+    """The message of another library's error in one line, or its type where it has no message."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """`text` with control characters, line breaks and bytes that are not UTF-8 written as escapes."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

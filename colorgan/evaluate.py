@@ -21,13 +21,16 @@ from jax.sharding import Mesh
 from PIL import Image
 from tqdm import tqdm
 
-from colorgan import bootstrap, command_line, contact_sheet, examples, metrics, runtime, sharding, trained
-from colorgan.append_file import bucket_errors, write_whole
+from colorgan import command_line, sharding
 from colorgan.data import pipeline, sources
-from colorgan.errors import UserError
+from colorgan.errors import UserError, printable
+from colorgan.evaluation import bootstrap, contact_sheet, metrics, predictions
+from colorgan.inference import load_run
 from colorgan.models import Generator
-from colorgan.train_state import Variables
-from colorgan.train_step import sum_step
+from colorgan.run import devices
+from colorgan.run.storage import bucket_errors, write_whole
+from colorgan.training.state import Variables
+from colorgan.training.step import sum_step
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +71,7 @@ def evaluate(
 def warn_of_gray(rows: dict[str, dict[str, float]], name: str) -> None:
     """Says so if a set has no colour to compare with."""
     if rows["truth"]["score"] == 0.0:
-        log.warning("%s holds gray images: figures of colour mean nothing there", sources.printable(name))
+        log.warning("%s holds gray images: figures of colour mean nothing there", printable(name))
 
 
 def flat_figures(rows: dict[str, dict[str, float]], num_images: int) -> dict[str, float]:
@@ -83,13 +86,13 @@ def main(arguments: argparse.Namespace) -> None:
     sources.check_name(arguments.data)
     output = arguments.output or arguments.workdir / "evaluation"
     save = _create_saver(arguments.save_images) if arguments.save_images else None
-    runtime.select_platform("")
-    run = trained.load_trained(arguments.workdir, arguments.checkpoint)
+    devices.select_platform("")
+    run = load_run.load_trained(arguments.workdir, arguments.checkpoint)
     source = sources.open_source(arguments.data, run.config.image_size)
     with _writing("--output", output), bucket_errors(output):
         output.mkdir(parents=True, exist_ok=True)
     own = arguments.size == "own"
-    color_all = examples.create_whole_fn(run) if own else examples.create_square_fn(run, sharding.create_mesh())
+    color_all = predictions.create_whole_fn(run) if own else predictions.create_square_fn(run, sharding.create_mesh())
     draws, indices, aucs = bootstrap.Bootstrap(), list[int](), list[float]()
     with tqdm(total=len(source), unit=" images", dynamic_ncols=True, disable=None) as bar:
         for some in color_all(source):
@@ -109,7 +112,7 @@ def main(arguments: argparse.Namespace) -> None:
     print(_table(rows, intervals), file=sys.stderr)
     print(json.dumps(result), flush=True)  # before the files: a full disk does not cost the figures
     ranked = np.asarray(indices)[np.argsort(-np.asarray(aucs), kind="stable")]
-    heading = f"by AuC, from best to worst: step {run.step}, size {arguments.size}, {sources.printable(arguments.data)}"
+    heading = f"by AuC, from best to worst: step {run.step}, size {arguments.size}, {printable(arguments.data)}"
     sheet = contact_sheet.draw(source, ranked.tolist(), color_all, heading)
     encoded = io.BytesIO()
     sheet.save(encoded, "PNG")
@@ -118,7 +121,7 @@ def main(arguments: argparse.Namespace) -> None:
         write_whole(output / "contact_sheet.png", encoded.getvalue())
 
 
-def _create_saver(folder: Path) -> Callable[[examples.Examples], None]:
+def _create_saver(folder: Path) -> Callable[[predictions.Examples], None]:
     """A function that writes images as predictions/000123.png and truths/000123.png, by their place in the source.
 
     Raises:
@@ -128,7 +131,7 @@ def _create_saver(folder: Path) -> Callable[[examples.Examples], None]:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"--save_images={folder} is there already and not an empty folder")
 
-    def save(some: examples.Examples) -> None:
+    def save(some: predictions.Examples) -> None:
         with _writing("--save_images", folder):
             for name, images in (("predictions", some.predictions), ("truths", some.truths)):
                 (folder / name).mkdir(parents=True, exist_ok=True)
@@ -159,7 +162,7 @@ def _table(rows: dict[str, dict[str, float]], intervals: dict[str, tuple[float, 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m colorgan.evaluate", description=__doc__)
-    trained.add_arguments(parser)
+    load_run.add_arguments(parser)
     parser.add_argument("--data", required=True, help=f"the images: one of {', '.join(sources.KINDS)}")
     size_help = "model: the central square at the networks' size; own: whole, at each image's size, as colorize colours"
     parser.add_argument("--size", default="model", choices=("model", "own"), help=size_help)

@@ -18,10 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import colorgan
-from colorgan import color, command_line, export_formats, exported, runtime, trained, whole_file
+from colorgan import color, command_line
 from colorgan.data import pipeline, sources
 from colorgan.errors import UserError
-from colorgan.train_step import predict
+from colorgan.inference import export_formats, load_exported, load_run
+from colorgan.run import devices, storage
+from colorgan.training.step import predict
 
 FORMATS = {"stablehlo": export_formats.create_stablehlo, "onnx": export_formats.create_onnx}
 MAX_DIFFERENCE = 0.5  # grey levels of 0..255: rounded to whole ones, no value is off by more than one
@@ -30,7 +32,7 @@ _NUM_IMAGES = 8  # of each kind, to compare on
 log = logging.getLogger(__name__)
 
 
-def check(model: exported.Model, run: trained.Trained) -> dict[str, Any]:
+def check(model: load_exported.Model, run: load_run.Trained) -> dict[str, Any]:
     """How far the model is from the run's generator in float32, in grey levels of 0..255 of its RGB.
 
     Compared on noise and on the run's validation images, or on drawn scenes where those cannot be had, in batches of
@@ -58,7 +60,7 @@ def check(model: exported.Model, run: trained.Trained) -> dict[str, Any]:
     return {name: float(f"{value:.3g}") for name, value in figures.items()} | counts
 
 
-def _real_images(run: trained.Trained) -> tuple[np.ndarray, str]:
+def _real_images(run: load_run.Trained) -> tuple[np.ndarray, str]:
     """uint8 [N,S,S,3], and what they are: "validation" or "procedural"."""
     size, data = run.config.image_size, run.config.data
     try:
@@ -72,14 +74,19 @@ def _real_images(run: trained.Trained) -> tuple[np.ndarray, str]:
         return np.stack([np.asarray(source.read(n)) for n in range(_NUM_IMAGES)]), "procedural"
 
 
-def describe(run: trained.Trained, checkpoint: str) -> dict[str, Any]:
+def describe(run: load_run.Trained, checkpoint: str) -> dict[str, Any]:
     """What a file of any format says of itself; it names no folder, since files are given away."""
     size, config = run.config.image_size, json.dumps(run.config.to_dict(), sort_keys=True)
     numbers = {"dtype": "float32", "range": [-1, 1]}
     return {
         "image_size": size,
-        "input": {"name": exported.INPUT_NAME, "shape": ["batch", size, size, 1], **numbers, "is": "Rec. 601 luma"},
-        "output": {"name": exported.OUTPUT_NAME, "shape": ["batch", size, size, 3], **numbers, "is": "sRGB"},
+        "input": {
+            "name": load_exported.INPUT_NAME,
+            "shape": ["batch", size, size, 1],
+            **numbers,
+            "is": "Rec. 601 luma",
+        },
+        "output": {"name": load_exported.OUTPUT_NAME, "shape": ["batch", size, size, 3], **numbers, "is": "sRGB"},
         "model_output": run.config.model.output,
         "step": run.step,
         "checkpoint": checkpoint,
@@ -99,17 +106,17 @@ def main(arguments: argparse.Namespace) -> None:
         raise UserError(f"--output={output} is there already (--overwrite replaces it)")
     if (arguments.format == "onnx") != (output.suffix == ".onnx"):
         raise UserError(f"--output={output} ends in .onnx if it is --format=onnx; set both, or neither")
-    runtime.select_platform("")
-    run = trained.load_trained(arguments.workdir, arguments.checkpoint)
+    devices.select_platform("")
+    run = load_run.load_trained(arguments.workdir, arguments.checkpoint)
     write, versions = FORMATS[arguments.format](run)
     description = describe(run, arguments.checkpoint) | {"format": arguments.format, **versions}
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file.writing(output) as scratch:
+        with storage.whole_file(output) as scratch:
             write(scratch, description)
-            description["difference"] = check(exported.load(scratch), run)
+            description["difference"] = check(load_exported.load(scratch), run)
             write(scratch, description)  # the same model, with what was found
-            exported.load(scratch)
+            load_exported.load(scratch)
     except OSError as error:
         raise UserError(f"cannot write --output={output}: {error}") from error
     print(json.dumps(description | {"file": str(output), "num_bytes": output.stat().st_size}))
@@ -117,7 +124,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m colorgan.export", description=__doc__)
-    trained.add_arguments(parser)
+    load_run.add_arguments(parser)
     parser.add_argument(
         "--output", required=True, type=Path, help="the file to write, as model.stablehlo or model.onnx"
     )

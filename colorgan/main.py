@@ -7,7 +7,8 @@ from absl import flags
 from etils import epath
 from ml_collections import config_flags
 
-from colorgan import command_line, config, memory, runtime
+from colorgan import command_line, config, library_patches
+from colorgan.run import devices
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, e.g. configs/default.py.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder; runs/<name of the config> by default.")
@@ -19,15 +20,15 @@ _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, f
 
 def main() -> None:
     # Here, since --help and every data worker import this module: it loads Flax and Orbax.
-    from colorgan.train import train
+    from colorgan.training.loop import train
 
     config.check_config(_CONFIG.value)
     name = Path(flags.FLAGS["config"].config_filename).stem
     workdir = epath.Path(_WORKDIR.value or Path("runs", name)).expanduser()
-    processes = runtime.Processes(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-    runtime.join_processes(_CONFIG.value.platform, processes)
-    with runtime.telling_lost_processes():
-        runtime.select_platform(_CONFIG.value.platform)
+    processes = devices.Processes(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    devices.join_processes(_CONFIG.value.platform, processes)
+    with devices.telling_lost_processes():
+        devices.select_platform(_CONFIG.value.platform)
         train(_CONFIG.value, workdir)
     if jax.process_index() == 0:
         print(_what_next(workdir, _CONFIG.value.data.validation))
@@ -50,6 +51,6 @@ What comes next:
 
 
 if __name__ == "__mp_main__":  # this is a data worker of the command, about to import Grain
-    memory.leave_out_orbax()
+    library_patches.leave_out_orbax()
 if __name__ == "__main__":
     command_line.run_with_config(main)

@@ -18,11 +18,12 @@ import numpy as np
 from etils import epath
 from PIL import Image, UnidentifiedImageError
 
-from colorgan import colorize, command_line, runtime
-from colorgan.colorizer import Colorizer, paint, shrink
+from colorgan import colorize, command_line
 from colorgan.data import sources, transforms
 from colorgan.errors import UserError
-from colorgan.photos.photo_file import Photo, read_photo, write_photo
+from colorgan.inference.colorizer import Colorizer, paint, shrink
+from colorgan.media.photo_file import Photo, read_photo, write_photo
+from colorgan.run import devices
 
 MAX_MEGAPIXELS = 100  # at which colouring takes 1.8 GB of memory, in rare cases 2.2: docs/photographs.md
 _KEPT_SECONDS = 3600
@@ -162,7 +163,7 @@ def main(arguments: argparse.Namespace) -> None:
         raise UserError(f"cannot listen on {host}:{port}: {error}; --port=0 finds a free port") from error
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the page needs Gradio: pip install -e '.[page]' brings it")
-    runtime.select_platform("")
+    devices.select_platform("")
     colorizer = colorize.load_colorizer(arguments)
     colorizer.predict_chroma(np.zeros((1, colorizer.image_size, colorizer.image_size), np.float32))  # compiles it
     with tempfile.TemporaryDirectory(prefix="colorgan-page-", ignore_cleanup_errors=True) as folder:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from colorgan import command_line
 from colorgan.data import sources, transforms
-from colorgan.errors import UserError, reason
+from colorgan.errors import UserError, printable, reason
 
 REFUSED_FILE = "refused.txt"
 JPEG_QUALITY = 95
@@ -85,7 +85,7 @@ def _write_shards(source: sources.Source, folder: Path, num_shards: int, image_s
             for _ in range(shard * len(source) // num_shards, (shard + 1) * len(source) // num_shards):
                 entry = next(entries)
                 if entry.reason:
-                    refused.append(sources.printable(f"{entry.name}: {entry.reason}"))
+                    refused.append(printable(f"{entry.name}: {entry.reason}"))
                 else:
                     writer.write(entry.record)
                     counts[path.name] += 1

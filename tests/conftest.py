@@ -25,7 +25,8 @@ import pytest
 from absl import flags
 from PIL import Image
 
-from colorgan import parts, train_state
+from colorgan.training import build
+from colorgan.training import state as train_state
 from configs import seed
 
 jax.config.update("jax_cpu_enable_async_dispatch", False)
@@ -60,7 +61,7 @@ def tiny_config() -> ml_collections.ConfigDict:
 
 @pytest.fixture(scope="session")
 def tiny_gan(tiny_config: ml_collections.ConfigDict) -> train_state.GAN:
-    return parts.create_gan(tiny_config, "cpu", parts.SOME_EPOCHS)
+    return build.create_gan(tiny_config, "cpu", build.SOME_EPOCHS)
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from etils import epath
 
-from colorgan import append_file
-from colorgan.append_file import AppendFile, bucket_errors, check_bucket, write_whole
+from colorgan.run import append_file, storage
+from colorgan.run.append_file import AppendFile
+from colorgan.run.storage import bucket_errors, check_bucket, write_whole
 
 
 class Bucket:
@@ -38,7 +39,8 @@ class Bucket:
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     bucket = Bucket(tmp_path)
-    monkeypatch.setattr(append_file, "is_remote", lambda path: True)
+    for module in (append_file, storage):
+        monkeypatch.setattr(module, "is_remote", lambda path: True)
     monkeypatch.setattr(type(bucket.folder), "write_bytes", lambda path, data: bucket.write_bytes(path, data))
     monkeypatch.setattr(append_file, "_COPY_SECONDS", 0.02)
     monkeypatch.setattr(append_file, "_WAIT_SECONDS", 5.0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from colorgan import bootstrap, metrics
+from colorgan.evaluation import bootstrap, metrics
 
 
 def _rows(num_images, seed=0):

@@ -11,9 +11,9 @@ from conftest import ROOT, run_command
 from PIL import Image
 
 from colorgan.colorize import find_files, load_colorizer, main
-from colorgan.colorizer import Colorizer
 from colorgan.errors import UserError
-from colorgan.photos import beyond_pillow, photo_file, video
+from colorgan.inference.colorizer import Colorizer
+from colorgan.media import photo_file, png_tiff, video
 
 
 def test_folders_keep_their_structure(photographs):
@@ -93,15 +93,15 @@ def test_a_deep_photograph_with_alpha_is_in_memory_once(orange, tmp_path, monkey
     deep = np.random.default_rng(0).integers(0, 65536, (24, 36, 4), np.uint16)
     arrays = []
 
-    def decode(*arguments, original=beyond_pillow.decode):
+    def decode(*arguments, original=png_tiff.decode):
         arrays.append(original(*arguments))
         return arrays[0]
 
     path = tmp_path / f"x{suffix}"
     photo_file.write_photo(path, photo_file.Photo(deep))
-    monkeypatch.setattr(beyond_pillow, "decode", decode)
+    monkeypatch.setattr(png_tiff, "decode", decode)
     for name in ("write_png", "write_tiff"):
-        monkeypatch.setattr(beyond_pillow, name, lambda file, samples, like: arrays.append(samples))
+        monkeypatch.setattr(png_tiff, name, lambda file, samples, like: arrays.append(samples))
     main(_arguments(tmp_path, path))
     decoded, written = arrays
     assert written.shape == (24, 36, 4)

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 import colorgan
-from colorgan import color, colorizer
-from colorgan.upsample import GuidedChroma
+from colorgan import color
+from colorgan.inference import colorizer
+from colorgan.inference.guided_upsampling import GuidedChroma
 
 LUMA = (0.299, 0.587, 0.114)
 

@@ -5,7 +5,7 @@ import pytest
 
 from colorgan import config as config_lib
 from colorgan.errors import UserError
-from colorgan.train import train
+from colorgan.training.loop import train
 from configs import default, gpu, seed, tpu
 
 CONFIGS = {"default": default, "seed": seed, "gpu": gpu, "tpu": tpu}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from colorgan import device_peaks
 from colorgan.errors import UserError
+from colorgan.profiling import device_peaks
 
 
 def test_the_slower_of_arithmetic_and_memory_decides():

@@ -12,20 +12,13 @@ from conftest import read_lines, run_command
 from etils import epath
 from PIL import Image
 
-from colorgan import (
-    bootstrap,
-    contact_sheet,
-    evaluate,
-    examples,
-    metrics,
-    sample_grid,
-    sharding,
-    train_state,
-    trained,
-)
-from colorgan.colorizer import Colorizer
+from colorgan import evaluate, sharding
 from colorgan.data import pipeline, sources, transforms
 from colorgan.errors import UserError
+from colorgan.evaluation import bootstrap, contact_sheet, image_grid, metrics, predictions
+from colorgan.inference import load_run
+from colorgan.inference.colorizer import Colorizer
+from colorgan.training import state as train_state
 
 
 @pytest.fixture(scope="module")
@@ -97,18 +90,18 @@ def test_a_run_of_another_version_is_told(tiny_config, tmp_path):
     config = tiny_config.to_dict() | {"temperature": 0.4}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match=r"config.json was written by another version of colorgan: .*temperature"):
-        trained.load_trained(epath.Path(tmp_path), "best")
+        load_run.load_trained(epath.Path(tmp_path), "best")
 
 
 @pytest.fixture(scope="module")
 def run(tiny_gan, tiny_config):
     variables = train_state.create_state(tiny_gan, 3, sharding.replicated(sharding.create_mesh())).generator_ema
-    return trained.Trained(ml_collections.ConfigDict(tiny_config), 6, tiny_gan.generator, variables)
+    return load_run.Trained(ml_collections.ConfigDict(tiny_config), 6, tiny_gan.generator, variables)
 
 
 def test_images_one_by_one_give_the_figures_of_the_set(run, images, one_by_one):
     draws, indices = bootstrap.Bootstrap(), []
-    for some in examples.create_square_fn(run, sharding.create_mesh())(images.source):
+    for some in predictions.create_square_fn(run, sharding.create_mesh())(images.source):
         assert len(some.truths) == len(some.predictions) == len(some.indices)
         for index, truth in zip(some.indices, some.truths, strict=True):
             np.testing.assert_array_equal(truth, images[int(index)]["image"])
@@ -122,7 +115,7 @@ def test_images_one_by_one_give_the_figures_of_the_set(run, images, one_by_one):
 
 
 def test_whole_images_are_coloured_as_colorize_does_and_compared_at_their_own_size(run, images, caplog):
-    some = list(examples.create_whole_fn(run)(images.source))
+    some = list(predictions.create_whole_fn(run)(images.source))
     assert len(some) == 12
     assert "bad record left out: class_0/image_05.jpg (not an image of a known format)" in caplog.text
     colorizer = Colorizer.from_trained(run)
@@ -133,7 +126,7 @@ def test_whole_images_are_coloured_as_colorize_does_and_compared_at_their_own_si
         true, colored = (np.float32(image)[None] for image in (example.truths[0], example.predictions[0]))
         assert example.rows["prediction"]["psnr"] == metrics.psnr(true, colored)
         gray = example.rows["gray"]["psnr"]
-        assert gray == pytest.approx(metrics.psnr(true, np.float32(examples.to_gray(example.truths[0]))[None]))
+        assert gray == pytest.approx(metrics.psnr(true, np.float32(predictions.to_gray(example.truths[0]))[None]))
 
 
 @pytest.mark.parametrize(
@@ -142,16 +135,16 @@ def test_whole_images_are_coloured_as_colorize_does_and_compared_at_their_own_si
 def test_images_that_cannot_be_compared_whole_are_bad(run, monkeypatch, caplog, shape, reason):
     source = sources.open_source("procedural:1", 32)
     monkeypatch.setattr(source, "read", lambda index: np.broadcast_to(np.uint8(0), shape))
-    assert list(examples.create_whole_fn(run)(source)) == []
+    assert list(predictions.create_whole_fn(run)(source)) == []
     assert "bad record left out: " in caplog.text
     assert reason in caplog.text
 
 
 def test_contact_sheet_shows_the_best_the_median_and_the_worst(run, images, monkeypatch):
     drawn = []
-    monkeypatch.setattr(sample_grid, "draw_grid", lambda *arguments: drawn.append(arguments))
+    monkeypatch.setattr(image_grid, "draw_grid", lambda *arguments: drawn.append(arguments))
     ranked = [n for n in range(13)[::-1] if images.source.name(n) != "class_0/image_05.jpg"]
-    contact_sheet.draw(images.source, ranked * 2, examples.create_whole_fn(run), "heading")
+    contact_sheet.draw(images.source, ranked * 2, predictions.create_whole_fn(run), "heading")
     ((gray, fake, real, captions, heading),) = drawn
     assert heading == "heading"
     shown = [(0, "best"), (10, "median"), (20, "worst")]
@@ -162,7 +155,7 @@ def test_contact_sheet_shows_the_best_the_median_and_the_worst(run, images, monk
         index = (ranked * 2)[rank]
         photo = np.asarray(transforms.decode_image(images.source.read(index)))
         np.testing.assert_array_equal(real[row], photo)
-        np.testing.assert_array_equal(gray[row], examples.to_gray(photo))
+        np.testing.assert_array_equal(gray[row], predictions.to_gray(photo))
         assert captions[row][2] == images.source.name(index)
         psnr = metrics.psnr(np.float32(photo)[None], np.float32(fake[row])[None])[0]
         assert f"PSNR {psnr:.1f}" in captions[row][1]
@@ -217,7 +210,7 @@ def test_evaluate(finished_run, photographs, tmp_path):
 @pytest.mark.parametrize("size", ["model", "own"])
 def test_nothing_but_bad_files_is_said(run, tmp_path, monkeypatch, caplog, size):
     (tmp_path / "notes.jpg").write_text("no image")
-    monkeypatch.setattr(trained, "load_trained", lambda *_: run)
+    monkeypatch.setattr(load_run, "load_trained", lambda *_: run)
     flags = [f"--workdir={tmp_path / 'run'}", f"--data=folder:{tmp_path}", f"--size={size}"]
     with pytest.raises(UserError, match=f"folder:{tmp_path} has no image that can be read"):
         evaluate.main(evaluate._parser().parse_args(flags))

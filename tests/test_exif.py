@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.ExifTags import IFD
 
-from colorgan.photos.photo_file import Photo, read_photo, write_photo
+from colorgan.media.photo_file import Photo, read_photo, write_photo
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from conftest import COMMAND_ENVIRONMENT, run_command
 
-from colorgan import export, exported, trained
+from colorgan import export
 from colorgan.errors import UserError
-from colorgan.train_step import predict
+from colorgan.inference import load_exported, load_run
+from colorgan.training.step import predict
 
 HAS_ONNX = all(importlib.util.find_spec(name) for name in ("jax2onnx", "onnx", "onnxruntime"))
 FORMATS = [
@@ -48,7 +49,7 @@ def test_export(finished_run, tmp_path, file_format):
     assert told["num_bytes"] == path.stat().st_size
     assert list(path.parent.iterdir()) == [path]
 
-    model = exported.load(path)
+    model = load_exported.load(path)
     assert model.image_size == 32
     assert {name: told[name] for name in model.description} == model.description
     assert (told["step"], told["checkpoint"], told["model_output"]) == (6, "latest", "chroma")
@@ -60,7 +61,7 @@ def test_export(finished_run, tmp_path, file_format):
     assert 0 < difference["mean"] < difference["max"] < 0.01
     assert (difference["num_noise"], difference["num_validation"]) == (8, 8)
 
-    run = trained.load_trained(finished_run, "latest")
+    run = load_run.load_trained(finished_run, "latest")
     gray = np.random.default_rng(1).uniform(-1, 1, (5, 32, 32, 1)).astype(np.float32)
     live = np.asarray(jax.jit(functools.partial(predict, run.generator))(run.variables, gray))
     assert np.abs(live - gray).max() > 0.01  # there is some colour to get wrong
@@ -72,7 +73,7 @@ def test_export(finished_run, tmp_path, file_format):
 
 def test_one_file_has_products_for_cpus_and_native_convolutions_for_the_rest(model_file):
     with zipfile.ZipFile(model_file) as parts:
-        program = jax.export.deserialize(bytearray(parts.read(exported.PROGRAM_FILE)))
+        program = jax.export.deserialize(bytearray(parts.read(load_exported.PROGRAM_FILE)))
     assert program.platforms == ("cpu", "cuda", "tpu")
     lowered = jax.jit(program.call).lower(jax.ShapeDtypeStruct((1, 32, 32, 1), np.float32))
     assert "stablehlo.convolution" in lowered.as_text()
@@ -93,7 +94,7 @@ def test_a_model_that_is_right_but_for_one_value_is_refused(finished_run, model_
         rgb[-1, 3, 5, 2] = np.nan
         return rgb
 
-    model, run = exported.load(model_file), trained.load_trained(finished_run, "latest")
+    model, run = load_exported.load(model_file), load_run.load_trained(finished_run, "latest")
     assert export.check(model, run)["max"] < 0.01
     with pytest.raises(UserError, match="up to nan grey levels"):
         export.check(dataclasses.replace(model, predict=predict_wrongly), run)
@@ -144,8 +145,8 @@ def test_damaged_and_foreign_files_are_refused(model_file, tmp_path):
     foreign = tmp_path / "foreign.npz"
     np.savez(foreign, gray=np.zeros(3))
     with zipfile.ZipFile(tmp_path / "newer", "w") as parts:
-        parts.writestr(exported.META_FILE, json.dumps({"image_size": 32, "jax": "9.9"}))
-        parts.writestr(exported.PROGRAM_FILE, b"of a JAX to come")
+        parts.writestr(load_exported.META_FILE, json.dumps({"image_size": 32, "jax": "9.9"}))
+        parts.writestr(load_exported.PROGRAM_FILE, b"of a JAX to come")
     cases = {
         "no model that colorgan.export has written, or cut short": data[:-30],
         "is damaged": _flip(data, len(data) // 2),
@@ -155,9 +156,9 @@ def test_damaged_and_foreign_files_are_refused(model_file, tmp_path):
     for reason, content in cases.items():
         (tmp_path / "model.stablehlo").write_bytes(content)
         with pytest.raises(UserError, match=reason):
-            exported.load(tmp_path / "model.stablehlo")
+            load_exported.load(tmp_path / "model.stablehlo")
     with pytest.raises(UserError, match="cannot read"):
-        exported.load(tmp_path / "nothing.onnx")
+        load_exported.load(tmp_path / "nothing.onnx")
 
 
 @pytest.mark.skipif(not HAS_ONNX, reason="needs onnx and onnxruntime")
@@ -167,13 +168,13 @@ def test_damaged_and_foreign_onnx_files_are_refused(tmp_path):
     path = tmp_path / "model.onnx"
     path.write_text("no protobuf")
     with pytest.raises(UserError, match="onnxruntime .* cannot read"):
-        exported.load(path)
+        load_exported.load(path)
     value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
     output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
     graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "negation", [value], [output])
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
     with pytest.raises(UserError, match="no 'colorgan' in its metadata"):
-        exported.load(path)
+        load_exported.load(path)
 
 
 @pytest.mark.parametrize(("missing", "name"), [("flatbuffers", "model.stablehlo"), ("onnxruntime", "model.onnx")])
@@ -182,7 +183,7 @@ def test_a_reader_without_its_library_says_what_to_install(tmp_path, monkeypatch
         (tmp_path / "model.onnx").touch()
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(UserError, match=f"pip install .*{missing}"):
-        exported.load(tmp_path / name)
+        load_exported.load(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from colorgan import color, losses
+from colorgan import color
+from colorgan.training import losses
 
 ZEROS = jnp.zeros(4)
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from skimage import metrics as reference
 
-from colorgan import color, metrics
+from colorgan import color
+from colorgan.evaluation import metrics
 
 
 @pytest.fixture(scope="module")

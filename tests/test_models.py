@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from colorgan import color, models
-from colorgan.train_state import num_values
+from colorgan.training.state import num_values
 
 SEEDS = {"output": "rgb", "critic": "dense"}
 

@@ -1,6 +1,6 @@
 import pytest
 
-from colorgan import optimizer
+from colorgan.training import optimizer
 
 
 def test_constant():

@@ -25,8 +25,8 @@ from etils import epath
 from PIL import Image
 
 from colorgan import page
-from colorgan.colorizer import Colorizer
 from colorgan.errors import UserError
+from colorgan.inference.colorizer import Colorizer
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell"))), None
@@ -40,7 +40,7 @@ NEEDS_BROWSER = pytest.mark.skipif(
 SERVER = """
 import runpy, socket
 import numpy as np
-from colorgan.colorizer import Colorizer
+from colorgan.inference.colorizer import Colorizer
 
 def predict(gray):
     print("the network runs", flush=True)

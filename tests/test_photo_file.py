@@ -11,8 +11,8 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin
 
-from colorgan import whole_file
-from colorgan.photos.photo_file import Photo, read_photo, write_photo
+from colorgan.media.photo_file import Photo, read_photo, write_photo
+from colorgan.run import storage
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (5, 7, 3), np.uint8)
@@ -177,7 +177,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch, suffix):
     path = tmp_path / f"photo{suffix}"
     path.write_bytes(b"what was there")
     failure = unittest.mock.Mock(side_effect=OSError("No space left"))
-    monkeypatch.setattr(whole_file.os, "fsync", failure)
+    monkeypatch.setattr(storage.os, "fsync", failure)
     with pytest.raises(OSError, match="No space left"):
         write_photo(path, Photo(DEEP[..., :3]))
     assert list(tmp_path.iterdir()) == [path]

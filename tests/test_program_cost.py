@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from colorgan import program_cost, sharding
+from colorgan import sharding
+from colorgan.profiling import program_cost
 
 HLO = """
 HloModule step

@@ -7,12 +7,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from films import HEIGHT, ORANGE, TIMES, WIDTH, av, colorize_film, read_frames, read_packets, scene, tint, write_film
+from videos import HEIGHT, ORANGE, TIMES, WIDTH, av, colorize_film, read_frames, read_packets, scene, tint, write_film
 
 from colorgan import color
-from colorgan.colorizer import Colorizer
-from colorgan.photos import video, video_frames
-from colorgan.photos.smoothing import ChromaSmoother
+from colorgan.inference.colorizer import Colorizer
+from colorgan.media import video, video_frames
+from colorgan.media.temporal_smoothing import ChromaSmoother
 
 
 def _chroma(frame):

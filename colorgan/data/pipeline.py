@@ -17,8 +17,8 @@ import grain
 import numpy as np
 
 from colorgan.data import sources, transforms
-from colorgan.errors import UserError, reason
-from colorgan.memory import keep_freed_memory
+from colorgan.errors import UserError, printable, reason
+from colorgan.run.memory import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -241,4 +241,4 @@ def _describe_bad(images: Images, index: int) -> str:
         told = "readable now"
     except Exception as error:
         told = reason(error)
-    return sources.printable(f"{images.source.name(index)} ({told})")
+    return printable(f"{images.source.name(index)} ({told})")

@@ -24,8 +24,8 @@ import numpy as np
 from array_record.python import array_record_data_source
 from array_record.python.array_record_module import ArrayRecordReader
 
-from colorgan.data import procedural
-from colorgan.data.tfds_source import TfdsSource
+from colorgan.data.synthetic import scenes
+from colorgan.data.tfds import TfdsSource
 from colorgan.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class ProceduralSource:
         return self._count
 
     def read(self, index: int) -> np.ndarray:
-        return procedural.create_image(index, self._size, self._seed)
+        return scenes.create_image(index, self._size, self._seed)
 
     def name(self, index: int) -> str:
         return f"scene_{index:06d}.png"
@@ -160,11 +160,6 @@ def read_image_file(path: Path) -> bytes:
     if status.st_size > MAX_FILE_BYTES:
         raise OSError(f"larger than {MAX_FILE_BYTES / 2**30:g} GiB")
     return path.read_bytes()
-
-
-def printable(text: str) -> str:
-    """`text` with control characters, line breaks and bytes that are no UTF-8 written as escapes."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 class ArrayRecordSource:

@@ -1,0 +1,186 @@
+"""A trained generator as a function from photographs to coloured photographs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from colorgan import color
+from colorgan.data import transforms
+from colorgan.inference.guided_upsampling import GuidedChroma
+from colorgan.inference.load_exported import PredictFn
+
+if TYPE_CHECKING:
+    from colorgan.inference.load_run import Trained
+
+ImageT = TypeVar("ImageT", Image.Image, np.ndarray)
+
+_STRIP_PIXELS = 2**20  # of a photograph, that are in memory as float32 at a time
+_REDUCING_GAP = 3  # how much larger than its target plain means of blocks leave an image, as in `transforms.square`
+
+
+class Colorizer:
+    """Colours photographs of any size.
+
+    The network sees the whole photograph at its own size, the longer side filling its square, so that the colours are
+    the same at every size of the photograph. Its chroma is brought up to the photograph's size and joined with the
+    photograph's own luma.
+
+        colorizer = colorgan.Colorizer.from_workdir("runs/mine")
+        upright = ImageOps.exif_transpose(Image.open("grandmother.jpg"))
+        colorizer(upright).save("grandmother-colorized.png")
+
+    Attributes:
+      image_size: side of the network's square, in pixels.
+    """
+
+    def __init__(self, predict_fn: PredictFn, image_size: int) -> None:
+        """`predict_fn` takes gray float32 [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in [-1,1], S being `image_size`."""
+        self._predict_fn, self.image_size = predict_fn, image_size
+
+    @classmethod
+    def from_workdir(cls, workdir: str | Path, checkpoint: str = "best") -> Self:
+        """The generator of a run's folder, of its "best" or "latest" checkpoint.
+
+        Raises:
+          colorgan.errors.UserError: there is no run, or no good checkpoint.
+        """
+        from etils import epath
+
+        from colorgan.inference import load_run
+
+        return cls.from_trained(load_run.load_trained(epath.Path(workdir), checkpoint))
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """A generator that `colorgan.export` wrote; no training code is loaded.
+
+        Raises:
+          colorgan.errors.UserError: the file cannot be used, or what reads it is not installed.
+        """
+        from colorgan.inference import load_exported
+
+        model = load_exported.load(Path(path))
+        return cls(model.predict, model.image_size)
+
+    @classmethod
+    def from_trained(cls, run: "Trained") -> Self:
+        """A generator that is loaded already."""
+        import jax
+
+        from colorgan.training import step as train_step
+
+        predict = jax.jit(lambda variables, gray: train_step.predict(run.generator, variables, gray))
+        return cls(lambda gray: np.asarray(predict(run.variables, gray)), run.config.image_size)
+
+    def __call__(self, image: ImageT, strength: float = 1.0, saturation: float = 1.0) -> ImageT:
+        """A photograph, taken as gray, in colour.
+
+        Args:
+          image: a Pillow image, upright, of any mode but floating point; or uint8 or uint16 [H,W], [H,W,1] or [H,W,3],
+            of any byte order.
+          strength: 0 for the gray photograph to 1 for the coloured one.
+          saturation: what colours are multiplied by before those that RGB has no room for are made paler; 0 to 2.
+
+        Returns:
+          A Pillow image of 8 bits, "RGB", or "RGBA" where the photograph has transparency (and 8 bits); or RGB [H,W,3]
+          of the array's type.
+        """
+        if not isinstance(image, Image.Image | np.ndarray):
+            raise TypeError(f"a photograph is a Pillow image or a NumPy array, not {type(image).__name__}")
+        if isinstance(image, np.ndarray):
+            return self.colorize(image, strength, saturation)
+        if image.mode == "La":
+            image = image.convert("LA")  # which is all that Pillow can make of it
+        if image.has_transparency_data and not image.mode.startswith("I"):  # of 16 bits Pillow would clip all at 255
+            rgba = np.array(image.convert("RGBA"))
+            self.colorize(rgba[..., :3], strength, saturation, out=rgba[..., :3])
+            return Image.fromarray(rgba)
+        gray_or_rgb = image if image.mode == "L" else transforms.to_rgb(image)
+        return Image.fromarray(self.colorize(np.asarray(gray_or_rgb), strength, saturation))
+
+    def colorize(
+        self, pixels: np.ndarray, strength: float = 1.0, saturation: float = 1.0, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The same for arrays. With `pixels` as `out`, see `paint`, a large photograph is in memory once.
+
+        Raises:
+          ValueError: `pixels` has another type or shape, or `strength` or `saturation` is beyond its range.
+        """
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        is_shape = pixels.ndim >= 2 and pixels.shape[2:] in ((), (1,), (3,)) and pixels.size > 0
+        if pixels.dtype not in (np.uint8, np.uint16) or not is_shape:
+            raise ValueError(
+                f"a photograph is uint8 or uint16 [H,W], [H,W,1] or [H,W,3], not {pixels.dtype} {list(pixels.shape)}"
+            )
+        if not (0 <= strength <= 1 and 0 <= saturation <= 2):
+            raise ValueError(f"strength is from 0 to 1 and saturation from 0 to 2, not {strength} and {saturation}")
+        small = shrink(pixels, self.image_size)
+        return paint(pixels, small, self.predict_chroma(small[None])[0], strength, saturation, out)
+
+    def predict_chroma(self, gray: np.ndarray) -> np.ndarray:
+        """Luma as `shrink` made it, [B,h,w] in [-1,1], to (Cb, Cr) [B,h,w,2] as `color.chroma_to_rgb` takes them."""
+        height, width = gray.shape[1:]
+        top, left = (self.image_size - height) // 2, (self.image_size - width) // 2
+        # The rest of the square is filled with the image mirrored at its edges.
+        padding = ((0, 0), (top, self.image_size - height - top), (left, self.image_size - width - left))
+        rgb = self._predict_fn(np.pad(gray, padding, mode="symmetric")[..., None])
+        return color.rgb_to_chroma(np.asarray(rgb, np.float32)[:, top : top + height, left : left + width])
+
+
+def shrink(pixels: np.ndarray, size: int) -> np.ndarray:
+    """The luma of uint8 or uint16 [H,W], [H,W,1] or [H,W,3] as a network sees it: [h,w] in [-1,1], the longer `size`.
+
+    Antialiased, as training images are: means of blocks where there is much to shrink, then bicubic.
+    """
+    height, width = pixels.shape[:2]
+    scale = size / max(height, width)
+    block = max(1, int(1 / scale / _REDUCING_GAP))
+    reduced = [
+        np.asarray(Image.fromarray(gray).reduce(block))
+        for _, gray in _strips(pixels, max(1, _STRIP_PIXELS // (width * block)) * block)
+    ]
+    image = Image.fromarray(np.concatenate(reduced))
+    target = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(image.resize(target, Image.Resampling.BICUBIC, box=(0, 0, width / block, height / block)))
+
+
+def paint(
+    pixels: np.ndarray,
+    small: np.ndarray,
+    chroma: np.ndarray,
+    strength: float = 1.0,
+    saturation: float = 1.0,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """A photograph's luma with a network's chroma.
+
+    Args:
+      pixels: uint8 or uint16 [H,W], [H,W,1] or [H,W,3].
+      small: its luma from `shrink`, [h,w].
+      chroma: predicted of that, [h,w,2].
+      strength: see `Colorizer.__call__`.
+      saturation: see there.
+      out: what to write to and return, [H,W,3] of the type of `pixels`, which it may be; a new array unless given.
+    """
+    if out is None:
+        out = np.empty((*pixels.shape[:2], 3), pixels.dtype)
+    half = np.iinfo(pixels.dtype).max / 2
+    guided = GuidedChroma(small, saturation * chroma, pixels.shape[:2])
+    for top, gray in _strips(pixels, max(1, _STRIP_PIXELS // pixels.shape[1])):
+        rgb = color.chroma_to_rgb(gray[..., None], guided.rows(gray, top))
+        rgb = gray[..., None] + strength * (rgb - gray[..., None])
+        out[top : top + len(gray)] = np.clip(np.rint((rgb + 1) * half), 0, 2 * half)
+    return out
+
+
+def _strips(pixels: np.ndarray, num_rows: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The luma of so many rows at a time, float32 [N,W] in [-1,1], and the number of the first."""
+    half = np.float32(np.iinfo(pixels.dtype).max / 2)
+    for top in range(0, len(pixels), num_rows):
+        strip = pixels[top : top + num_rows].astype(np.float32) / half - 1
+        if strip.ndim == 3:
+            strip = (color.luma(strip) if strip.shape[2] == 3 else strip)[..., 0]
+        yield top, strip

@@ -1,0 +1,136 @@
+"""Every change to the behavior of another library, with its version and why it is necessary.
+
+Nothing here is applied at import. Each function imports what it changes.
+"""
+
+import contextlib
+import glob
+import importlib.util
+import logging
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+
+def leave_out_orbax() -> None:
+    """Makes `import grain` skip Orbax, for data workers: 25 MB and a tenth of a second less for each.
+
+    grain 0.2.18 imports Orbax only to register a checkpoint handler, and handles its absence
+    (grain/_src/python/checkpoint/handler.py). No upstream thread.
+    """
+    modules: dict[str, Any] = sys.modules
+    modules["orbax"] = None
+
+
+def parse_no_absl_flags() -> None:
+    """Marks absl's flags as parsed.
+
+    grain 0.2.18 reads an absl flag of its own when it starts workers: https://github.com/google/grain/issues/1355
+    """
+    from absl import flags
+
+    flags.FLAGS.mark_as_parsed()
+
+
+def silence_libraries() -> None:
+    """Silences log messages of JAX, Orbax and gcsfs, and what is printed beside the error that a failed save raises.
+
+    Orbax 0.12.8 closes its event loop (orbax/checkpoint/_src/asyncio_utils.py) and leaves coroutines behind while
+    TensorStore 0.1.86 still finishes writes, which reports "Event loop is closed" as an unraisable exception
+    (tensorstore/python/tensorstore/future.cc). No upstream thread.
+    """
+    from absl import logging as absl_logging
+
+    for name in ("absl", "asyncio", "gcsfs", "google", "tifffile"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    absl_logging.set_verbosity(absl_logging.FATAL)
+
+    def on_unraisable_error(arguments: Any) -> None:
+        if str(arguments.exc_value) != "Event loop is closed":
+            sys.__unraisablehook__(arguments)
+
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+    sys.unraisablehook = on_unraisable_error
+
+
+@contextlib.contextmanager
+def orbax_without_warnings() -> Iterator[None]:
+    """Within it, Orbax does not warn.
+
+    Orbax 0.12.8 logs a warning for each option that `read_only=True` resets (orbax/checkpoint/checkpoint_manager.py).
+    No upstream thread.
+    """
+    orbax = logging.getLogger("absl")
+    level = orbax.level
+    orbax.setLevel(max(level, logging.ERROR))
+    try:
+        yield
+    finally:
+        orbax.setLevel(level)
+
+
+def open_gray_alpha_tiff() -> None:
+    """Lets Pillow open TIFF files of 16-bit gray with alpha. It only reads their tags; tifffile decodes them.
+
+    Pillow 13.0 does not know the layout: https://github.com/python-pillow/Pillow/issues/1602
+    """
+    from PIL import TiffImagePlugin
+
+    TiffImagePlugin.OPEN_INFO |= {
+        (order, 1, (1,), 1, (16, 16), (extra,)): ("LA", "LA;16L") for order in (b"II", b"MM") for extra in (1, 2)
+    }
+
+
+def ignore_pillow_warnings() -> None:
+    """Ignores Pillow's warnings about large photographs and odd metadata: an image is either read or an error.
+
+    For the whole process, since to change the filters around each image would not be safe in threads. Pillow 13.0;
+    https://docs.python.org/3/library/warnings.html#available-context-managers
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+@contextlib.contextmanager
+def tfds_without_tensorflow() -> Iterator[None]:
+    """Lets TensorFlow Datasets prepare a dataset where TensorFlow is not installed.
+
+    tensorflow-datasets 4.9.10 reads and writes without it, but extracts archives and lists folders with
+    `tf.io.gfile`: https://github.com/tensorflow/datasets/issues/11058. For local files Python's own functions do the
+    same; they replace the module that it imports lazily.
+    """
+    from tensorflow_datasets.core.utils import lazy_imports_utils
+
+    if importlib.util.find_spec("tensorflow"):
+        yield
+        return
+    files = SimpleNamespace(
+        GFile=open,
+        copy=shutil.copy,
+        exists=os.path.exists,
+        glob=glob.glob,
+        isdir=os.path.isdir,
+        listdir=os.listdir,
+        walk=os.walk,
+    )
+    compat = SimpleNamespace(as_text=os.fsdecode, as_bytes=os.fsencode)
+    lazy = vars(lazy_imports_utils.tensorflow)
+    lazy["_module"] = SimpleNamespace(io=SimpleNamespace(gfile=files), compat=compat)
+    try:
+        yield
+    finally:
+        del lazy["_module"]
+
+
+def block_cpu_dispatch() -> None:
+    """Makes XLA:CPU run one program at a time. Changes nothing on other platforms. Call before JAX uses a device.
+
+    With jax 0.10.2, steps of several CPU devices that overlap abort or deadlock; the nearest report is
+    https://github.com/jax-ml/jax/issues/25861
+    """
+    import jax
+
+    jax.config.update("jax_cpu_enable_async_dispatch", False)

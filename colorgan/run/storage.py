@@ -1,0 +1,94 @@
+"""Files on a disk or in a bucket: which of the two a path is, errors of buckets in one line, and atomic writes."""
+
+import contextlib
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from etils import epath
+
+from colorgan.errors import Unreachable, UserError
+
+
+def is_remote(path: epath.Path) -> bool:
+    """Whether `path` is in a bucket, where a file can be replaced but not appended to."""
+    return "://" in os.fspath(path)
+
+
+@contextlib.contextmanager
+def folder_errors() -> Iterator[None]:
+    """Raises UserError for an OSError about the run's folder."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write the run's folder: {error}; choose another with --workdir=DIR") from error
+
+
+@contextlib.contextmanager
+def bucket_errors(path: epath.Path) -> Iterator[None]:
+    """Turns the errors of a bucket's client, which are of many types with long messages, into OSError with one line.
+
+    Raises `Unreachable` where a later attempt may succeed. FileNotFoundError stays as it is, and so does every error
+    where `path` is on a disk.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, FileNotFoundError) or not is_remote(path):
+            raise
+        if isinstance(error, ImportError):
+            raise OSError(f"{path} needs Google's libraries: pip install 'colorgan[gcs]'") from error
+        text = " ".join(str(error).split())[:400] or type(error).__name__
+        if re.search("50[0234]|429|Connect|Timeout|Retry", repr(error)):
+            raise Unreachable(f"the bucket does not answer: {text}") from error
+        raise OSError(text) from error
+
+
+def check_bucket(path: epath.Path) -> None:
+    """Raises OSError if `path` is in a bucket that does not exist or does not allow what Orbax needs for deletions."""
+    if is_remote(path):
+        with bucket_errors(path):
+            _, scheme, name, *_ = path.parts
+            if scheme != "gs":
+                raise OSError(f"{path} is not in a bucket of Google Cloud Storage, gs://")
+            from google.cloud import storage
+
+            storage.Client().get_bucket(name)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, scratch: Path | None = None) -> Iterator[Path]:
+    """Writes a local file atomically: `with whole_file(path) as scratch`, then write to `scratch`.
+
+    At the end of the block `scratch` replaces `path`. Where the block raises, `path` stays as it was.
+
+    Args:
+      path: the file to replace.
+      scratch: a path in the same folder; a hidden one with a new name and the suffix of `path` by default.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    scratch = scratch or path.with_name(f".{uuid.uuid4().hex}{path.suffix}")  # short: a name has at most 255 bytes
+    try:
+        yield scratch
+        with open(scratch, "rb+") as file:
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    finally:
+        with contextlib.suppress(OSError):  # it was renamed, or never created
+            scratch.unlink()
+
+
+def write_whole(path: epath.Path, data: bytes) -> None:
+    """Replaces a file, on a disk or in a bucket, atomically. Raises OSError."""
+    if is_remote(path):
+        with bucket_errors(path):
+            path.write_bytes(data)  # objects of a bucket appear whole
+        return
+    local = Path(path)
+    # Always the same name: a run that is killed again and again leaves only one such file.
+    with whole_file(local, local.with_name(local.name + ".tmp")) as scratch:
+        scratch.write_bytes(data)

@@ -1,0 +1,113 @@
+"""The parts of a run, made as its config says."""
+
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from colorgan import models, sharding
+from colorgan.data import pipeline, sources
+from colorgan.errors import UserError
+from colorgan.models import Critic, Generator
+from colorgan.training import optimizer
+from colorgan.training.epochs import Epochs
+from colorgan.training.losses import Objective
+from colorgan.training.state import GAN, GANState
+from colorgan.training.step import train_step
+
+# For what does not train to an end: steps cost the same at any learning rate.
+SOME_EPOCHS = Epochs(num_images=10_000, batch_size=10)
+
+
+def create_networks(config: ConfigDict, platform: str) -> tuple[Generator, Critic]:
+    """The two networks, for "cpu", "gpu" or "tpu"."""
+    return models.create_networks(config.image_size, **config.model, precision=config.precision, platform=platform)
+
+
+def create_gan(config: ConfigDict, platform: str, epochs: Epochs) -> GAN:
+    """Networks, optimiser and objective as `config` says, for "cpu", "gpu" or "tpu"; `epochs` are the run's."""
+    generator, critic = create_networks(config, platform)
+    rates = config.optimizer
+    generator_schedule, critic_schedule = (
+        optimizer.create_schedule(rates.schedule, rate, epochs.last_step(config.num_epochs))
+        for rate in (rates.generator_learning_rate, rates.critic_learning_rate)
+    )
+    return GAN(
+        generator,
+        critic,
+        optimizer.create_optimizer(rates.beta1, rates.beta2),
+        generator_schedule,
+        critic_schedule,
+        Objective(**config.loss),
+    )
+
+
+def create_train_step(config: ConfigDict, gan: GAN, mesh: Mesh) -> jax.stages.Wrapped:
+    """`train_step` of (state, global uint8 batch on `mesh`), jitted; donates the state."""
+    everywhere = sharding.replicated(mesh)
+    return jax.jit(
+        functools.partial(
+            train_step,
+            gan=gan,
+            seed=config.seed,
+            ema_decay=config.ema_decay,
+            skip_nonfinite=config.skip_nonfinite_steps > 0,
+        ),
+        in_shardings=(everywhere, sharding.batch_sharding(mesh)),
+        out_shardings=everywhere,
+        donate_argnums=0,
+        compiler_options=_compiler_options(config, sharding.platform_of(mesh)),
+    )
+
+
+def _compiler_options(config: ConfigDict, platform: str) -> dict[str, Any]:
+    options: dict[str, Any] = dict(option.split("=", 1) for option in config.compiler_options)
+    if config.deterministic and platform == "gpu":
+        options["xla_gpu_deterministic_ops"] = True  # no atomic sums, and no choice of algorithms by their speed
+    return options
+
+
+def compile_train_step(config: ConfigDict, gan: GAN, mesh: Mesh, state: GANState) -> jax.stages.Compiled:
+    """The jitted step, compiled for the devices of `mesh`; of `state` the shapes alone matter.
+
+    Raises:
+      UserError: XLA does not know one of `config.compiler_options`, or not its value.
+    """
+    size = config.data.load_size
+    batch = jax.ShapeDtypeStruct((config.batch_size, size, size, 3), np.uint8, sharding=sharding.batch_sharding(mesh))
+    try:
+        return create_train_step(config, gan, mesh).lower(state, batch).compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "No such compile option" in str(error) or "While setting option" in str(error):
+            raise UserError(f"config.compiler_options: {error}") from error
+        raise
+
+
+def open_images(config: ConfigDict) -> tuple[pipeline.Images, pipeline.Images]:
+    """Training and validation images.
+
+    Raises:
+      UserError: there are none, fewer than a batch, or not as many in all processes.
+    """
+    data = config.data
+    train_source = sources.open_source(data.train, data.load_size, sources.TRAIN_SEED)
+    validation_source = sources.open_source(data.validation, config.image_size, sources.VALIDATION_SEED)
+    if not (sharding.same_everywhere(len(train_source)) and sharding.same_everywhere(len(validation_source))):
+        raise UserError(f"not all processes see the same images in {data.train} and {data.validation}")
+    if len(train_source) < config.batch_size:
+        raise UserError(
+            f"config.batch_size is {config.batch_size} but {data.train} holds only {len(train_source)} images"
+        )
+    return (
+        pipeline.Images(train_source, data.load_size, data.max_bad_fraction),
+        pipeline.Images(validation_source, config.image_size, data.max_bad_fraction),
+    )
+
+
+def create_loading(config: ConfigDict) -> pipeline.Loading:
+    """How this process loads its share, as `config` says."""
+    data = config.data
+    return pipeline.Loading(data.num_workers, data.num_threads, jax.process_index(), jax.process_count())

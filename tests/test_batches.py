@@ -1,0 +1,66 @@
+"""Streamed and cached batches are the same batches."""
+
+import logging
+
+import jax
+import numpy as np
+import pytest
+from test_pipeline import Numbers
+
+from colorgan import sharding
+from colorgan.data import pipeline
+from colorgan.errors import UserError
+from colorgan.training import batches as feed
+
+NUM_IMAGES, BATCH_SIZE = 22, 8
+
+
+def _draw(cache, num_devices=8, bad=(), first_batch=0, num_batches=6, max_bad_fraction=0.1):
+    images = pipeline.Images(Numbers(NUM_IMAGES, bad), 8, max_bad_fraction)
+    mesh = sharding.create_mesh(jax.devices()[:num_devices])
+    batches = feed.create_batches(cache, images, BATCH_SIZE, 5, first_batch, pipeline.Loading(), mesh)
+    try:
+        return [next(batches) for _ in range(num_batches)], batches.figures()
+    finally:
+        batches.close()
+
+
+@pytest.mark.parametrize("num_devices", [1, 8])
+def test_cached_batches_are_the_streamed_ones(num_devices):
+    streamed, _ = _draw("none", num_devices)
+    cached, _ = _draw("device", num_devices)
+    for expected, actual in zip(streamed, cached, strict=True):
+        assert expected.shape == (BATCH_SIZE, 8, 8, 3)
+        assert (actual.dtype, actual.sharding) == (np.uint8, expected.sharding)
+        np.testing.assert_array_equal(actual, expected)
+    later, _ = _draw("device", num_devices, first_batch=4, num_batches=2)
+    np.testing.assert_array_equal(np.stack(later), np.stack(streamed[4:]))
+
+
+def test_cache_takes_neighbours_of_bad_records_and_counts_them(caplog):
+    with caplog.at_level(logging.WARNING):
+        cached, figures = _draw("device", bad=[3, 21])
+    streamed, _ = _draw("none", bad=[3, 21])
+    np.testing.assert_array_equal(np.stack(cached), np.stack(streamed))
+    assert figures == {"data/bad_records": 2}
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages.count("bad record replaced by a neighbour: number_21.png (damaged)") == 2  # cached and streamed
+    with pytest.raises(UserError, match="cannot be read"):
+        _draw("device", bad=[1, 5, 9])
+
+
+def test_no_device_asks_another_for_images():
+    mesh = sharding.create_mesh()
+    images = pipeline.Images(Numbers(NUM_IMAGES), 8, 0.1)
+    batches = feed.CachedBatches(images, BATCH_SIZE, 0, 0, pipeline.Loading(), mesh)
+    indices = sharding.to_global(mesh, np.zeros(BATCH_SIZE, np.int32))
+    program = batches._choose_fn.lower(batches._cache, indices).compile().as_text()
+    batches.close()
+    assert "(u8[256,192]{1,0}, s32[1]{0})->u8[1,8,8,3]" in program  # from a whole copy to a share of the batch
+    assert not [name for name in ("all-gather", "all-reduce", "collective", "all-to-all") if name in program]
+
+
+def test_too_large_a_set_is_refused_before_anything_is_decoded(monkeypatch):
+    monkeypatch.setattr(feed, "_CACHE_SHARE", 1e-12)
+    with pytest.raises(UserError, match=r"takes 0.00 GB on each device, but cpu has only 0.00 GB .*load_size"):
+        _draw("device", bad=range(NUM_IMAGES))

@@ -1,0 +1,186 @@
+"""What is saved comes back, or the one before it does, and the right ones are kept."""
+
+import gc
+import logging
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from colorgan import sharding
+from colorgan.errors import UserError
+from colorgan.run.checkpoints import Checkpoints
+from colorgan.training import state as train_state
+
+METRIC = "validation/psnr"
+
+
+@pytest.fixture(scope="module")
+def state(tiny_gan):
+    return train_state.create_state(tiny_gan, 3, sharding.replicated(sharding.create_mesh(jax.devices()[:1])))
+
+
+def _steps(workdir):
+    return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir())
+
+
+def test_a_state_comes_back_to_the_bit_on_any_devices(tiny_gan, state, tmp_path):
+    state = state.replace(step=jax.numpy.int32(7))
+    with Checkpoints(tmp_path, METRIC, 2) as checkpoints:
+        assert checkpoints.steps() == []
+        checkpoints.save(7, state, {"epoch": 1}, {METRIC: 20.0})
+    everywhere = sharding.replicated(sharding.create_mesh())
+    with Checkpoints(tmp_path, METRIC, 2) as checkpoints:
+        assert checkpoints.restore_meta(7) == {"epoch": 1}
+        restored = checkpoints.restore(7, train_state.abstract_state(tiny_gan, everywhere))
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    jax.tree.map(np.testing.assert_array_equal, restored, state)
+    assert all(x.sharding == everywhere for x in jax.tree.leaves(restored))
+
+
+def test_the_generator_comes_back_alone(tiny_gan, state, tmp_path):
+    with Checkpoints(tmp_path, METRIC, 2) as checkpoints:
+        checkpoints.save(1, state, {}, {METRIC: 20.0})
+    abstract = train_state.abstract_variables(tiny_gan.generator, sharding.replicated(sharding.create_mesh()))
+    with Checkpoints(tmp_path, METRIC) as checkpoints:
+        restored = checkpoints.restore_generator(1, abstract)
+    jax.tree.map(np.testing.assert_array_equal, restored, state.generator_ema)
+
+
+def test_the_newest_and_the_best_are_kept_also_over_a_restart(state, tmp_path):
+    for scores in ({1: 20.0, 2: 25.0, 3: 21.0}, {4: 22.0, 5: 23.0}):
+        with Checkpoints(tmp_path, METRIC, 2) as checkpoints:
+            for step, score in scores.items():
+                checkpoints.save(step, state, {}, {METRIC: score})
+    assert _steps(tmp_path) == [2, 4, 5]
+    with Checkpoints(tmp_path, METRIC) as checkpoints:
+        assert checkpoints.steps("best") == [2, 5, 4]
+        assert checkpoints.steps() == [5, 4, 2]
+
+
+def test_a_state_that_was_not_validated_is_kept_while_it_is_new(state, tmp_path):
+    with Checkpoints(tmp_path, METRIC, 2) as checkpoints:
+        checkpoints.save(1, state, {}, {METRIC: 20.0})
+        checkpoints.save(2, state, {}, None)
+        assert checkpoints.steps("best")[0] == 1
+        for step in (3, 4):
+            checkpoints.save(step, state, {}, {METRIC: 10.0})
+    assert _steps(tmp_path) == [1, 3, 4]
+
+
+def test_a_folder_without_checkpoints_has_none_and_is_not_touched(tmp_path):
+    with Checkpoints(tmp_path, METRIC) as checkpoints:
+        assert checkpoints.steps() == checkpoints.steps("best") == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "checkpoints").write_text("a file")
+    with pytest.raises(UserError, match="cannot keep checkpoints"):
+        Checkpoints(tmp_path, METRIC, 2)
+
+
+@pytest.fixture(scope="module")
+def two_saved(state, tmp_path_factory):
+    """A run's folder with checkpoints 3 and 6, which differ."""
+    workdir = tmp_path_factory.mktemp("two_saved")
+    with Checkpoints(workdir, METRIC, 2) as checkpoints:
+        for step, score in ((3, 20.0), (6, 21.0)):
+            moved = jax.tree.map(lambda x, step=step: x + step, state)
+            checkpoints.save(step, moved, {"epoch": step // 3}, {METRIC: score})
+    return workdir
+
+
+@pytest.fixture
+def failing_orbax():
+    """Orbax leaves exceptions of its threads and tasks behind, beside the one that it raises."""
+    yield
+    gc.collect()
+
+
+may_fail = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::pytest.PytestUnhandledThreadExceptionWarning"
+)
+
+
+def _first_good(workdir, gan, num_to_keep=2):
+    """Step, meta and state of what a run goes on from."""
+    abstract = train_state.abstract_state(gan, sharding.replicated(sharding.create_mesh()))
+    with Checkpoints(workdir, METRIC, num_to_keep) as checkpoints:
+        step, restored = checkpoints.first_good(
+            checkpoints.steps(), lambda step: (checkpoints.restore_meta(step), checkpoints.restore(step, abstract))
+        )
+        return step, *restored
+
+
+def _flip(path, place):
+    data = bytearray(path.read_bytes())
+    data[place % len(data)] ^= 0x10
+    path.write_bytes(data)
+
+
+DAMAGES = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "deleted": lambda path: path.unlink(),
+    "flipped in the middle": lambda path: _flip(path, path.stat().st_size // 2),
+    "flipped near the end": lambda path: _flip(path, -3),
+}
+
+
+@may_fail
+@pytest.mark.usefixtures("failing_orbax")
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_never_taken_for_a_good_one(two_saved, state, tiny_gan, tmp_path, caplog, damage):
+    """Each file of the newest in turn, whatever it holds: what comes back is what was saved, then or before."""
+    files = sorted(path for path in (two_saved / "checkpoints" / "6").rglob("*") if path.is_file())
+    # All would take long: of every other name one, another for each damage, and the two largest.
+    number = list(DAMAGES).index(damage)
+    by_name = {path.name if len(path.name) < 30 else "data": path for path in files[number:]}
+    chosen = {*list(by_name.values())[number % 2 :: 2], *sorted(files, key=lambda path: path.stat().st_size)[-2:]}
+    num_fallen_back = 0
+    for path in sorted(chosen):
+        workdir = shutil.copytree(two_saved, tmp_path / "run", dirs_exist_ok=False)
+        DAMAGES[damage](workdir / path.relative_to(two_saved))
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "colorgan"):
+            step, meta, restored = _first_good(workdir, tiny_gan)
+        assert meta == {"epoch": step // 3}
+        jax.tree.map(lambda got, was, n=step: np.testing.assert_array_equal(got, was + n), restored, state)
+        if step == 3:
+            num_fallen_back += 1
+            (said,) = [record.getMessage() for record in caplog.records if "is damaged" in record.getMessage()]
+            assert "checkpoints/6 is damaged" in said
+            assert "checksum" in said
+            assert "going back to the one of step 3" in said
+            assert _steps(workdir) == [3]
+            assert [path.name for path in (workdir / "damaged").iterdir()] == ["6"]
+        shutil.rmtree(workdir)
+    assert num_fallen_back >= 3  # the largest files hold values
+
+
+def test_without_a_good_checkpoint_nothing_is_deleted(two_saved, tiny_gan, tmp_path):
+    workdir = shutil.copytree(two_saved, tmp_path / "run")
+    for step in ("3", "6"):
+        (workdir / "checkpoints" / step / "meta" / "metadata").write_text("{}")
+    before = sorted(workdir.rglob("*"))
+    with pytest.raises(UserError, match=r"checkpoints/6 is damaged .*checksum.* other 1; .* nothing was deleted"):
+        _first_good(workdir, tiny_gan)
+    assert sorted(workdir.rglob("*")) == before
+
+
+def test_one_that_only_reads_leaves_a_damaged_checkpoint_where_it_is(two_saved, tiny_gan, tmp_path):
+    workdir = shutil.copytree(two_saved, tmp_path / "run")
+    (workdir / "checkpoints" / "6" / "meta" / "metadata").write_text("{}")
+    assert _first_good(workdir, tiny_gan, num_to_keep=None)[0] == 3
+    assert _steps(workdir) == [3, 6]
+
+
+def test_figures_that_were_changed_are_a_damage_too(two_saved, tiny_gan, tmp_path, caplog):
+    """Or the best checkpoint would be chosen by them."""
+    workdir = shutil.copytree(two_saved, tmp_path / "run")
+    path = workdir / "checkpoints" / "6" / "metrics" / "metrics"
+    path.write_text(path.read_text().replace("21.0", "91.0"))
+    assert _first_good(workdir, tiny_gan)[0] == 3
+    assert "its figures differ from those under its checksum" in caplog.text

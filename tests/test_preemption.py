@@ -1,0 +1,60 @@
+"""Told to stop: after the step, or at once."""
+
+import os
+import signal
+
+import pytest
+
+from colorgan.errors import Stopped
+from colorgan.run import preemption
+
+
+@pytest.mark.parametrize(
+    "numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM), (signal.SIGHUP,) * 2]
+)
+def test_the_first_signal_is_noted_and_the_second_leaves_at_once(monkeypatch, capfd, numbers):
+    codes = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    before = [signal.getsignal(number) for number in preemption.SIGNALS]
+    with preemption.StopSignals() as stop:
+        assert not stop.requested()
+        signal.raise_signal(numbers[0])
+        assert stop.requested()
+        assert codes == []
+        assert "stopping after this step; again to leave at once" in capfd.readouterr().err
+        signal.raise_signal(numbers[1])
+        assert codes == [75]
+    assert [signal.getsignal(number) for number in preemption.SIGNALS] == before
+
+
+def test_only_what_others_cause_means_a_lost_process(monkeypatch):
+    gone = RuntimeError("UNKNOWN: Gloo AllGather failed: Connection closed by peer [127.0.0.1]:6534")
+    assert not preemption.means_lost_process(gone)  # there is no other
+    monkeypatch.setattr(preemption.jax.distributed, "is_initialized", lambda: True)
+    assert preemption.means_lost_process(gone)
+    assert preemption.means_lost_process(RuntimeError("UNAVAILABLE: Task 1 heartbeat timeout"))
+    assert not preemption.means_lost_process(RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 5 bytes"))
+    assert not preemption.means_lost_process(Stopped("the Connection was fine"))
+
+
+def test_nohup_is_heeded(monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with preemption.StopSignals() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.requested()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_several_processes_count_from_where_they_began(monkeypatch):
+    """JAX takes a notice that comes ahead of the first asking for one of step 1, whatever the run's step is."""
+    asked = []
+    monkeypatch.setattr(preemption.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(
+        preemption.multihost_utils, "reached_preemption_sync_point", lambda n: asked.append(n) or n == 2
+    )
+    with preemption.StopSignals() as stop:
+        assert [stop.requested(), stop.requested()] == [False, True]
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    assert asked == [1, 2]

@@ -1,0 +1,300 @@
+"""One step: what it computes, where it runs, and that it learns."""
+
+import functools
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+from conftest import TINY
+
+from colorgan import color, sharding
+from colorgan.data.synthetic import scenes
+from colorgan.errors import UserError
+from colorgan.evaluation import metrics
+from colorgan.training import build, losses
+from colorgan.training import state as train_state
+from colorgan.training import step as train_step
+from configs import default, gpu
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.stack([scenes.create_image(n, 36) for n in range(8)])
+
+
+@pytest.fixture(scope="module")
+def on_one_device(tiny_config, tiny_gan):
+    mesh = sharding.create_mesh(jax.devices()[:1])
+    create = functools.partial(train_state.create_state, tiny_gan, tiny_config.seed, sharding.replicated(mesh))
+    return mesh, create, build.create_train_step(tiny_config, tiny_gan, mesh)
+
+
+def _run(mesh, state, step_fn, images, num_steps):
+    history = []
+    for _ in range(num_steps):
+        state, metrics = step_fn(state, sharding.to_global(mesh, images))
+        history.append({name: float(value) for name, value in metrics.items()})
+    return state, history
+
+
+def test_an_option_that_xla_does_not_know_is_said(tiny_config, tiny_gan):
+    config = ml_collections.ConfigDict(tiny_config.to_dict())
+    config.compiler_options = ("xla_no_such_option=1",)
+    mesh = sharding.create_mesh(jax.devices()[:1])
+    state = train_state.abstract_state(tiny_gan, sharding.replicated(mesh))
+    with pytest.raises(UserError, match=r"config.compiler_options: .*xla_no_such_option"):
+        build.compile_train_step(config, tiny_gan, mesh, state)
+
+
+def test_it_learns(on_one_device, images):
+    mesh, create, step_fn = on_one_device
+    state, history = _run(mesh, create(), step_fn, images, 80)
+    assert int(state.step) == 80
+    first, last = (np.mean([step["train/generator/l1"] for step in part]) for part in (history[:5], history[-5:]))
+    assert last < 0.6 * first
+    critic = [step["train/critic/probability_real"] - step["train/critic/probability_fake"] for step in history]
+    assert np.mean(critic[-5:]) > 0.1  # it has come to tell them apart
+    assert all(step["train/generator/learning_rate"] == pytest.approx(1e-3) for step in history)
+    assert all(step["train/critic/learning_rate"] == pytest.approx(5e-4) for step in history)
+
+
+def test_each_network_has_its_optimizer(on_one_device, images):
+    mesh, create, step_fn = on_one_device
+    before = jax.device_get(create())
+    state, _ = _run(mesh, create(), step_fn, images, 1)
+    for name, rate in (("generator", 1e-3), ("critic", 5e-4)):
+        old, new = getattr(before, name), jax.device_get(getattr(state, name))
+        moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), old.params, new.params)
+        assert max(jax.tree.leaves(moved)) == pytest.approx(rate, rel=1e-2)  # Adam's first step is the rate itself
+        adam = new.opt_state[0]
+        for mean, square in zip(jax.tree.leaves(adam.mu), jax.tree.leaves(adam.nu), strict=True):
+            large = np.abs(mean) > 1e-4
+            np.testing.assert_allclose(square[large], 0.01 * (mean[large] / 0.5) ** 2, rtol=1e-3)
+
+
+def test_the_same_step_is_the_same_to_the_bit_and_another_is_not(on_one_device, images):
+    mesh, create, step_fn = on_one_device
+    first, history = _run(mesh, create(), step_fn, images, 2)
+    second, again = _run(mesh, create(), step_fn, images, 2)
+    assert history == again
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+    later = create().replace(step=jnp.int32(7))  # other crops, flips and dropout
+    _, elsewhere = _run(mesh, jax.device_put(later, sharding.replicated(mesh)), step_fn, images, 1)
+    assert elsewhere[0]["train/generator/l1"] != history[0]["train/generator/l1"]
+
+
+def test_the_state_is_donated(on_one_device, images):
+    mesh, create, step_fn = on_one_device
+    state = create()
+    step_fn(state, sharding.to_global(mesh, images))
+    assert all(x.is_deleted() for x in jax.tree.leaves(state.generator.params))
+
+
+def test_the_metrics_are_the_losses(on_one_device, tiny_gan, images):
+    """Written out once more by hand, from the state before the step."""
+    mesh, create, step_fn = on_one_device
+    state = create()
+    augment_rng, dropout_rng = jax.random.split(jax.random.fold_in(train_state.random_stream(3, "steps"), 0))
+    real = color.to_signed(train_step._crop_and_flip(images, 32, augment_rng))
+    gray = color.luma(real)
+
+    @jax.jit
+    def by_hand(state):
+        fake, generator_stats = tiny_gan.generator.apply(
+            state.generator.variables, gray, True, 0.1, mutable=["batch_stats"], rngs={"dropout": dropout_rng}
+        )
+        judge = functools.partial(tiny_gan.critic.apply, training=True, momentum=0.1, mutable=["batch_stats"])
+        on_fake, stats = judge(state.critic.variables, gray, fake)
+        on_real, stats = judge({"params": state.critic.params, **stats}, gray, real)
+        l1 = losses.l1_loss(real, fake)
+        adversarial = losses.generator_adversarial_loss(on_fake)
+        return {
+            "train/generator/loss": adversarial + 30 * l1,
+            "train/generator/l1": l1,
+            "train/generator/adversarial": adversarial,
+            "train/critic/loss": losses.critic_loss(on_real, on_fake),
+            "train/critic/probability_real": jax.nn.sigmoid(on_real).mean(),
+            "train/critic/probability_fake": jax.nn.sigmoid(on_fake).mean(),
+        }, (generator_stats["batch_stats"], stats["batch_stats"])
+
+    expected, averages = by_hand(state)
+    state, (figures,) = _run(mesh, state, step_fn, images, 1)
+    expected = {name: float(value) for name, value in expected.items()}
+    assert {name: figures[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    # The critic's running averages have seen the made images, then the true ones; the first step's count nine tenths.
+    assert_close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5)
+    jax.tree.map(assert_close, (state.generator.batch_stats, state.critic.batch_stats), averages)
+
+
+@pytest.mark.parametrize(("step", "decay"), [(0, 1 / 10), (1000, 0.9)])  # of the ramp, and of the config
+def test_the_average_moves_with_parameters_and_statistics(on_one_device, images, step, decay):
+    mesh, create, step_fn = on_one_device
+    before = jax.device_get(create().generator_ema)
+    state = jax.device_put(create().replace(step=jnp.int32(step)), sharding.replicated(mesh))
+    state, _ = _run(mesh, state, step_fn, images, 1)
+    expected = jax.tree.map(lambda a, v: decay * a + (1 - decay) * v, before, jax.device_get(state.generator.variables))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), state.generator_ema, expected)
+
+
+def test_a_step_that_is_not_finite_changes_nothing_if_it_may_be_skipped(tiny_config, tiny_gan, on_one_device, images):
+    mesh, create, step_fn = on_one_device
+    config = ml_collections.ConfigDict(tiny_config)
+    config.skip_nonfinite_steps = 1
+    skipping_fn = build.create_train_step(config, tiny_gan, mesh)
+    for network in ("generator", "critic"):
+        state = create()
+        broken = jax.tree.map(lambda x: x.at[(0,) * x.ndim].set(jnp.inf), getattr(state, network).params)
+        state = state.replace(**{network: getattr(state, network).replace(params=broken)})
+        before = jax.device_get(state)
+        after, (figures,) = _run(mesh, state, skipping_fn, images, 1)
+        assert not all(np.isfinite(value) for value in figures.values())
+        jax.tree.map(np.testing.assert_array_equal, after.replace(step=0), before.replace(step=0))
+        assert after.step == 1
+    (plain, _), (skipping, _) = (_run(mesh, create(), fn, images, 2) for fn in (step_fn, skipping_fn))
+    jax.tree.map(np.testing.assert_array_equal, skipping, plain)
+
+
+def test_crops_and_flips_are_windows_of_the_image():
+    # Every pixel tells its place, so a crop tells where it was taken.
+    rows, columns = np.mgrid[:36, :36].astype(np.uint8)
+    image = np.stack([rows, columns, np.zeros_like(rows)], axis=-1)
+    batch = np.stack([image] * 64)
+    cropped = np.asarray(train_step._crop_and_flip(batch, 32, jax.random.key(0)))
+    assert cropped.shape == (64, 32, 32, 3)
+    places, flips = set(), 0
+    for crop in cropped:
+        flipped = crop[0, 0, 1] > crop[0, 1, 1]
+        flips += flipped
+        crop = crop[:, ::-1] if flipped else crop
+        top, left = crop[0, 0, :2]
+        np.testing.assert_array_equal(crop, image[top : top + 32, left : left + 32])
+        places.add((int(top), int(left)))
+    assert places <= set(itertools.product(range(5), range(5)))
+    assert len(places) > 15
+    assert 20 <= flips <= 44
+
+
+def test_images_of_the_right_size_are_only_flipped(images):
+    small = images[:, :32, :32]
+    flipped = np.asarray(train_step._crop_and_flip(small, 32, jax.random.key(0)))
+    same = [np.array_equal(a, b) for a, b in zip(flipped, small, strict=True)]
+    mirrored = [np.array_equal(a, b[:, ::-1]) for a, b in zip(flipped, small, strict=True)]
+    assert same != mirrored
+    assert all(a != b for a, b in zip(same, mirrored, strict=True))
+
+
+def test_sample_shows_prediction_and_both_probabilities(tiny_gan, images):
+    generator, critic = tiny_gan.generator, tiny_gan.critic
+    state = train_state.create_state(tiny_gan, 1, sharding.replicated(sharding.create_mesh(jax.devices()[:1])))
+    small = images[:, :32, :32]
+    sample = jax.jit(functools.partial(train_step.sample_step, generator=generator, critic=critic))
+    gray, fake, on_fake, on_real = sample(state.generator_ema, state.critic.variables, small)
+    np.testing.assert_allclose(gray[..., 1], small @ np.float32([0.299, 0.587, 0.114]), atol=0.6)
+    luma = color.luma(color.to_signed(small))
+    judge = jax.jit(critic.apply)
+    predicted = jax.jit(generator.apply)(state.generator_ema, luma)
+    np.testing.assert_allclose(fake, color.to_pixels(predicted), atol=1)
+    np.testing.assert_allclose(on_fake, jax.nn.sigmoid(judge(state.critic.variables, luma, predicted)), atol=2e-6)
+    true = judge(state.critic.variables, luma, color.to_signed(small))
+    np.testing.assert_allclose(on_real, jax.nn.sigmoid(true), atol=2e-6)
+    assert np.abs(on_real - on_fake).max() > 1e-5
+
+
+def test_evaluation_counts_what_the_mask_says(tiny_gan, images):
+    mesh = sharding.create_mesh(jax.devices()[:1])
+    variables = train_state.create_state(tiny_gan, 0, sharding.replicated(mesh)).generator_ema
+    evaluate = jax.jit(functools.partial(train_step.sum_step, generator=tiny_gan.generator))
+    small = images[:, 2:34, 2:34]
+    whole = jax.device_get(evaluate(variables, small, np.ones(8, bool)))
+    halves = [evaluate(variables, small, np.arange(8) // 4 == half) for half in (0, 1)]
+    assert float(whole.pop("count")) == 8
+    assert [float(half.pop("count")) for half in halves] == [4, 4]
+    together = jax.tree.map(lambda a, b: np.asarray(a) + np.asarray(b), *halves)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), together, whole)
+
+    gray = color.luma(color.to_signed(small))
+    predicted = color.to_pixels(jax.jit(tiny_gan.generator.apply)(variables, gray))
+    true = small.astype(np.float32)
+    by_hand = metrics.compare_rows(true, np.asarray(predicted), np.asarray(color.to_pixels(color.gray_to_rgb(gray))))
+    for name, row in by_hand.items():
+        # Pixels at the edge of a bin may go either way.
+        difference = np.abs(row.pop("ab_histogram").sum(axis=0) - whole[name].pop("ab_histogram")).sum()
+        assert difference <= 0.01 * 8 * 32 * 32
+        for figure, values in row.items():
+            assert float(whole[name][figure]) == pytest.approx(float(values.sum()), rel=1e-3), (name, figure)
+    # The gray image keeps the luma and has no colour, so it is near the truth in structure.
+    assert float(whole["gray"]["ssim"]) / 8 > 0.7
+    assert float(whole["gray"]["psnr"]) > float(whole["prediction"]["psnr"])
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    """What configs/default.py trains, at the tiny size."""
+    config = default.get_config()
+    config.update_from_flattened_dict(TINY | {"optimizer.schedule": "cosine"})
+    return config, build.create_gan(config, "cpu", build.SOME_EPOCHS)
+
+
+def _on_devices(recipe, num_devices):
+    config, gan = recipe
+    mesh = sharding.create_mesh(jax.devices()[:num_devices])
+    create = functools.partial(train_state.create_state, gan, config.seed, sharding.replicated(mesh))
+    return mesh, create, build.create_train_step(config, gan, mesh)
+
+
+@pytest.fixture(scope="module")
+def recipe_on_one_device(recipe):
+    return _on_devices(recipe, 1)
+
+
+@pytest.fixture(scope="module")
+def recipe_history(recipe_on_one_device, images):
+    mesh, create, step_fn = recipe_on_one_device
+    return _run(mesh, create(), step_fn, images, 4)[1]
+
+
+def test_eight_devices_compute_what_one_does(recipe, recipe_history, images):
+    mesh, create, step_fn = _on_devices(recipe, 8)
+    state, together = _run(mesh, create(), step_fn, images, 4)
+    assert len(jax.tree.leaves(state.generator.params)[0].sharding.device_set) == 8
+    for step_alone, step_together in zip(recipe_history, together, strict=True):
+        assert step_together == pytest.approx(step_alone, rel=1e-2, abs=1e-5)
+
+
+def test_recipe_sums_its_losses_and_follows_its_schedule(recipe, recipe_history):
+    config, _ = recipe
+    for step, figures in enumerate(recipe_history):
+        figures = {name.removeprefix("train/generator/"): value for name, value in figures.items()}
+        expected = figures["adversarial"]
+        for name in ("l1", "palette", "histogram"):
+            expected += config.loss[f"{name}_weight"] * figures[name]
+        assert figures["loss"] == pytest.approx(expected, rel=1e-5)
+        rate = config.optimizer.generator_learning_rate * (1 + math.cos(math.pi * step / 2000)) / 2  # of two epochs
+        assert figures["learning_rate"] == pytest.approx(rate, rel=2e-7)
+
+
+def test_learning_rate_is_that_of_the_step_even_if_all_steps_before_were_skipped(recipe, recipe_on_one_device, images):
+    mesh, create, step_fn = recipe_on_one_device
+    state = jax.device_put(create().replace(step=jnp.int32(1000)), sharding.replicated(mesh))
+    before = jax.device_get(state.generator.params)
+    after, (figures,) = _run(mesh, state, step_fn, images, 1)
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before, jax.device_get(after.generator.params))
+    half = recipe[0].optimizer.generator_learning_rate / 2
+    assert max(jax.tree.leaves(moved)) == pytest.approx(half, rel=1e-2)  # Adam's first step is the rate itself
+    assert figures["train/generator/learning_rate"] == pytest.approx(half)
+
+
+def test_gpu_and_tpu_train_the_same_recipe(recipe_history, images):
+    """XLA's own convolutions in bfloat16, as on a GPU: nearly what float32 and Winograd's come to."""
+    config = gpu.get_config()
+    config.update_from_flattened_dict(TINY)
+    mesh, create, step_fn = _on_devices((config, build.create_gan(config, "gpu", build.SOME_EPOCHS)), 1)
+    state, history = _run(mesh, create(), step_fn, images, 2)
+    assert all(np.isfinite(value) for figures in history for value in figures.values())
+    assert {str(x.dtype) for x in jax.tree.leaves(state)} == {"float32", "int32"}
+    for name in ("generator/l1", "generator/palette", "generator/adversarial", "critic/loss"):
+        assert history[0][f"train/{name}"] == pytest.approx(recipe_history[0][f"train/{name}"], rel=0.03), name

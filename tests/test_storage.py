@@ -1,0 +1,37 @@
+"""A file is the old or the new one, whole."""
+
+import os
+
+import pytest
+
+from colorgan.run.storage import whole_file
+
+
+def test_it_takes_its_name_at_the_end(tmp_path):
+    path = tmp_path / f"{'x' * 250}.jpg"  # as long as names get
+    path.write_text("old")
+    with whole_file(path) as scratch:
+        assert (scratch.parent, scratch.suffix, scratch.name[0]) == (tmp_path, ".jpg", ".")
+        scratch.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("no more room")])
+def test_what_fails_leaves_the_old_one(tmp_path, error):
+    def write():
+        with whole_file(tmp_path / "x.jpg") as scratch:
+            scratch.write_text("half")
+            raise error
+
+    (tmp_path / "x.jpg").write_text("old")
+    with pytest.raises((KeyboardInterrupt, OSError)):
+        write()
+    assert (tmp_path / "x.jpg").read_text() == "old"
+    assert os.listdir(tmp_path) == ["x.jpg"]
+
+
+def test_what_was_never_written_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "x.jpg"):
+        pass
