@@ -49,6 +49,7 @@ Figures = dict[str, Any]
 def measure_step(config: ConfigDict) -> Figures:
     """The training step on random images that lie on the devices."""
     from colorgan import sharding
+    from colorgan.models.build import num_values as count_values
     from colorgan.profiling import device_peaks, program_cost
     from colorgan.run import timing
     from colorgan.training import build
@@ -58,7 +59,7 @@ def measure_step(config: ConfigDict) -> Figures:
     config_lib.check_batch_size(config.batch_size, mesh.size)
     gan = build.create_gan(config, sharding.platform_of(mesh), build.SOME_EPOCHS)
     state = train_state.create_state(gan, config.seed, sharding.replicated(mesh))
-    num_values = sum(train_state.num_values(network.variables) for network in (state.generator, state.critic))
+    num_values = sum(count_values(network.variables) for network in (state.generator, state.critic))
     shape = (config.batch_size, config.data.load_size, config.data.load_size, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     images = jax.device_put(pixels, sharding.batch_sharding(mesh))
@@ -143,7 +144,8 @@ def measure_input(config: ConfigDict) -> Figures:
 
 def measure_loop(config: ConfigDict) -> Figures:
     """`train` for up to three epochs; the first, with what compiles in it, is left out where there are more."""
-    from colorgan.run import metric_writer, timing
+    from colorgan.run import timing
+    from colorgan.run.workdir import METRICS_FILE
     from colorgan.training.loop import train
 
     parts = {
@@ -160,7 +162,7 @@ def measure_loop(config: ConfigDict) -> Figures:
     with tempfile.TemporaryDirectory(prefix="colorgan-benchmark-") as folder:
         workdir = Path(folder, "run")
         train(config, workdir)
-        lines = [json.loads(line) for line in (workdir / metric_writer.METRICS_FILE).read_text().splitlines()]
+        lines = [json.loads(line) for line in (workdir / METRICS_FILE).read_text().splitlines()]
     counted = [line for line in lines if line["train/epoch"] > 1] or lines[1:] or lines
     images_per_second = statistics.median(line["perf/images_per_second"] for line in counted)
     slower = min(parts, key=lambda part: parts[part])

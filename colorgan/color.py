@@ -1,11 +1,11 @@
-"""Colour spaces and value ranges: pure functions of JAX or, where so noted, also of NumPy arrays."""
+"""Color spaces and value ranges: pure functions of JAX arrays or, where noted, also of NumPy arrays."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-# Rec. 601 luma. The seed rounds the first weight to 0.2989; these sum to 1, so that a gray image is its own luma.
+# Rec. 601 luma. The baseline rounds the first weight to 0.2989; these sum to 1, so that a gray image is its own luma.
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 
 
@@ -31,28 +31,28 @@ def gray_to_rgb(gray: jax.Array) -> jax.Array:
 
 
 def chroma_to_rgb(gray: Any, chroma: Any) -> Any:
-    """The image with this luma and, as far as RGB has room, these colours: [...,1] and [...,2] to [...,3].
+    """The RGB image [...,3] with a luma [...,1] and a chroma [...,2]. NumPy or JAX arrays.
 
-    Where a colour would leave the range of RGB it is made paler, which keeps the luma and the hue: `luma` of the
-    result is `gray`, but for rounding. NumPy or JAX arrays.
+    Chroma that exceeds the range of RGB is scaled down, which keeps the luma and the hue: `luma` of the result is
+    `gray`, except for rounding.
 
     Args:
       gray: luma in [-1,1].
-      chroma: Cb and Cr in [-1,1], those of JFIF (Rec. 601, full range) at twice their usual size, as the luma is.
+      chroma: Cb and Cr in [-1,1]: those of JFIF (Rec. 601, full range) times two, since the luma has twice the range.
     """
     xp = gray.__array_namespace__()
     red, green, blue = LUMA_WEIGHTS
     red_less_luma = 2 * (1 - red) * chroma[..., 1:2]
     blue_less_luma = 2 * (1 - blue) * chroma[..., 0:1]
-    green_less_luma = -(red * red_less_luma + blue * blue_less_luma) / green  # so that the luma of all is 0
+    green_less_luma = -(red * red_less_luma + blue * blue_less_luma) / green  # so that their luma is 0
     color = xp.concatenate([red_less_luma, green_less_luma, blue_less_luma], axis=-1)
-    room = 1 - xp.sign(color) * gray  # to the end of the range, in the direction of the colour
-    share = room / xp.maximum(xp.abs(color), room + 1e-6)  # at most 1; never divides by nothing
+    room = 1 - xp.sign(color) * gray  # to the end of the range, in the direction of the color
+    share = room / xp.maximum(xp.abs(color), room + 1e-6)  # at most 1; never divides by 0
     return gray + color * share.min(axis=-1, keepdims=True)
 
 
 def rgb_to_chroma(rgb: Any) -> Any:
-    """RGB [...,3] in [-1,1] to (Cb, Cr) [...,2], as `chroma_to_rgb` takes them; their length is at most about 1.2.
+    """RGB [...,3] in [-1,1] to (Cb, Cr) [...,2] as in `chroma_to_rgb`; their length is at most about 1.2.
 
     NumPy or JAX arrays.
     """
@@ -63,7 +63,7 @@ def rgb_to_chroma(rgb: Any) -> Any:
     )
 
 
-# sRGB (IEC 61966-2-1) to CIE XYZ under D65, as scikit-image rounds it, and the white point.
+# sRGB (IEC 61966-2-1) to CIE XYZ under D65, rounded as in scikit-image, and the white point.
 _RGB_TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 _WHITE = (0.95047, 1.0, 1.08883)
 
@@ -76,7 +76,7 @@ def rgb_to_lab(rgb: Any) -> Any:
     red, green, blue = linear[..., 0], linear[..., 1], linear[..., 2]
 
     def root(weights: tuple[float, float, float], white: float) -> Any:
-        # Written out: a matrix product may take fewer bits, on an accelerator.
+        # No matrix product, which may use fewer bits on an accelerator.
         value = weights[0] / white * red + weights[1] / white * green + weights[2] / white * blue
         return xp.where(value > 0.008856, value ** (1 / 3), 7.787 * value + 16.0 / 116.0)
 

@@ -1,4 +1,4 @@
-"""What a config may say, and which of it a run may change when it goes on."""
+"""Checks of a config, and which keys a run may change when it resumes."""
 
 import json
 from collections.abc import Mapping
@@ -6,23 +6,21 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from colorgan.configs import default
 from colorgan.data import sources
 from colorgan.errors import UserError
-from configs import default
 
 IMAGE_SIZES = (32, 64, 128, 256, 512)
 PLATFORMS = ("", "cpu", "gpu", "tpu")
 CHOICES = {
     "precision": ("float32", "bfloat16"),
     "data.cache": ("none", "device"),
-    "model.output": ("rgb", "chroma"),
-    "model.critic": ("dense", "patch"),
     "optimizer.schedule": ("constant", "cosine"),
     "best_metric": ("validation/score", "validation/auc", "validation/psnr", "validation/ssim"),
 }
 
-# What shapes the networks, their optimisers or the order of the data: a run goes on with these as they were. Data
-# may move; that it still holds as many images is checked apart.
+# Keys that determine the networks, their optimizers or the order of the data: a run resumes only with the same values.
+# Data may move to another place; that the number of images is the same is checked separately.
 FIXED_KEYS = (
     "seed",
     "image_size",
@@ -37,16 +35,19 @@ FIXED_KEYS = (
 
 
 def check_config(config: ConfigDict) -> None:
-    """Raises UserError, one sentence, for the first value that cannot work."""
+    """Raises UserError, in one sentence, for the first value that is not valid.
 
-    def check(holds: bool, key: str, need: str) -> None:
-        if not holds:
+    Names of networks and losses are checked by what builds them.
+    """
+
+    def check(is_valid: bool, key: str, need: str) -> None:
+        if not is_valid:
             raise UserError(f"config.{key} is {flat[key]!r} but must be {need}")
 
     flat, known = (flatten(c.to_dict()) for c in (config, default.get_config()))
     for problem, keys in (("lacks", known.keys() - flat.keys()), ("has unknown", flat.keys() - known.keys())):
         if keys:
-            raise UserError(f"the config {problem} keys: {', '.join(sorted(keys))}; configs/default.py lists them all")
+            raise UserError(f"the config {problem} keys: {', '.join(sorted(keys))}; configs/default.py lists all keys")
     check(config.image_size in IMAGE_SIZES, "image_size", f"a power of two, one of {_list(IMAGE_SIZES)}")
     check(config.platform in PLATFORMS, "platform", "cpu, gpu, tpu or empty")
     for key, choices in CHOICES.items():
@@ -54,7 +55,7 @@ def check_config(config: ConfigDict) -> None:
     check(
         all(isinstance(option, str) and "=" in option for option in config.compiler_options),
         "compiler_options",
-        'options of XLA with their values, such as ("xla_gpu_enable_latency_hiding_scheduler=true",)',
+        'XLA options with their values, such as ("xla_gpu_enable_latency_hiding_scheduler=true",)',
     )
     check(0 <= config.seed < 2**32, "seed", "from 0 to 2**32 - 1")
     for key in (
@@ -91,7 +92,7 @@ def check_config(config: ConfigDict) -> None:
 
 
 def check_batch_size(batch_size: int, num_devices: int) -> None:
-    """Raises UserError if the devices cannot share a global batch evenly."""
+    """Raises UserError if the global batch is not divisible by the number of devices."""
     if batch_size % num_devices:
         raise UserError(
             f"config.batch_size is {batch_size}, which {num_devices} devices cannot share evenly; "
@@ -100,11 +101,14 @@ def check_batch_size(batch_size: int, num_devices: int) -> None:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """What differs between two configs: the differences that a run cannot go on with, and the others.
+    """The differences between two configs: those that prevent a run from resuming, and the others.
 
     Each is a text such as "batch_size: 16 -> 32".
     """
     flat_old, flat_new = flatten(old), flatten(new)
+    for key in flat_new.keys() - flat_old.keys():
+        if key.startswith("loss.") and not flat_new[key]:  # a loss that did not exist has weight 0
+            flat_old[key] = flat_new[key]
     fixed: list[str] = []
     free: list[str] = []
     for key in sorted(flat_old.keys() | flat_new.keys()):
@@ -116,12 +120,12 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], 
 
 
 def to_plain(config: ConfigDict) -> dict[str, Any]:
-    """The config as JSON would give it back: dicts, lists, numbers and strings."""
+    """The config as JSON returns it: dicts, lists, numbers and strings."""
     return json.loads(config.to_json_best_effort())
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dicts to one, with dotted keys and lists for tuples."""
+    """Nested dicts as one with dotted keys, and lists for tuples."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):

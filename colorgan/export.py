@@ -22,8 +22,8 @@ from colorgan import color, command_line
 from colorgan.data import pipeline, sources
 from colorgan.errors import UserError
 from colorgan.inference import export_formats, load_exported, load_run
+from colorgan.models.generator import predict
 from colorgan.run import devices, storage
-from colorgan.training.step import predict
 
 FORMATS = {"stablehlo": export_formats.create_stablehlo, "onnx": export_formats.create_onnx}
 MAX_DIFFERENCE = 0.5  # grey levels of 0..255: rounded to whole ones, no value is off by more than one
@@ -32,7 +32,7 @@ _NUM_IMAGES = 8  # of each kind, to compare on
 log = logging.getLogger(__name__)
 
 
-def check(model: load_exported.Model, run: load_run.Trained) -> dict[str, Any]:
+def check(model: load_exported.Model, run: load_run.LoadedRun) -> dict[str, Any]:
     """How far the model is from the run's generator in float32, in grey levels of 0..255 of its RGB.
 
     Compared on noise and on the run's validation images, or on drawn scenes where those cannot be had, in batches of
@@ -60,11 +60,11 @@ def check(model: load_exported.Model, run: load_run.Trained) -> dict[str, Any]:
     return {name: float(f"{value:.3g}") for name, value in figures.items()} | counts
 
 
-def _real_images(run: load_run.Trained) -> tuple[np.ndarray, str]:
+def _real_images(run: load_run.LoadedRun) -> tuple[np.ndarray, str]:
     """uint8 [N,S,S,3], and what they are: "validation" or "procedural"."""
-    size, data = run.config.image_size, run.config.data
+    size, data = run.image_size, run.config["data"]
     try:
-        images = pipeline.Images(sources.open_source(data.validation, size), size, data.max_bad_fraction)
+        images = pipeline.Images(sources.open_source(data["validation"], size), size, data["max_bad_fraction"])
         with contextlib.closing(pipeline.ordered_batches(images, _NUM_IMAGES, pipeline.Loading())) as batches:
             batch = next(batches)
         return batch["image"][batch["mask"]], "validation"
@@ -74,9 +74,9 @@ def _real_images(run: load_run.Trained) -> tuple[np.ndarray, str]:
         return np.stack([np.asarray(source.read(n)) for n in range(_NUM_IMAGES)]), "procedural"
 
 
-def describe(run: load_run.Trained, checkpoint: str) -> dict[str, Any]:
+def describe(run: load_run.LoadedRun, checkpoint: str) -> dict[str, Any]:
     """What a file of any format says of itself; it names no folder, since files are given away."""
-    size, config = run.config.image_size, json.dumps(run.config.to_dict(), sort_keys=True)
+    size, config = run.image_size, json.dumps(run.config, sort_keys=True)
     numbers = {"dtype": "float32", "range": [-1, 1]}
     return {
         "image_size": size,
@@ -87,7 +87,7 @@ def describe(run: load_run.Trained, checkpoint: str) -> dict[str, Any]:
             "is": "Rec. 601 luma",
         },
         "output": {"name": load_exported.OUTPUT_NAME, "shape": ["batch", size, size, 3], **numbers, "is": "sRGB"},
-        "model_output": run.config.model.output,
+        "model_output": run.config["model"]["output"],
         "step": run.step,
         "checkpoint": checkpoint,
         "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
@@ -107,7 +107,7 @@ def main(arguments: argparse.Namespace) -> None:
     if (arguments.format == "onnx") != (output.suffix == ".onnx"):
         raise UserError(f"--output={output} ends in .onnx if it is --format=onnx; set both, or neither")
     devices.select_platform("")
-    run = load_run.load_trained(arguments.workdir, arguments.checkpoint)
+    run = load_run.load_run(arguments.workdir, arguments.checkpoint)
     write, versions = FORMATS[arguments.format](run)
     description = describe(run, arguments.checkpoint) | {"format": arguments.format, **versions}
     try:

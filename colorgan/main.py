@@ -27,7 +27,7 @@ def main() -> None:
     workdir = epath.Path(_WORKDIR.value or Path("runs", name)).expanduser()
     processes = devices.Processes(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     devices.join_processes(_CONFIG.value.platform, processes)
-    with devices.telling_lost_processes():
+    with devices.reporting_lost_processes():
         devices.select_platform(_CONFIG.value.platform)
         train(_CONFIG.value, workdir)
     if jax.process_index() == 0:

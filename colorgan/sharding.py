@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
 DATA_AXIS = "data"
 
@@ -43,9 +43,19 @@ def jit(fn: Callable[..., Any], mesh: Mesh, inputs: Sequence[str], output: str, 
     return jax.jit(fn, in_shardings=in_shardings, out_shardings=placements[output], **options)
 
 
+def abstract_arrays(shapes: Any, sharding: Sharding) -> Any:
+    """A pytree of shapes and types with a sharding, such as the target of a restore."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
+
+
 def to_global(mesh: Mesh, local: np.ndarray) -> jax.Array:
     """This process's contiguous slice of a batch to the global array over all processes' devices."""
     return jax.make_array_from_process_local_data(batch_sharding(mesh), local)
+
+
+def replicate(mesh: Mesh, value: int) -> jax.Array:
+    """An int32 scalar on every device of all processes, which have the same `value`."""
+    return jax.make_array_from_callback((), replicated(mesh), lambda _: np.asarray(value, np.int32))
 
 
 def same_everywhere(value: int) -> bool:

@@ -2,7 +2,7 @@
 
 import ml_collections
 
-from configs import gpu
+from colorgan.configs import gpu
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -25,9 +25,9 @@ import pytest
 from absl import flags
 from PIL import Image
 
+from colorgan.configs import baseline
 from colorgan.training import build
 from colorgan.training import state as train_state
-from configs import seed
 
 jax.config.update("jax_cpu_enable_async_dispatch", False)
 flags.FLAGS.mark_as_parsed()  # Grain's workers ask for flags
@@ -51,7 +51,7 @@ TINY = {
 @pytest.fixture(scope="session")
 def tiny_config() -> ml_collections.ConfigDict:
     """The seed's recipe, in which every value of the step differs from its default and from its neighbours."""
-    config = seed.get_config()
+    config = baseline.get_config()
     config.update_from_flattened_dict(TINY)
     config.loss.l1_weight, config.ema_decay = 30.0, 0.9
     config.optimizer.generator_learning_rate, config.optimizer.critic_learning_rate = 1e-3, 5e-4

@@ -20,7 +20,7 @@ def _draw(cache, num_devices=8, bad=(), first_batch=0, num_batches=6, max_bad_fr
     mesh = sharding.create_mesh(jax.devices()[:num_devices])
     batches = feed.create_batches(cache, images, BATCH_SIZE, 5, first_batch, pipeline.Loading(), mesh)
     try:
-        return [next(batches) for _ in range(num_batches)], batches.figures()
+        return [next(batches) for _ in range(num_batches)], batches.metrics()
     finally:
         batches.close()
 
@@ -39,10 +39,10 @@ def test_cached_batches_are_the_streamed_ones(num_devices):
 
 def test_cache_takes_neighbours_of_bad_records_and_counts_them(caplog):
     with caplog.at_level(logging.WARNING):
-        cached, figures = _draw("device", bad=[3, 21])
+        cached, data_metrics = _draw("device", bad=[3, 21])
     streamed, _ = _draw("none", bad=[3, 21])
     np.testing.assert_array_equal(np.stack(cached), np.stack(streamed))
-    assert figures == {"data/bad_records": 2}
+    assert data_metrics == {"data/bad_records": 2}
     messages = [record.getMessage() for record in caplog.records]
     assert messages.count("bad record replaced by a neighbour: number_21.png (damaged)") == 2  # cached and streamed
     with pytest.raises(UserError, match="cannot be read"):

@@ -1,4 +1,4 @@
-"""What is saved comes back, or the one before it does, and the right ones are kept."""
+"""Checkpoints are restored as they were saved, damaged ones are skipped, and the right ones are kept."""
 
 import gc
 import logging
@@ -10,6 +10,7 @@ import pytest
 
 from colorgan import sharding
 from colorgan.errors import UserError
+from colorgan.models.build import abstract_variables
 from colorgan.run.checkpoints import Checkpoints
 from colorgan.training import state as train_state
 
@@ -26,25 +27,24 @@ def _steps(workdir):
 
 
 def test_a_state_comes_back_to_the_bit_on_any_devices(tiny_gan, state, tmp_path):
-    state = state.replace(step=jax.numpy.int32(7))
     with Checkpoints(tmp_path, METRIC, 2) as checkpoints:
         assert checkpoints.steps() == []
-        checkpoints.save(7, state, {"epoch": 1}, {METRIC: 20.0})
+        checkpoints.save(7, state.networks(), {"epoch": 1}, {METRIC: 20.0})
     everywhere = sharding.replicated(sharding.create_mesh())
     with Checkpoints(tmp_path, METRIC, 2) as checkpoints:
         assert checkpoints.restore_meta(7) == {"epoch": 1}
-        restored = checkpoints.restore(7, train_state.abstract_state(tiny_gan, everywhere))
-    assert jax.tree.structure(restored) == jax.tree.structure(state)
-    jax.tree.map(np.testing.assert_array_equal, restored, state)
+        restored = checkpoints.restore(7, train_state.abstract_state(tiny_gan, everywhere).networks())
+    assert jax.tree.structure(restored) == jax.tree.structure(state.networks())
+    jax.tree.map(np.testing.assert_array_equal, restored, state.networks())
     assert all(x.sharding == everywhere for x in jax.tree.leaves(restored))
 
 
 def test_the_generator_comes_back_alone(tiny_gan, state, tmp_path):
     with Checkpoints(tmp_path, METRIC, 2) as checkpoints:
-        checkpoints.save(1, state, {}, {METRIC: 20.0})
-    abstract = train_state.abstract_variables(tiny_gan.generator, sharding.replicated(sharding.create_mesh()))
+        checkpoints.save(1, state.networks(), {}, {METRIC: 20.0})
+    abstract = abstract_variables(tiny_gan.generator, sharding.replicated(sharding.create_mesh()))
     with Checkpoints(tmp_path, METRIC) as checkpoints:
-        restored = checkpoints.restore_generator(1, abstract)
+        restored = checkpoints.restore(1, {"generator_ema": abstract})["generator_ema"]
     jax.tree.map(np.testing.assert_array_equal, restored, state.generator_ema)
 
 
@@ -52,7 +52,7 @@ def test_the_newest_and_the_best_are_kept_also_over_a_restart(state, tmp_path):
     for scores in ({1: 20.0, 2: 25.0, 3: 21.0}, {4: 22.0, 5: 23.0}):
         with Checkpoints(tmp_path, METRIC, 2) as checkpoints:
             for step, score in scores.items():
-                checkpoints.save(step, state, {}, {METRIC: score})
+                checkpoints.save(step, state.networks(), {}, {METRIC: score})
     assert _steps(tmp_path) == [2, 4, 5]
     with Checkpoints(tmp_path, METRIC) as checkpoints:
         assert checkpoints.steps("best") == [2, 5, 4]
@@ -61,11 +61,11 @@ def test_the_newest_and_the_best_are_kept_also_over_a_restart(state, tmp_path):
 
 def test_a_state_that_was_not_validated_is_kept_while_it_is_new(state, tmp_path):
     with Checkpoints(tmp_path, METRIC, 2) as checkpoints:
-        checkpoints.save(1, state, {}, {METRIC: 20.0})
-        checkpoints.save(2, state, {}, None)
+        checkpoints.save(1, state.networks(), {}, {METRIC: 20.0})
+        checkpoints.save(2, state.networks(), {}, None)
         assert checkpoints.steps("best")[0] == 1
         for step in (3, 4):
-            checkpoints.save(step, state, {}, {METRIC: 10.0})
+            checkpoints.save(step, state.networks(), {}, {METRIC: 10.0})
     assert _steps(tmp_path) == [1, 3, 4]
 
 
@@ -88,7 +88,7 @@ def two_saved(state, tmp_path_factory):
     with Checkpoints(workdir, METRIC, 2) as checkpoints:
         for step, score in ((3, 20.0), (6, 21.0)):
             moved = jax.tree.map(lambda x, step=step: x + step, state)
-            checkpoints.save(step, moved, {"epoch": step // 3}, {METRIC: score})
+            checkpoints.save(step, moved.networks(), {"epoch": step // 3}, {METRIC: score})
     return workdir
 
 
@@ -105,11 +105,12 @@ may_fail = pytest.mark.filterwarnings(
 
 
 def _first_good(workdir, gan, num_to_keep=2):
-    """Step, meta and state of what a run goes on from."""
-    abstract = train_state.abstract_state(gan, sharding.replicated(sharding.create_mesh()))
+    """Step, meta and networks of the checkpoint from which a run resumes."""
+    abstract = train_state.abstract_state(gan, sharding.replicated(sharding.create_mesh())).networks()
     with Checkpoints(workdir, METRIC, num_to_keep) as checkpoints:
         step, restored = checkpoints.first_good(
-            checkpoints.steps(), lambda step: (checkpoints.restore_meta(step), checkpoints.restore(step, abstract))
+            checkpoints.steps(),
+            lambda step: (checkpoints.restore_meta(step), checkpoints.restore(step, abstract)),
         )
         return step, *restored
 
@@ -147,13 +148,13 @@ def test_a_damaged_checkpoint_is_never_taken_for_a_good_one(two_saved, state, ti
         with caplog.at_level(logging.WARNING, "colorgan"):
             step, meta, restored = _first_good(workdir, tiny_gan)
         assert meta == {"epoch": step // 3}
-        jax.tree.map(lambda got, was, n=step: np.testing.assert_array_equal(got, was + n), restored, state)
+        jax.tree.map(lambda got, was, n=step: np.testing.assert_array_equal(got, was + n), restored, state.networks())
         if step == 3:
             num_fallen_back += 1
             (said,) = [record.getMessage() for record in caplog.records if "is damaged" in record.getMessage()]
             assert "checkpoints/6 is damaged" in said
             assert "checksum" in said
-            assert "going back to the one of step 3" in said
+            assert "using the checkpoint of step 3" in said
             assert _steps(workdir) == [3]
             assert [path.name for path in (workdir / "damaged").iterdir()] == ["6"]
         shutil.rmtree(workdir)
@@ -177,10 +178,10 @@ def test_one_that_only_reads_leaves_a_damaged_checkpoint_where_it_is(two_saved, 
     assert _steps(workdir) == [3, 6]
 
 
-def test_figures_that_were_changed_are_a_damage_too(two_saved, tiny_gan, tmp_path, caplog):
-    """Or the best checkpoint would be chosen by them."""
+def test_changed_metrics_are_damage_too(two_saved, tiny_gan, tmp_path, caplog):
+    """Otherwise they would determine the best checkpoint."""
     workdir = shutil.copytree(two_saved, tmp_path / "run")
     path = workdir / "checkpoints" / "6" / "metrics" / "metrics"
     path.write_text(path.read_text().replace("21.0", "91.0"))
     assert _first_good(workdir, tiny_gan)[0] == 3
-    assert "its figures differ from those under its checksum" in caplog.text
+    assert "its metrics differ from those under its checksum" in caplog.text

@@ -80,7 +80,7 @@ def _train(images, num_workers=0):
     batches = pipeline.TrainBatches(images, 8, 5, 0, pipeline.Loading(num_workers))
     try:
         drawn = [next(batches) for _ in range(NUM_BATCHES)]
-        return {key: np.concatenate([batch[key] for batch in drawn]) for key in drawn[0]} | batches.figures()
+        return {key: np.concatenate([batch[key] for batch in drawn]) for key in drawn[0]} | batches.metrics()
     finally:
         batches.close()
 

@@ -1,11 +1,10 @@
-"""Figures of a set of images do not depend on how it is split over steps, devices and processes, or looked at."""
+"""Metrics of a set do not depend on batches, devices and processes; the command `colorgan evaluate`."""
 
 import json
 import re
 import shutil
 
 import jax
-import ml_collections
 import numpy as np
 import pytest
 from conftest import read_lines, run_command
@@ -15,22 +14,23 @@ from PIL import Image
 from colorgan import evaluate, sharding
 from colorgan.data import pipeline, sources, transforms
 from colorgan.errors import UserError
-from colorgan.evaluation import bootstrap, contact_sheet, image_grid, metrics, predictions
+from colorgan.evaluation import bootstrap, contact_sheet, image_grid, metrics, predictions, report, steps
 from colorgan.inference import load_run
 from colorgan.inference.colorizer import Colorizer
+from colorgan.models.generator import predict_fn
 from colorgan.training import state as train_state
 
 
 @pytest.fixture(scope="module")
 def images(photographs, tmp_path_factory):
-    """12 photographs and, in the middle, a file that is none."""
+    """12 photographs and, in the middle, a file that is not one."""
     folder = shutil.copytree(photographs, tmp_path_factory.mktemp("images") / "mixed")
     (folder / "class_0" / "image_05.jpg").write_text("no image")
     return pipeline.Images(sources.open_source(f"folder:{folder}", 32), 32, max_bad_fraction=0.1)
 
 
-def _figures(gan, images, batch_size, num_devices, process_count=1):
-    """As of `process_count` processes, whose slices are put together here."""
+def _evaluate(gan, images, batch_size, num_devices, process_count=1):
+    """As if `process_count` processes evaluated, whose slices are joined here."""
     mesh = sharding.create_mesh(jax.devices()[:num_devices])
     variables = train_state.create_state(gan, 3, sharding.replicated(mesh)).generator_ema
     loadings = [pipeline.Loading(process_index=n, process_count=process_count) for n in range(process_count)]
@@ -38,12 +38,12 @@ def _figures(gan, images, batch_size, num_devices, process_count=1):
     batches = [
         {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} for parts in zip(*slices, strict=True)
     ]
-    return evaluate.evaluate(evaluate.create_sum_step(gan.generator, mesh), variables, batches, mesh)
+    return steps.evaluate(steps.create_sum_step(predict_fn(gan.generator), mesh), variables, batches, mesh)
 
 
 @pytest.fixture(scope="module")
 def one_by_one(tiny_gan, images):
-    return _figures(tiny_gan, images, batch_size=1, num_devices=1)
+    return _evaluate(tiny_gan, images, batch_size=1, num_devices=1)
 
 
 @pytest.mark.parametrize(
@@ -52,24 +52,24 @@ def one_by_one(tiny_gan, images):
 def test_every_image_counts_once_on_every_topology(
     tiny_gan, images, one_by_one, batch_size, num_devices, process_count
 ):
-    rows, num_images = _figures(tiny_gan, images, batch_size, num_devices, process_count)
+    rows, num_images = _evaluate(tiny_gan, images, batch_size, num_devices, process_count)
     assert num_images == one_by_one[1] == 12
     for name, row in one_by_one[0].items():
         assert rows[name] == pytest.approx(row, rel=1e-5, abs=1e-6)
 
 
-def test_another_image_is_another_figure(tiny_gan, images, one_by_one):
+def test_another_image_changes_the_metrics(tiny_gan, images, one_by_one):
     """The comparison above can fail."""
     fewer = pipeline.Images(images.source, 32, max_bad_fraction=0.1)
     fewer.decode = lambda index: images.decode(0 if index == 3 else index)
-    rows, _ = _figures(tiny_gan, fewer, 13, 1)
+    rows, _ = _evaluate(tiny_gan, fewer, 13, 1)
     for name, row in rows["prediction"].items():
         assert row != pytest.approx(one_by_one[0]["prediction"][name], rel=1e-5), name
 
 
-def test_flat_figures_have_names_of_a_run():
+def test_validation_metrics_have_the_names_of_a_run():
     rows = {name: {"psnr": n, "colorfulness": 10 * n} for n, name in enumerate(("prediction", "gray", "truth"))}
-    assert evaluate.flat_figures(rows, 7) == {
+    assert steps.validation_metrics(rows, 7) == {
         "validation/psnr": 0,
         "validation/colorfulness": 0,
         "validation/gray_psnr": 1,
@@ -79,29 +79,47 @@ def test_flat_figures_have_names_of_a_run():
     }
 
 
-@pytest.mark.parametrize(("score", "told"), [(0.0, "folder:scans holds gray images"), (1.0, "")])
-def test_a_set_without_colour_is_told(caplog, score, told):
-    evaluate.warn_of_gray({"truth": {"score": score}}, "folder:scans")
-    assert caplog.text.count("\n") == bool(told)
-    assert told in caplog.text
+@pytest.mark.parametrize(("score", "warning"), [(0.0, "folder:scans holds gray images"), (1.0, "")])
+def test_a_set_without_color_is_reported(caplog, score, warning):
+    steps.warn_about_gray({"truth": {"score": score}}, "folder:scans")
+    assert caplog.text.count("\n") == bool(warning)
+    assert warning in caplog.text
 
 
-def test_a_run_of_another_version_is_told(tiny_config, tmp_path):
-    config = tiny_config.to_dict() | {"temperature": 0.4}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match=r"config.json was written by another version of colorgan: .*temperature"):
-        load_run.load_trained(epath.Path(tmp_path), "best")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 99}, "the run was written by a newer version of colorgan .format 99, this one"),
+        ({"model": {"width": 4, "temperature": 3}}, "config.json was written by another version: .*temperature"),
+        ({"model": {"width": 4, "max_width": 8, "critic": "none"}}, "config.model.critic is 'none' but must be one of"),
+    ],
+)
+def test_a_run_that_this_version_cannot_load_is_reported(tiny_config, tmp_path, changes, message):
+    (tmp_path / "config.json").write_text(json.dumps(tiny_config.to_dict() | changes))
+    with pytest.raises(UserError, match=message):
+        load_run.load_run(epath.Path(tmp_path), "best")
+
+
+def test_inference_ignores_keys_that_it_does_not_need(tiny_config, tmp_path):
+    config = {key: tiny_config.to_dict()[key] for key in ("image_size", "model", "precision", "best_metric")}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"temperature": 0.4}))
+    with pytest.raises(UserError, match="has no checkpoint yet"):
+        load_run.load_run(epath.Path(tmp_path), "best")
 
 
 @pytest.fixture(scope="module")
 def run(tiny_gan, tiny_config):
     variables = train_state.create_state(tiny_gan, 3, sharding.replicated(sharding.create_mesh())).generator_ema
-    return load_run.Trained(ml_collections.ConfigDict(tiny_config), 6, tiny_gan.generator, variables)
+    return load_run.LoadedRun(tiny_config.to_dict(), 6, tiny_gan.generator, variables)
 
 
-def test_images_one_by_one_give_the_figures_of_the_set(run, images, one_by_one):
+def _square_fn(run):
+    return predictions.create_square_fn(predict_fn(run.generator), run.variables, 32, 8, sharding.create_mesh())
+
+
+def test_images_one_by_one_give_the_metrics_of_the_set(run, images, one_by_one):
     draws, indices = bootstrap.Bootstrap(), []
-    for some in predictions.create_square_fn(run, sharding.create_mesh())(images.source):
+    for some in _square_fn(run)(images.source):
         assert len(some.truths) == len(some.predictions) == len(some.indices)
         for index, truth in zip(some.indices, some.truths, strict=True):
             np.testing.assert_array_equal(truth, images[int(index)]["image"])
@@ -114,18 +132,18 @@ def test_images_one_by_one_give_the_figures_of_the_set(run, images, one_by_one):
         assert rows[name] == pytest.approx(row, rel=1e-5, abs=1e-6)
 
 
-def test_whole_images_are_coloured_as_colorize_does_and_compared_at_their_own_size(run, images, caplog):
-    some = list(predictions.create_whole_fn(run)(images.source))
+def test_whole_images_are_colored_like_colorize_and_compared_at_their_own_size(run, images, caplog):
+    some = list(predictions.create_whole_fn(Colorizer.from_loaded(run))(images.source))
     assert len(some) == 12
     assert "bad record left out: class_0/image_05.jpg (not an image of a known format)" in caplog.text
-    colorizer = Colorizer.from_trained(run)
+    colorizer = Colorizer.from_loaded(run)
     for example in some[:3]:
         photo = transforms.decode_image(images.source.read(int(example.indices[0])))
         np.testing.assert_array_equal(example.truths[0], photo)
         np.testing.assert_array_equal(example.predictions[0], colorizer(np.asarray(photo)))
         true, colored = (np.float32(image)[None] for image in (example.truths[0], example.predictions[0]))
-        assert example.rows["prediction"]["psnr"] == metrics.psnr(true, colored)
-        gray = example.rows["gray"]["psnr"]
+        assert example.rows.prediction.values["psnr"] == metrics.psnr(true, colored)
+        gray = example.rows.gray.values["psnr"]
         assert gray == pytest.approx(metrics.psnr(true, np.float32(predictions.to_gray(example.truths[0]))[None]))
 
 
@@ -135,7 +153,7 @@ def test_whole_images_are_coloured_as_colorize_does_and_compared_at_their_own_si
 def test_images_that_cannot_be_compared_whole_are_bad(run, monkeypatch, caplog, shape, reason):
     source = sources.open_source("procedural:1", 32)
     monkeypatch.setattr(source, "read", lambda index: np.broadcast_to(np.uint8(0), shape))
-    assert list(predictions.create_whole_fn(run)(source)) == []
+    assert list(predictions.create_whole_fn(Colorizer.from_loaded(run))(source)) == []
     assert "bad record left out: " in caplog.text
     assert reason in caplog.text
 
@@ -144,7 +162,7 @@ def test_contact_sheet_shows_the_best_the_median_and_the_worst(run, images, monk
     drawn = []
     monkeypatch.setattr(image_grid, "draw_grid", lambda *arguments: drawn.append(arguments))
     ranked = [n for n in range(13)[::-1] if images.source.name(n) != "class_0/image_05.jpg"]
-    contact_sheet.draw(images.source, ranked * 2, predictions.create_whole_fn(run), "heading")
+    contact_sheet.draw(images.source, ranked * 2, predictions.create_whole_fn(Colorizer.from_loaded(run)), "heading")
     ((gray, fake, real, captions, heading),) = drawn
     assert heading == "heading"
     shown = [(0, "best"), (10, "median"), (20, "worst")]
@@ -163,19 +181,19 @@ def test_contact_sheet_shows_the_best_the_median_and_the_worst(run, images, monk
 
 @pytest.mark.parametrize("num_images", [1, 2, 4, 5, 11, 12])
 def test_contact_sheet_of_a_small_set_shows_all(num_images):
-    groups = contact_sheet.chosen(num_images)
+    groups = contact_sheet.chosen_ranks(num_images)
     assert list(groups) == list(range(num_images))
     assert groups[0] == "best"
 
 
-def test_contact_sheet_makes_large_images_smaller():
+def test_contact_sheet_reduces_large_images():
     assert contact_sheet._thumbnail(np.zeros((600, 300, 3), np.uint8)).shape == (256, 128, 3)
 
 
 def test_images_are_not_saved_among_others(tmp_path):
     (tmp_path / "000001.png").touch()
-    with pytest.raises(UserError, match="--save_images=.* is there already and not an empty folder"):
-        evaluate._create_saver(tmp_path)
+    with pytest.raises(UserError, match="--save_images=.* exists and is not an empty folder"):
+        report.create_saver(tmp_path)
 
 
 def _size(path):
@@ -198,7 +216,7 @@ def test_evaluate(finished_run, photographs, tmp_path):
         assert low < high, name
     for line in ("psnr", "ab_histogram_distance"):
         assert re.search(rf"^{line} +-?\d+\.\d+ +-?\d+\.\d+ to -?\d+\.\d+ +\d", done.stderr, re.MULTILINE)
-    assert json.loads((tmp_path / "new" / "out" / "figures.json").read_text()) == result
+    assert json.loads((tmp_path / "new" / "out" / "metrics.json").read_text()) == result
     assert _size(tmp_path / "new" / "out" / "contact_sheet.png")[1] > 12 * 160
     names = [f"{n:06d}.png" for n in range(12)]
     for folder in ("predictions", "truths"):
@@ -208,16 +226,16 @@ def test_evaluate(finished_run, photographs, tmp_path):
 
 
 @pytest.mark.parametrize("size", ["model", "own"])
-def test_nothing_but_bad_files_is_said(run, tmp_path, monkeypatch, caplog, size):
+def test_a_set_of_bad_files_only_is_reported(run, tmp_path, monkeypatch, caplog, size):
     (tmp_path / "notes.jpg").write_text("no image")
-    monkeypatch.setattr(load_run, "load_trained", lambda *_: run)
+    monkeypatch.setattr(load_run, "load_run", lambda *_: run)
     flags = [f"--workdir={tmp_path / 'run'}", f"--data=folder:{tmp_path}", f"--size={size}"]
-    with pytest.raises(UserError, match=f"folder:{tmp_path} has no image that can be read"):
+    with pytest.raises(UserError, match=f"folder:{tmp_path}: no image can be read"):
         evaluate.main(evaluate._parser().parse_args(flags))
     assert "bad record left out: notes.jpg (not an image of a known format)" in caplog.text
 
 
-def test_evaluate_gives_the_figures_of_training(finished_run):
+def test_evaluate_gives_the_metrics_of_training(finished_run):
     done = run_command("colorgan.evaluate", f"--workdir={finished_run}", "--data=procedural:12")
     result = json.loads(done.stdout.splitlines()[-1])
     validated = [line for line in read_lines(finished_run) if "validation/score" in line]
@@ -228,5 +246,5 @@ def test_evaluate_gives_the_figures_of_training(finished_run):
     evaluated |= {f"validation/gray_{name}": value for name, value in result["gray"].items()}
     evaluated |= {"validation/true_colorfulness": result["truth"]["colorfulness"], "validation/num_images": 12}
     assert evaluated == pytest.approx(trained, rel=1e-5, abs=1e-6)
-    assert json.loads((finished_run / "evaluation" / "figures.json").read_text()) == result
+    assert json.loads((finished_run / "evaluation" / "metrics.json").read_text()) == result
     shutil.rmtree(finished_run / "evaluation")  # other tests look at the folder

@@ -1,10 +1,6 @@
-import jax
 import numpy as np
 
-from colorgan import color, sharding
-from colorgan.data import pipeline, sources
 from colorgan.evaluation import image_grid
-from colorgan.training import state as train_state
 
 
 def test_grid_shows_every_image_in_its_column_and_its_caption():
@@ -38,19 +34,3 @@ def test_images_of_different_shapes_stand_in_the_middle_of_equal_cells_below_a_h
         assert (sheet[top : top + height, left : left + width] == (50, 100)[row]).all()
         assert (sheet[top - 1, left : left + width] == 255).all()
         assert (sheet[top : top + height, left - 1] == 255).all()
-
-
-def test_sampler_shows_what_the_average_makes_of_images_all_over_the_set(tiny_gan, monkeypatch):
-    images = pipeline.Images(sources.open_source("procedural:12", 32), 32, 0.0)
-    mesh = sharding.create_mesh(jax.devices()[:1])
-    draw_samples = image_grid.create_sampler(tiny_gan, mesh, images, 3)
-    state = train_state.create_state(tiny_gan, 0, sharding.replicated(mesh))
-    average = jax.tree.map(lambda x: 2 * x, state.generator_ema)
-    drawn = []
-    monkeypatch.setattr(image_grid, "draw_grid", lambda *arguments: drawn.append(arguments))
-    draw_samples(state.replace(generator_ema=average))
-    ((_, fake, real, captions),) = drawn
-    assert [[text.partition(" ")[0] for text in row] for row in captions] == [["", "true:", "true:"]] * 3
-    np.testing.assert_array_equal(real, [images[n]["image"] for n in (0, 4, 8)])
-    predicted = jax.jit(tiny_gan.generator.apply)(average, color.luma(color.to_signed(np.stack(real))))
-    np.testing.assert_allclose(np.array(fake, int), color.to_pixels(predicted), atol=1)

@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 
 from colorgan import config
-from configs import default, seed
+from colorgan.configs import default, seed
 
 ladder = runpy.run_path(str(ROOT / "benchmarks" / "ladder.py"))
 

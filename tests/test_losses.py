@@ -7,24 +7,26 @@ import pytest
 import scipy.stats
 
 from colorgan import color
+from colorgan.errors import UserError
 from colorgan.training import losses
+from colorgan.training.losses import adversarial
 
 ZEROS = jnp.zeros(4)
 
 
 def test_critic_that_knows_nothing():
-    assert float(losses.critic_loss(ZEROS, ZEROS)) == pytest.approx(2 * math.log(2))
+    assert float(adversarial.critic_loss(ZEROS, ZEROS)) == pytest.approx(2 * math.log(2))
 
 
 def test_critic_loss_has_no_floor():
-    # The seed's ended in a sigmoid and could not fall below 1.0064.
-    assert float(losses.critic_loss(ZEROS + 20, ZEROS - 20)) < 1e-6
+    # The original's ended in a sigmoid and could not fall below 1.0064.
+    assert float(adversarial.critic_loss(ZEROS + 20, ZEROS - 20)) < 1e-6
 
 
 def test_each_side_is_judged_in_its_own_direction():
-    assert float(losses.critic_loss(ZEROS + 2, ZEROS)) < float(losses.critic_loss(ZEROS - 2, ZEROS))
-    assert float(losses.critic_loss(ZEROS, ZEROS - 2)) < float(losses.critic_loss(ZEROS, ZEROS + 2))
-    assert float(losses.generator_adversarial_loss(ZEROS + 2)) == pytest.approx(math.log1p(math.exp(-2)), rel=1e-5)
+    assert float(adversarial.critic_loss(ZEROS + 2, ZEROS)) < float(adversarial.critic_loss(ZEROS - 2, ZEROS))
+    assert float(adversarial.critic_loss(ZEROS, ZEROS - 2)) < float(adversarial.critic_loss(ZEROS, ZEROS + 2))
+    assert float(adversarial.generator_adversarial_loss(ZEROS + 2)) == pytest.approx(math.log1p(math.exp(-2)), rel=1e-5)
 
 
 def test_l1():
@@ -94,3 +96,12 @@ def test_palette_loss_makes_colors_vivid():
     assert slopes((0.5, 0.1))[0] < -0.05
     assert slopes((1.5, 0.1))[0] > 0.05
     assert abs(slopes((0.5, 0.1))[1]) < 1e-6
+
+
+def test_weights_by_name():
+    assert losses.loss_weights({"l1_weight": 0.0, "palette_weight": 3.0, "histogram_weight": 0.0}) == {
+        "l1": 0.0,
+        "palette": 3.0,
+    }
+    with pytest.raises(UserError, match="config.loss.vgg_weight belongs to no loss; there are l1, palette, histogram"):
+        losses.loss_weights({"vgg_weight": 1.0})

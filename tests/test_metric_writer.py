@@ -1,4 +1,4 @@
-"""What a run writes for people and scripts."""
+"""Metrics, texts and samples that a run writes."""
 
 import logging
 
@@ -10,9 +10,10 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from colorgan.errors import UserError
-from colorgan.run import metric_writer, timing
+from colorgan.run import metric_writer, run_log, timing
+from colorgan.run.pending_metrics import PendingMetrics
 
-FIGURES = {
+METRICS = {
     "train/generator/l1": 0.5,
     "train/generator/adversarial": 0.7,
     "train/critic/loss": 1.4,
@@ -21,23 +22,23 @@ FIGURES = {
 
 
 def _write(workdir, first_step, last_step, scale=1.0):
-    with metric_writer.Monitor(workdir, first_step, 9, enabled=True) as watch:
+    with metric_writer.MetricWriter(workdir, first_step, 9, enabled=True) as writer:
         for step in range(first_step + 1, last_step + 1):
-            watch.progress(step, "epoch 1/1")
-            watch.write(step, FIGURES | {"train/generator/l1": step * scale})
+            writer.progress(step, "epoch 1/1")
+            writer.write(step, METRICS | {"train/generator/l1": step * scale})
 
 
-def test_figures_reach_both_files(tmp_path):
+def test_metrics_are_in_both_files(tmp_path):
     _write(tmp_path, 0, 3)
-    assert read_lines(tmp_path) == [{"step": n, **FIGURES, "train/generator/l1": float(n)} for n in (1, 2, 3)]
+    assert read_lines(tmp_path) == [{"step": n, **METRICS, "train/generator/l1": float(n)} for n in (1, 2, 3)]
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(event.step, event.value) for event in board.Scalars("train/generator/l1")] == [(1, 1), (2, 2), (3, 3)]
 
 
-def test_a_run_that_goes_on_cuts_what_came_after_its_checkpoint(tmp_path):
+def test_a_resumed_run_removes_metrics_after_its_checkpoint(tmp_path):
     _write(tmp_path, 0, 5)
     with open(tmp_path / "metrics.jsonl", "a") as file:
-        file.write('{"step": 6, "train/gen')  # torn by a crash
+        file.write('{"step": 6, "train/gen')  # cut off by a crash
     _write(tmp_path, 3, 6, scale=10.0)
     assert [(line["step"], line["train/generator/l1"]) for line in read_lines(tmp_path)] == [
         *((1, 1), (2, 2), (3, 3)),
@@ -47,29 +48,29 @@ def test_a_run_that_goes_on_cuts_what_came_after_its_checkpoint(tmp_path):
     assert [event.step for event in board.Scalars("train/generator/l1")] == [1, 2, 3, 4, 5, 6]
 
 
-def test_damaged_lines_are_told_and_others_stay(tmp_path, caplog):
+def test_damaged_lines_are_reported_and_others_kept(tmp_path, caplog):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"st\n{"step": 3}\n{"step": 9}\n{"step": 10')
     with caplog.at_level(logging.WARNING, "colorgan"):
         metric_writer.cut_metrics(tmp_path / "metrics.jsonl", 5)
     assert read_lines(tmp_path) == [{"step": 1}, {"step": 3}]
-    assert "1 damaged lines are left out" in caplog.text
+    assert "1 damaged lines are removed" in caplog.text
 
 
 def test_other_processes_write_nothing(tmp_path):
-    with metric_writer.Monitor(tmp_path, 0, 9, enabled=False) as watch:
-        watch.progress(1, "")
-        watch.write(1, FIGURES)
-        watch.write_text("config", "x", 0)
-        watch.write_samples(1, 1, Image.new("RGB", (4, 4)))
-        watch.sync()
+    with metric_writer.MetricWriter(tmp_path, 0, 9, enabled=False) as writer:
+        writer.progress(1, "")
+        writer.write(1, METRICS)
+        writer.write_text("config", "x", 0)
+        writer.write_samples(1, 1, Image.new("RGB", (4, 4)))
+        writer.sync()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_samples_and_texts(tmp_path):
     grid = Image.new("RGB", (30, 20), (200, 10, 10))
-    with metric_writer.Monitor(tmp_path, 0, 9, enabled=True) as watch:
-        watch.write_samples(10, 123, grid)
-        watch.write_text("config", "seed = 0\nplatform = ''", 0)
+    with metric_writer.MetricWriter(tmp_path, 0, 9, enabled=True) as writer:
+        writer.write_samples(10, 123, grid)
+        writer.write_text("config", "seed = 0\nplatform = ''", 0)
     with Image.open(tmp_path / "samples" / "epoch_0010.png") as image:
         assert (np.asarray(image) == np.asarray(grid)).all()
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
@@ -79,13 +80,13 @@ def test_samples_and_texts(tmp_path):
 
 def _pending(values, max_skipped_in_a_row=0, skipped=()):
     """With the critic's losses of steps 1, 2, ..."""
-    pending = metric_writer.PendingFigures(max_skipped_in_a_row, dict(skipped))
+    pending = PendingMetrics(max_skipped_in_a_row, dict(skipped))
     for step, value in enumerate(values, 1):
         pending.add(step, {"train/critic/loss": jnp.float32(value), "train/generator/l1": jnp.float32(7)})
     return pending
 
 
-def test_pending_figures_are_taken_once_and_in_order():
+def test_pending_metrics_are_taken_once_and_in_order():
     pending = _pending([1, 2, 3])
     rest = {"train/generator/l1": 7.0, "train/skipped_steps": 0}
     assert pending.take(before=3) == {"train/critic/loss": 2.0, **rest}
@@ -94,7 +95,7 @@ def test_pending_figures_are_taken_once_and_in_order():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_figure_that_is_not_finite_names_its_step(value):
+def test_a_metric_that_is_not_finite_names_its_step(value):
     with pytest.raises(UserError, match=f"train/critic/loss is {value} at step 3"):
         _pending([0, 0, value, value]).take()
 
@@ -129,11 +130,11 @@ def test_timer_counts_steps_and_waiting(monkeypatch):
         with timer.waiting():
             clock[0] += 3
         clock[0] += 1
-    figures = timer.read()
-    assert figures["perf/data_wait_fraction"] == 0.75
-    assert figures["perf/images_per_second"] == 3 * 8 / 12
-    assert figures["perf/device_memory_bytes"] > 1e6
-    assert timer.read() == figures  # no step since
+    metrics = timer.read()
+    assert metrics["perf/data_wait_fraction"] == 0.75
+    assert metrics["perf/images_per_second"] == 3 * 8 / 12
+    assert metrics["perf/device_memory_bytes"] > 1e6
+    assert timer.read() == metrics  # no step since
     timer.restart()
     with timer.waiting():
         clock[0] += 4
@@ -141,8 +142,8 @@ def test_timer_counts_steps_and_waiting(monkeypatch):
 
 
 def test_log_goes_to_the_file_and_the_terminal(tmp_path, capsys):
-    logger = logging.getLogger("colorgan.train")
-    with metric_writer.logging_to(tmp_path, enabled=True):
+    logger = logging.getLogger("colorgan.training.loop")
+    with run_log.logging_to(tmp_path, enabled=True):
         logger.info("epoch %d", 3)
     logger.info("after")
     assert capsys.readouterr().out == "epoch 3\n"

@@ -1,4 +1,4 @@
-"""Against scikit-image and NumPy, and against values worked out by hand."""
+"""Compared with scikit-image, NumPy and values computed by hand."""
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ def pair():
     rng = np.random.default_rng(0)
     real = rng.integers(0, 256, (3, 44, 20, 3)).astype(np.float32)
     fake = np.clip(real + rng.normal(0, 20, real.shape), 0, 255).astype(np.float32)
-    return real, fake  # higher than one strip of `ssim`
+    return real, fake  # taller than one strip of `ssim`
 
 
 def _gray(image):
@@ -27,7 +27,7 @@ def test_psnr(pair):
     np.testing.assert_allclose(metrics.psnr(real, fake), expected, rtol=1e-5)
 
 
-def test_psnr_of_equal_images_is_the_cap(pair):
+def test_psnr_of_equal_images_is_the_maximum(pair):
     np.testing.assert_array_equal(metrics.psnr(pair[0], pair[0]), [60, 60, 60])
 
 
@@ -52,7 +52,7 @@ def test_colorfulness():
     np.testing.assert_allclose(metrics.colorfulness(image)[0], expected, rtol=1e-5)
 
 
-def test_auc_counts_for_every_threshold_the_pixels_within_it():
+def test_auc_is_the_mean_over_thresholds_of_the_pixels_within():
     rng = np.random.default_rng(1)
     real, fake = rng.uniform(-100, 100, (2, 3, 9, 7, 2)).astype(np.float32)
     fake[0] = real[0] + rng.integers(0, 4, real[0].shape) * (1, 0)  # distances that are whole numbers
@@ -67,7 +67,7 @@ def test_auc_counts_for_every_threshold_the_pixels_within_it():
 
 def test_ab_histogram():
     ab = np.random.default_rng(2).normal(0, 50, (2, 30, 20, 2)).astype(np.float32)
-    ab[0, 0] = 0, -200  # beyond the last bin counts there
+    ab[0, 0] = 0, -200  # values beyond the last bin count there
     assert np.abs(ab).max() > 110
     edges = np.arange(-110, 111, 5)
     expected = [np.histogram2d(*np.clip(image.reshape(-1, 2).T, -109.9, 109.9), bins=(edges, edges))[0] for image in ab]
@@ -85,18 +85,18 @@ def test_total_variation():
 def test_jax_and_numpy_agree(pair):
     real, fake = pair[0], np.round(pair[1])
     images = (real, fake, real[::-1])
-    ours, theirs = metrics.compare_rows(*images), jax.device_get(jax.jit(metrics.compare_rows)(*images))
-    for row, figures in ours.items():
-        assert figures.keys() == theirs[row].keys()
-        # A pixel at the edge of a bin, or of a threshold of `auc`, may go either way.
-        assert np.abs(figures.pop("ab_histogram") - theirs[row].pop("ab_histogram")).sum() <= 6
-        for name, value in figures.items():
-            np.testing.assert_allclose(value, theirs[row][name], rtol=1e-4, err_msg=f"{row} {name}")
+    ours, theirs = metrics.compare(*images), jax.device_get(jax.jit(metrics.compare)(*images))
+    for name, row, other in zip(ours._fields, ours, theirs, strict=True):
+        assert row.values.keys() == other.values.keys() == metrics.METRICS.keys()
+        # A pixel at the edge of a bin, or at a threshold of `auc`, may differ by rounding.
+        assert np.abs(row.ab_histogram - other.ab_histogram).sum() <= 6
+        for metric, value in row.values.items():
+            np.testing.assert_allclose(value, other.values[metric], rtol=1e-4, err_msg=f"{name} {metric}")
 
 
-def test_rows_are_comparisons_with_the_truth(pair):
+def test_rows_are_comparisons_with_the_real_image(pair):
     real, fake = pair
-    rows = metrics.compare_rows(real, fake, _gray(real))
+    rows = metrics.compare(real, fake, _gray(real))._asdict()
     for name, image in (("prediction", fake), ("gray", _gray(real)), ("truth", real)):
         ab = color.rgb_to_lab(image)[..., 1:]
         expected = {
@@ -104,18 +104,16 @@ def test_rows_are_comparisons_with_the_truth(pair):
             "ssim": metrics.ssim(real, image),
             "auc": metrics.auc(color.rgb_to_lab(real)[..., 1:], ab),
             "colorfulness": metrics.colorfulness(image),
-            "ab_histogram": metrics.ab_histogram(ab),
         }
-        assert rows[name].keys() == expected.keys()
-        for figure, value in expected.items():
-            np.testing.assert_allclose(rows[name][figure], value, atol=1e-5, err_msg=f"{name} {figure}")
+        assert rows[name].values.keys() == expected.keys()
+        np.testing.assert_array_equal(rows[name].ab_histogram, metrics.ab_histogram(ab))
+        for metric, value in expected.items():
+            np.testing.assert_allclose(rows[name].values[metric], value, atol=1e-5, err_msg=f"{name} {metric}")
 
 
 def _summary(real, fake):
-    rows = metrics.compare_rows(real, fake, _gray(real))
-    return metrics.summarize(
-        {name: {key: value.mean(axis=0) for key, value in row.items()} for name, row in rows.items()}
-    )
+    rows = metrics.compare(real, fake, _gray(real))
+    return metrics.summarize(jax.tree.map(lambda value: value.mean(axis=0), rows))
 
 
 def test_summary(pair):
@@ -131,18 +129,18 @@ def test_summary(pair):
     assert rows["truth"]["ab_histogram_distance"] == rows["truth"]["delta_colorfulness"] == 0
 
 
-def test_score_is_halfway_between_fidelity_and_colour():
+def test_score_is_the_mean_of_fidelity_and_color():
     gray = {"auc": 0.8, "ab_histogram_distance": 0.5}
     assert metrics.score({"auc": 0.9, "ab_histogram_distance": 0.1}, gray) == pytest.approx((0.5 + 0.8) / 2)
 
 
-def test_without_colour_there_is_no_score():
+def test_gray_images_have_score_zero():
     gray = np.repeat(np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1)).astype(np.float32), 3, axis=-1)
     for row in _summary(gray, gray + np.float32([6, 0, 0])).values():
         assert row["score"] == 0
 
 
-def test_score_of_gray_is_zero_and_of_the_truth_one_and_every_fault_costs():
+def test_score_is_zero_for_gray_one_for_the_real_image_and_less_for_errors():
     rng = np.random.default_rng(3)
     flat = np.repeat(rng.integers(40, 216, (4, 6, 6, 3)), 4, axis=1).repeat(4, axis=2).astype(np.float32)
     gray = _gray(flat)

@@ -1,30 +1,32 @@
-"""The networks are the seed's, and behave at prediction."""
+"""The networks are those of the baseline, and deterministic in inference."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from colorgan import color, models
-from colorgan.training.state import num_values
+from colorgan import color
+from colorgan.errors import UserError
+from colorgan.models import build as models
+from colorgan.models.build import num_values
 
-SEEDS = {"output": "rgb", "critic": "dense"}
+BASELINE = {"output": "rgb", "critic": "dense"}
 
 
 def _tiny(precision="float32", platform="cpu", **kinds):
-    return models.create_networks(32, 4, 16, **(SEEDS | kinds), precision=precision, platform=platform)
+    return models.create_networks(32, 4, 16, **(BASELINE | kinds), precision=precision, platform=platform)
 
 
 def _shapes(image_size, width=64, max_width=512):
     generator, critic = models.create_networks(
-        image_size, width, max_width, **SEEDS, precision="float32", platform="cpu"
+        image_size, width, max_width, **BASELINE, precision="float32", platform="cpu"
     )
     gray, color = jnp.zeros((2, image_size, image_size, 1)), jnp.zeros((2, image_size, image_size, 3))
     rng = jax.random.key(0)
     return generator, jax.eval_shape(generator.init, rng, gray), jax.eval_shape(critic.init, rng, gray, color), gray
 
 
-def test_seed_has_the_seeds_number_of_values():
+def test_baseline_has_the_same_number_of_values_as_the_original():
     _, generator, critic, _ = _shapes(128)
     assert num_values(generator) == 48_660_291
     assert num_values(critic) == 8_265_497
@@ -59,7 +61,7 @@ def _predict(network, variables, *images):
     return jax.jit(network.apply)(variables, *images)
 
 
-def test_a_prediction_depends_on_its_image_alone(tiny):
+def test_a_prediction_depends_only_on_its_image(tiny):
     generator, _, variables, gray = tiny
     together = _predict(generator, variables, gray)
     alone = _predict(generator, variables, gray[1:2])
@@ -147,7 +149,7 @@ def test_chroma_output_keeps_the_luma(tiny):
     _, _, _, gray = tiny
     generator, _ = _tiny(output="chroma")
     variables = jax.jit(generator.init)(jax.random.key(0), gray)
-    # Strong colours, beyond what RGB has room for.
+    # Strong colors, beyond the range of RGB.
     params = jax.tree.map(lambda x: 100 * x, variables["params"]["to_color"])
     rgb = _predict(generator, variables | {"params": variables["params"] | {"to_color": params}}, gray)
     assert rgb.shape == (4, 32, 32, 3)
@@ -156,9 +158,9 @@ def test_chroma_output_keeps_the_luma(tiny):
     np.testing.assert_allclose(color.luma(rgb), gray, atol=1e-5)
 
 
-def test_patch_critic_judges_every_part_by_what_is_near(tiny):
+def test_a_logit_of_the_patch_critic_depends_on_its_patch(tiny):
     _, _, _, gray = tiny
-    _, critic = models.create_networks(64, 4, 16, **SEEDS | {"critic": "patch"}, precision="float32", platform="cpu")
+    _, critic = models.create_networks(64, 4, 16, **BASELINE | {"critic": "patch"}, precision="float32", platform="cpu")
     gray, rgb = jnp.zeros((1, 64, 64, 1)), jnp.zeros((1, 64, 64, 3))
     variables = jax.jit(critic.init)(jax.random.key(2), gray, rgb)
     logits = _predict(critic, variables, gray, rgb)
@@ -189,3 +191,9 @@ def test_spectral_norm_bounds_every_layer(tiny):
     scaled = variables | {"params": jax.tree.map(lambda x: 7 * x if x.ndim == 4 else x, variables["params"])}
     np.testing.assert_allclose(train(scaled)[0], train(variables)[0], rtol=1e-3)
     np.testing.assert_allclose(_predict(critic, variables, gray, rgb), logits, rtol=0.05, atol=1e-3)
+
+
+@pytest.mark.parametrize(("key", "known"), [("output", "rgb, chroma"), ("critic", "dense, patch")])
+def test_a_network_that_does_not_exist_is_reported(key, known):
+    with pytest.raises(UserError, match=f"config.model.{key} is 'none' but must be one of {known}"):
+        _tiny(**{key: "none"})

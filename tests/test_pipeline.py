@@ -86,7 +86,7 @@ def test_bad_record_is_replaced_named_and_counted_once(caplog):
     batches = pipeline.TrainBatches(images, 4, 0, 0, pipeline.Loading())
     drawn = np.concatenate([next(batches)["image"][:, 0, 0, 0] for _ in range(10)])
     batches.close()
-    assert batches.figures() == {"data/bad_records": 1}
+    assert batches.metrics() == {"data/bad_records": 1}
     messages = [record.getMessage() for record in caplog.records]
     assert messages == ["bad record replaced by a neighbour: number_7.png (damaged)"]
     # Everything else is as it would be, and number 8 stands in for number 7.

@@ -21,7 +21,7 @@ def test_the_first_signal_is_noted_and_the_second_leaves_at_once(monkeypatch, ca
         signal.raise_signal(numbers[0])
         assert stop.requested()
         assert codes == []
-        assert "stopping after this step; again to leave at once" in capfd.readouterr().err
+        assert "stopping after this step; press again to stop at once" in capfd.readouterr().err
         signal.raise_signal(numbers[1])
         assert codes == [75]
     assert [signal.getsignal(number) for number in preemption.SIGNALS] == before

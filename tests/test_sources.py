@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from tiny_photos import tiny_photos_dataset_builder as tiny_photos
 
+from colorgan.configs import tpu
 from colorgan.data import sources, transforms
 from colorgan.errors import UserError
 from colorgan.prepare import prepare
-from configs import tpu
 
 
 def test_procedural_tells_training_from_validation():

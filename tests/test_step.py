@@ -1,4 +1,4 @@
-"""One step: what it computes, where it runs, and that it learns."""
+"""The training step: what it computes, on which devices, and that it learns."""
 
 import functools
 import itertools
@@ -12,13 +12,17 @@ import pytest
 from conftest import TINY
 
 from colorgan import color, sharding
+from colorgan.configs import default, gpu
 from colorgan.data.synthetic import scenes
 from colorgan.errors import UserError
-from colorgan.evaluation import metrics
-from colorgan.training import build, losses
+from colorgan.evaluation import metrics, steps
+from colorgan.models.generator import predict_fn
+from colorgan.training import build
 from colorgan.training import state as train_state
-from colorgan.training import step as train_step
-from configs import default, gpu
+from colorgan.training.losses import adversarial as adversarial_losses
+from colorgan.training.losses.pixel import l1_loss
+from colorgan.training.samples import sample_step
+from colorgan.training.step import crop_and_flip
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +103,7 @@ def test_the_metrics_are_the_losses(on_one_device, tiny_gan, images):
     mesh, create, step_fn = on_one_device
     state = create()
     augment_rng, dropout_rng = jax.random.split(jax.random.fold_in(train_state.random_stream(3, "steps"), 0))
-    real = color.to_signed(train_step._crop_and_flip(images, 32, augment_rng))
+    real = color.to_signed(crop_and_flip(images, 32, augment_rng))
     gray = color.luma(real)
 
     @jax.jit
@@ -110,13 +114,13 @@ def test_the_metrics_are_the_losses(on_one_device, tiny_gan, images):
         judge = functools.partial(tiny_gan.critic.apply, training=True, momentum=0.1, mutable=["batch_stats"])
         on_fake, stats = judge(state.critic.variables, gray, fake)
         on_real, stats = judge({"params": state.critic.params, **stats}, gray, real)
-        l1 = losses.l1_loss(real, fake)
-        adversarial = losses.generator_adversarial_loss(on_fake)
+        l1 = l1_loss(real, fake)
+        adversarial = adversarial_losses.generator_adversarial_loss(on_fake)
         return {
             "train/generator/loss": adversarial + 30 * l1,
             "train/generator/l1": l1,
             "train/generator/adversarial": adversarial,
-            "train/critic/loss": losses.critic_loss(on_real, on_fake),
+            "train/critic/loss": adversarial_losses.critic_loss(on_real, on_fake),
             "train/critic/probability_real": jax.nn.sigmoid(on_real).mean(),
             "train/critic/probability_fake": jax.nn.sigmoid(on_fake).mean(),
         }, (generator_stats["batch_stats"], stats["batch_stats"])
@@ -163,7 +167,7 @@ def test_crops_and_flips_are_windows_of_the_image():
     rows, columns = np.mgrid[:36, :36].astype(np.uint8)
     image = np.stack([rows, columns, np.zeros_like(rows)], axis=-1)
     batch = np.stack([image] * 64)
-    cropped = np.asarray(train_step._crop_and_flip(batch, 32, jax.random.key(0)))
+    cropped = np.asarray(crop_and_flip(batch, 32, jax.random.key(0)))
     assert cropped.shape == (64, 32, 32, 3)
     places, flips = set(), 0
     for crop in cropped:
@@ -180,7 +184,7 @@ def test_crops_and_flips_are_windows_of_the_image():
 
 def test_images_of_the_right_size_are_only_flipped(images):
     small = images[:, :32, :32]
-    flipped = np.asarray(train_step._crop_and_flip(small, 32, jax.random.key(0)))
+    flipped = np.asarray(crop_and_flip(small, 32, jax.random.key(0)))
     same = [np.array_equal(a, b) for a, b in zip(flipped, small, strict=True)]
     mirrored = [np.array_equal(a, b[:, ::-1]) for a, b in zip(flipped, small, strict=True)]
     assert same != mirrored
@@ -191,7 +195,7 @@ def test_sample_shows_prediction_and_both_probabilities(tiny_gan, images):
     generator, critic = tiny_gan.generator, tiny_gan.critic
     state = train_state.create_state(tiny_gan, 1, sharding.replicated(sharding.create_mesh(jax.devices()[:1])))
     small = images[:, :32, :32]
-    sample = jax.jit(functools.partial(train_step.sample_step, generator=generator, critic=critic))
+    sample = jax.jit(functools.partial(sample_step, generator=generator, critic=critic))
     gray, fake, on_fake, on_real = sample(state.generator_ema, state.critic.variables, small)
     np.testing.assert_allclose(gray[..., 1], small @ np.float32([0.299, 0.587, 0.114]), atol=0.6)
     luma = color.luma(color.to_signed(small))
@@ -207,28 +211,29 @@ def test_sample_shows_prediction_and_both_probabilities(tiny_gan, images):
 def test_evaluation_counts_what_the_mask_says(tiny_gan, images):
     mesh = sharding.create_mesh(jax.devices()[:1])
     variables = train_state.create_state(tiny_gan, 0, sharding.replicated(mesh)).generator_ema
-    evaluate = jax.jit(functools.partial(train_step.sum_step, generator=tiny_gan.generator))
+    evaluate = jax.jit(functools.partial(steps.sum_step, predict_fn=predict_fn(tiny_gan.generator)))
     small = images[:, 2:34, 2:34]
     whole = jax.device_get(evaluate(variables, small, np.ones(8, bool)))
     halves = [evaluate(variables, small, np.arange(8) // 4 == half) for half in (0, 1)]
-    assert float(whole.pop("count")) == 8
-    assert [float(half.pop("count")) for half in halves] == [4, 4]
+    assert float(whole[1]) == 8
+    assert [float(count) for _, count in halves] == [4, 4]
     together = jax.tree.map(lambda a, b: np.asarray(a) + np.asarray(b), *halves)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), together, whole)
 
     gray = color.luma(color.to_signed(small))
     predicted = color.to_pixels(jax.jit(tiny_gan.generator.apply)(variables, gray))
     true = small.astype(np.float32)
-    by_hand = metrics.compare_rows(true, np.asarray(predicted), np.asarray(color.to_pixels(color.gray_to_rgb(gray))))
-    for name, row in by_hand.items():
-        # Pixels at the edge of a bin may go either way.
-        difference = np.abs(row.pop("ab_histogram").sum(axis=0) - whole[name].pop("ab_histogram")).sum()
+    by_hand = metrics.compare(true, np.asarray(predicted), np.asarray(color.to_pixels(color.gray_to_rgb(gray))))
+    for name, row, sums in zip(by_hand._fields, by_hand, whole[0], strict=True):
+        # Pixels at the edge of a bin may differ by rounding.
+        difference = np.abs(row.ab_histogram.sum(axis=0) - sums.ab_histogram).sum()
         assert difference <= 0.01 * 8 * 32 * 32
-        for figure, values in row.items():
-            assert float(whole[name][figure]) == pytest.approx(float(values.sum()), rel=1e-3), (name, figure)
-    # The gray image keeps the luma and has no colour, so it is near the truth in structure.
-    assert float(whole["gray"]["ssim"]) / 8 > 0.7
-    assert float(whole["gray"]["psnr"]) > float(whole["prediction"]["psnr"])
+        for metric, values in row.values.items():
+            assert float(sums.values[metric]) == pytest.approx(float(values.sum()), rel=1e-3), (name, metric)
+    # The gray image keeps the luma and has no color, so its structure is close to that of the real image.
+    gray_row, prediction_row = whole[0].gray.values, whole[0].prediction.values
+    assert float(gray_row["ssim"]) / 8 > 0.7
+    assert float(gray_row["psnr"]) > float(prediction_row["psnr"])
 
 
 @pytest.fixture(scope="module")

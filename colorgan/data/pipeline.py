@@ -16,7 +16,8 @@ from typing import Any
 import grain
 import numpy as np
 
-from colorgan.data import sources, transforms
+from colorgan.data import transforms
+from colorgan.data.source import Source
 from colorgan.errors import UserError, printable, reason
 from colorgan.run.memory import keep_freed_memory
 
@@ -37,7 +38,7 @@ class Images:
     More such than the share `max_bad_fraction` are an error. With None any number is borne, and they are black.
     """
 
-    def __init__(self, source: sources.Source, size: int, max_bad_fraction: float | None) -> None:
+    def __init__(self, source: Source, size: int, max_bad_fraction: float | None) -> None:
         self.source, self.size = source, size
         self.max_bad = None if max_bad_fraction is None else int(max_bad_fraction * len(source))
 
@@ -123,7 +124,7 @@ class TrainBatches:
         self._iterator = iter(_load(order.map(images.load), loading))
         self._waiting: list[Batch] = []
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """How many different records were bad so far, in this process since it started."""
         return {"data/bad_records": len(self._bad)}
 

@@ -17,13 +17,13 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import msgpack
 import numpy as np
 from array_record.python import array_record_data_source
 from array_record.python.array_record_module import ArrayRecordReader
 
+from colorgan.data.source import Source
 from colorgan.data.synthetic import scenes
 from colorgan.data.tfds import TfdsSource
 from colorgan.errors import UserError
@@ -35,21 +35,6 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 TRAIN_SEED, VALIDATION_SEED = 0, 1
 MAX_FILE_BYTES = 2 * 2**30  # an image of `transforms.MAX_PIXELS` in 16-bit RGB has 1.2 GB
 SHARD_COUNTS_FILE = "shards.json"  # beside ArrayRecord shards: {file name: number of records}
-
-
-class Source(Protocol):
-    """Images by index. Holds names, not pixels, and travels to data workers by pickle."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, index: int) -> bytes | np.ndarray:
-        """An encoded image, or uint8 RGB [H,W,3]. Raises any exception for a record that cannot be read."""
-
-    def name(self, index: int) -> str:
-        """What to call the image in a message: its relative path, if it has one; never a place to write to.
-
-        It may hold whatever a file name can (see `printable`). Raises nothing.
-        """
 
 
 def check_name(name: str) -> None:

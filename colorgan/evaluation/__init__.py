@@ -1,0 +1,1 @@
+"""Evaluation of predictions: metrics, confidence intervals, image grids. Takes prediction functions, loads no run."""

@@ -1,12 +1,11 @@
-"""How sure the figures of a set of images are: the set, drawn again many times.
+"""Confidence intervals of the metrics of a set of images.
 
 An online Poisson bootstrap (Chamandy, Muralidharan, Najmi and Naidu 2012, "Estimating uncertainty for massive data
-streams", Google): in every replicate each image counts as often as a number from Poisson(1) says, which stands for
-drawing as many images as there are with replacement, and can be drawn when the image comes by. What is kept are
-weighted sums, so memory does not grow with the set.
+streams", Google): in every replicate each image has a weight from Poisson(1). This corresponds to drawing as many
+images as there are with replacement, and the weights can be drawn when an image arrives. Only weighted sums are kept,
+so memory does not grow with the set.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -20,45 +19,46 @@ _PERCENTILES = (2.5, 97.5)
 
 
 class Bootstrap:
-    """Figures of a set of images, and intervals that hold them at 95% confidence; the same for the same images.
+    """Metrics of a set of images with 95% confidence intervals; deterministic for the same images.
 
-    An image's weights follow from its index alone, and go to all its rows: prediction, gray and truth are compared on
-    the same draws.
+    The weights of an image follow from its index and are the same for all its rows, so that the prediction, the gray
+    and the real image are compared on the same draws.
     """
 
     def __init__(self) -> None:
-        self._sums: Any = None  # of rows as in `add`, [1 + R,...] for each figure: the set itself, then the replicates
+        self._sums: Any = None  # a Comparison of sums [1+R,...]: the set itself, then the replicates
         self._totals = np.zeros(1 + NUM_REPLICATES)
 
-    def add(self, indices: np.ndarray, rows: Mapping[str, metrics.Figures]) -> None:
+    def add(self, indices: np.ndarray, rows: metrics.Comparison) -> None:
         """Adds images.
 
         Args:
-          indices: int [N], another one for every image of the set.
-          rows: NumPy arrays, [N,...] for each figure, from `metrics.compare_rows`. Histograms count as shares, so that
-            large images weigh no more than small ones.
+          indices: int [N], different for every image of the set.
+          rows: NumPy arrays [N,...] from `metrics.compare`. Histograms are normalized, so that large images have the
+            same weight as small ones.
         """
         weights = np.stack([_weights(index) for index in indices.tolist()], axis=-1)  # [1+R,N]
 
-        def weighted_sum(path: Any, values: np.ndarray) -> np.ndarray:
-            values = values.astype(np.float64)
-            if path[-1].key == "ab_histogram":
-                values = values / values.sum(axis=(1, 2), keepdims=True)
-            return np.tensordot(weights, values, axes=1)
+        def normalize(row: metrics.Row) -> metrics.Row:
+            histogram = row.ab_histogram.astype(np.float64)
+            return row._replace(ab_histogram=histogram / histogram.sum(axis=(1, 2), keepdims=True))
 
-        sums = jax.tree_util.tree_map_with_path(weighted_sum, dict(rows))
+        def weighted_sum(values: np.ndarray) -> np.ndarray:
+            return np.tensordot(weights, values.astype(np.float64), axes=1)
+
+        sums = jax.tree.map(weighted_sum, metrics.Comparison(*map(normalize, rows)))
         self._sums = sums if self._sums is None else jax.tree.map(np.add, self._sums, sums)
         self._totals += weights.sum(axis=-1)
 
     def summarize(self) -> tuple[dict[str, dict[str, float]], dict[str, tuple[float, float]]]:
-        """The rows of `metrics.summarize`, and the interval of every figure of "prediction".
+        """The rows of `metrics.summarize`, and the interval of every metric of "prediction".
 
         The intervals are percentiles of the replicates; there are none for a single image.
         """
         rows = self._replicate(0)
         if self._totals[0] < 2:
             return rows, {}
-        drawn = np.flatnonzero(self._totals > 0)[1:]  # of two images, a seventh of the replicates has none
+        drawn = np.flatnonzero(self._totals > 0)[1:]  # with two images, a seventh of the replicates is empty
         replicates = [self._replicate(n)["prediction"] for n in drawn.tolist()]
         intervals = {name: [replicate[name] for replicate in replicates] for name in rows["prediction"]}
         percentiles = {name: np.percentile(values, _PERCENTILES) for name, values in intervals.items()}
@@ -70,6 +70,6 @@ class Bootstrap:
 
 
 def _weights(index: int) -> np.ndarray:
-    """How often an image counts in the set itself, once, and in every replicate: [1+R]."""
+    """The weight of an image in the set itself, 1, and in every replicate: [1+R]."""
     drawn = np.random.default_rng((_SEED, index)).poisson(1.0, NUM_REPLICATES)
     return np.concatenate([[1.0], drawn])

@@ -1,61 +1,61 @@
-"""The contact sheet of an evaluation: the best, the middle and the worst images of a set."""
+"""The contact sheet of an evaluation: the best, the median and the worst images of a set."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
-from colorgan.data import sources
+from colorgan.data.source import Source
 from colorgan.errors import printable
 from colorgan.evaluation import image_grid
-from colorgan.evaluation.predictions import ExamplesFn, to_gray
+from colorgan.evaluation.predictions import PredictSetFn, to_gray
 
 NUM_EACH = 4
-_CELL = 256  # pixels; larger images are made smaller
-_NAME_LENGTH = 36  # letters that a cell has room for
+_CELL = 256  # pixels; larger images are reduced
+_NAME_LENGTH = 36  # characters that fit below a cell
 
 
-def draw(source: sources.Source, ranked: Sequence[int], color_all: ExamplesFn, heading: str) -> Image.Image:
-    """The sheet, of images that are coloured once more for it.
+def draw(source: Source, ranked: Sequence[int], predict_set: PredictSetFn, heading: str) -> Image.Image:
+    """The sheet. Its images are colored once more.
 
     Args:
       source: the set.
-      ranked: places in it, from the best image to the worst.
-      color_all: colours and compares a set.
-      heading: says what was evaluated.
+      ranked: positions in it, from the best image to the worst.
+      predict_set: colors and compares a set.
+      heading: describes the evaluation.
     """
-    groups = chosen(len(ranked))
+    groups = chosen_ranks(len(ranked))
     ranks = list(groups)
     gray, fake, real, captions = [], [], [], []
-    for some in color_all(_Chosen(source, [ranked[rank] for rank in ranks])):
-        figures = some.rows["prediction"]
-        for n, place in enumerate(some.indices.tolist()):
-            rank = ranks[place]
+    for some in predict_set(_Subset(source, [ranked[rank] for rank in ranks])):
+        values = some.rows.prediction.values
+        for n, position in enumerate(some.indices.tolist()):
+            rank = ranks[position]
             gray.append(_thumbnail(to_gray(some.truths[n])))
             fake.append(_thumbnail(some.predictions[n]))
             real.append(_thumbnail(some.truths[n]))
             captions.append(
                 (
                     f"{groups[rank]}: {rank + 1} of {len(ranked)}",
-                    "AuC {auc:.3f}, PSNR {psnr:.1f}, SSIM {ssim:.2f}".format_map({k: v[n] for k, v in figures.items()}),
+                    f"AuC {values['auc'][n]:.3f}, PSNR {values['psnr'][n]:.1f}, SSIM {values['ssim'][n]:.2f}",
                     printable(source.name(ranked[rank]))[-_NAME_LENGTH:],
                 )
             )
     return image_grid.draw_grid(gray, fake, real, captions, heading)
 
 
-def chosen(num_images: int) -> dict[int, str]:
+def chosen_ranks(num_images: int) -> dict[int, str]:
     """The ranks that a sheet shows, in order, each with the name of its group; all ranks of a small set."""
-    middle = max(0, (num_images - NUM_EACH) // 2)
-    groups = {"worst": max(0, num_images - NUM_EACH), "median": middle, "best": 0}  # where they overlap, the better
+    median = max(0, (num_images - NUM_EACH) // 2)
+    groups = {"worst": max(0, num_images - NUM_EACH), "median": median, "best": 0}  # the better where they overlap
     names = {first + n: name for name, first in groups.items() for n in range(NUM_EACH) if first + n < num_images}
     return dict(sorted(names.items()))
 
 
-class _Chosen:
+class _Subset:
     """Some images of a source."""
 
-    def __init__(self, source: sources.Source, indices: Sequence[int]) -> None:
+    def __init__(self, source: Source, indices: Sequence[int]) -> None:
         self._source, self._indices = source, indices
 
     def __len__(self) -> int:

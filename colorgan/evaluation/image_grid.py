@@ -1,21 +1,12 @@
-"""Grids of images: one row an image, Input | Prediction | Ground truth."""
+"""Grids of images: one row for each image, Input | Prediction | Ground truth."""
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import jax
 import numpy as np
-from jax.sharding import Mesh
 from PIL import Image, ImageDraw, ImageFont
 
-from colorgan import sharding
-from colorgan.data import pipeline
-from colorgan.training.state import GAN, GANState
-from colorgan.training.step import sample_step
-
 TITLES = ("Input", "Prediction", "Ground truth")
-MIN_CELL = 160  # pixels; smaller images are magnified by whole factors
+MIN_CELL = 160  # pixels; smaller images are enlarged by whole factors
 _MARGIN, _CAPTION_HEIGHT, _TITLE_HEIGHT = 8, 20, 28
 
 
@@ -29,9 +20,9 @@ def draw_grid(
     """The grid as an RGB image.
 
     Args:
-      gray, fake, real: N images each, uint8 [H,W,3]; the largest side of all fills a cell.
+      gray, fake, real: N images each, uint8 [H,W,3]; the longest side of all determines the size of a cell.
       captions: for each row the texts below its three images.
-      heading: a line above all.
+      heading: a line above the grid.
     """
     size = max(max(image.shape) for image in real)
     factor = max(1, -(-MIN_CELL // size))
@@ -41,8 +32,11 @@ def draw_grid(
     first = heading_height + _TITLE_HEIGHT
     sheet = Image.new("RGB", (3 * (cell + _MARGIN) + _MARGIN, first + len(real) * row_height), "white")
     draw = ImageDraw.Draw(sheet)
-    title_font, caption_font = ImageFont.load_default(16), ImageFont.load_default(13)
-    draw.text((_MARGIN, heading_height // 2), heading, "black", caption_font, anchor="lm")
+    title_font, caption_font = _font(16), _font(13)
+    heading_size = next(
+        (n for n in range(13, 8, -1) if draw.textlength(heading, _font(n)) <= sheet.width - 2 * _MARGIN), 8
+    )
+    draw.text((_MARGIN, heading_height // 2), heading, "black", _font(heading_size), anchor="lm")
     centers = [_MARGIN + column * (cell + _MARGIN) + cell // 2 for column in range(3)]
     for title, center in zip(TITLES, centers, strict=True):
         draw.text((center, heading_height + _TITLE_HEIGHT // 2), title, "black", title_font, anchor="mm")
@@ -56,24 +50,5 @@ def draw_grid(
     return sheet
 
 
-def create_sampler(
-    gan: GAN, mesh: Mesh, images: pipeline.Images, num_samples: int
-) -> Callable[[GANState], Image.Image]:
-    """A function from a state to the grid of `num_samples` images, evenly spaced so that all folders show."""
-    indices = np.linspace(0, len(images), min(num_samples, len(images)), endpoint=False, dtype=int)
-    real = np.stack([images[int(index)]["image"] for index in indices])
-    real_on_devices = jax.device_put(real, sharding.replicated(mesh))
-    sample_step_fn = jax.jit(
-        functools.partial(sample_step, generator=gan.generator, critic=gan.critic),
-        out_shardings=sharding.replicated(mesh),
-    )
-
-    def draw_samples(state: GANState) -> Image.Image:
-        outputs: Any = sample_step_fn(state.generator_ema, state.critic.variables, real_on_devices)
-        gray, fake, probability_fake, probability_real = jax.device_get(outputs)
-        gray, fake = gray.astype(np.uint8), fake.astype(np.uint8)
-        probabilities = zip(probability_fake, probability_real, strict=True)
-        captions = [("", f"true: {on_fake:.1%}", f"true: {on_real:.1%}") for on_fake, on_real in probabilities]
-        return draw_grid(list(gray), list(fake), list(real), captions)
-
-    return draw_samples
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

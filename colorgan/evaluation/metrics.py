@@ -1,10 +1,11 @@
 """Image metrics: pure functions of NumPy or JAX arrays of images, float [B,H,W,3] in 0..255.
 
-docs/evaluation.md is the protocol: what each is taken over, and how far it can be trusted.
+docs/evaluation.md is the protocol: what each is computed over, and its limits.
 """
 
-from collections.abc import Mapping
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,83 +13,101 @@ import numpy as np
 from colorgan import color
 
 Array = Any  # numpy.ndarray or jax.Array
-Figures = dict[str, Any]
 
 PEAK = 255.0
-MAX_PSNR = 60.0  # equal images have no PSNR; a cap keeps means finite
+MAX_PSNR = 60.0  # equal images have infinite PSNR; the limit keeps means finite
 _SSIM_SIZE, _SSIM_SIGMA = 11, 1.5
 _STRIP_ROWS = 16
 MIN_SIDE = _SSIM_SIZE  # of an image that can be compared, in pixels
 _MAX_AB_DISTANCE = 150
 _AB_LIMIT, _AB_STEP = 110, 5
-_LEAST_TO_GAIN = 5e-3  # of AuC (0.75 in ab, which nobody sees) and of the histograms' distance, if there is colour
+_MIN_DIFFERENCE = 5e-3  # between gray and real images, of AuC (0.75 in ab, invisible) and of histogram distance
 NUM_AB_BINS = 2 * _AB_LIMIT // _AB_STEP
 
 
-def compare_rows(real: Array, prediction: Array, gray: Array) -> dict[str, Figures]:
-    """The rows of a report: "prediction", "gray" and "truth", the real image, each beside the real image.
+class Pixels(NamedTuple):
+    """Images in the color spaces that metrics use: RGB in 0..255, and ab of Lab, both [B,H,W,...]."""
 
-    Every figure is one [B] for each image; "ab_histogram" is that of the row's image [B,44,44].
+    rgb: Array
+    ab: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A metric of single images.
+
+    Attributes:
+      compare: real and predicted images to values [B].
+      of_real: the value for real images compared with themselves; None computes it.
     """
-    xp = real.__array_namespace__()
-    real_ab = color.rgb_to_lab(real)[..., 1:]
-    colors = colorfulness(real)
-    same = xp.ones_like(colors)  # what equal images have need not be computed
-    truth = {"psnr": MAX_PSNR * same, "ssim": same, "auc": same, "colorfulness": colors}
-    return {
-        "prediction": _compare(real, real_ab, prediction),
-        "gray": _compare(real, real_ab, gray),
-        "truth": truth | {"ab_histogram": ab_histogram(real_ab)},
+
+    compare: Callable[[Pixels, Pixels], Array]
+    of_real: float | None = None
+
+
+class Row(NamedTuple):
+    """Metrics of some images: each of `METRICS` [B] or their mean, and ab histograms [B,44,44] or their mean."""
+
+    values: dict[str, Array]
+    ab_histogram: Array
+
+
+class Comparison(NamedTuple):
+    """The rows of a report: the prediction, the gray image, and the real image, each compared with the real image."""
+
+    prediction: Row
+    gray: Row
+    truth: Row
+
+
+def compare(real: Array, prediction: Array, gray: Array) -> Comparison:
+    """All metrics of images [B,H,W,3] in 0..255, image by image."""
+    truth, predicted, uncolored = (Pixels(rgb, color.rgb_to_lab(rgb)[..., 1:]) for rgb in (real, prediction, gray))
+    ones = real.__array_namespace__().ones_like(real[:, 0, 0, 0])
+    of_real = {
+        name: metric.compare(truth, truth) if metric.of_real is None else metric.of_real * ones
+        for name, metric in METRICS.items()
     }
+    return Comparison(_row(truth, predicted), _row(truth, uncolored), Row(of_real, ab_histogram(truth.ab)))
 
 
-def _compare(real: Array, real_ab: Array, fake: Array) -> Figures:
-    fake_ab = color.rgb_to_lab(fake)[..., 1:]
-    return {
-        "psnr": psnr(real, fake),
-        "ssim": ssim(real, fake),
-        "auc": auc(real_ab, fake_ab),
-        "colorfulness": colorfulness(fake),
-        "ab_histogram": ab_histogram(fake_ab),
-    }
+def _row(real: Pixels, fake: Pixels) -> Row:
+    return Row({name: metric.compare(real, fake) for name, metric in METRICS.items()}, ab_histogram(fake.ab))
 
 
-def summarize(figures: Mapping[str, Figures]) -> dict[str, dict[str, float]]:
-    """What is told of a set of images.
+def summarize(means: Comparison) -> dict[str, dict[str, float]]:
+    """The metrics of a set of images.
 
     Args:
-      figures: rows "prediction", "gray" and "truth", each the means (or, of histograms, means or sums) over the set
-        of what `compare_rows` gave for it.
+      means: the means over the set of what `compare` returns (of histograms, means or sums).
 
     Returns:
-      For each row "psnr", "ssim", "auc", "colorfulness", "delta_colorfulness" (the difference of the mean from the
-      truth's), "ab_histogram_distance" (from the truth's, both pooled over the set) and "score".
+      For each of "prediction", "gray" and "truth" all of `METRICS`, "delta_colorfulness" (difference of the mean from
+      that of the real images), "ab_histogram_distance" (of the histograms of the whole set) and "score".
     """
-    truth = figures["truth"]
     rows: dict[str, dict[str, float]] = {}
-    for name in ("prediction", "gray", "truth"):
-        row = figures[name]
-        rows[name] = {key: float(row[key]) for key in ("psnr", "ssim", "auc", "colorfulness")} | {
-            "delta_colorfulness": abs(float(row["colorfulness"]) - float(truth["colorfulness"])),
-            "ab_histogram_distance": total_variation(row["ab_histogram"], truth["ab_histogram"]),
+    for name, row in zip(Comparison._fields, means, strict=True):
+        rows[name] = {key: float(row.values[key]) for key in METRICS} | {
+            "delta_colorfulness": abs(float(row.values["colorfulness"]) - float(means.truth.values["colorfulness"])),
+            "ab_histogram_distance": total_variation(row.ab_histogram, means.truth.ab_histogram),
         }
-    for row in rows.values():
-        row["score"] = score(row, rows["gray"])
+    for values in rows.values():
+        values["score"] = score(values, rows["gray"])
     return rows
 
 
 def score(row: Mapping[str, float], gray: Mapping[str, float]) -> float:
-    """What a checkpoint is chosen by: 0 for the gray image itself, 1 for the truth.
+    """The metric by which checkpoints are chosen: 0 for the gray image, 1 for the real image.
 
-    The mean of two shares of the way from gray to truth: of fidelity, by `auc`, which pale colours win, and of
-    colour, by the distance of ab histograms, which colours in the wrong places win. Neither alone is enough: the
-    critic's images lose the first to an L1 loss's brown ones, and win the second by far. Where the truth is gray too,
-    there is no way to go: 0 for all.
+    The mean of two fractions of the way from gray to real: of fidelity, by `auc`, where pale colors do best, and of
+    color, by the distance of ab histograms, where colors in wrong places count nothing. Neither is enough alone: images
+    of an adversarial loss have a lower `auc` than the brown ones of an L1 loss, and much better histograms. 0 for all
+    where the real images are gray.
     """
-    to_gain, to_mend = 1.0 - gray["auc"], gray["ab_histogram_distance"]
-    if min(to_gain, to_mend) < _LEAST_TO_GAIN:
+    auc_range, distance_range = 1.0 - gray["auc"], gray["ab_histogram_distance"]
+    if min(auc_range, distance_range) < _MIN_DIFFERENCE:
         return 0.0
-    return ((row["auc"] - gray["auc"]) / to_gain + 1.0 - row["ab_histogram_distance"] / to_mend) / 2
+    return ((row["auc"] - gray["auc"]) / auc_range + 1.0 - row["ab_histogram_distance"] / distance_range) / 2
 
 
 def psnr(real: Array, fake: Array) -> Array:
@@ -101,12 +120,12 @@ def psnr(real: Array, fake: Array) -> Array:
 def ssim(real: Array, fake: Array) -> Array:
     """Structural similarity [B], -1 to 1: Gaussian 11x11 window, sigma 1.5, mean over the R, G and B channels.
 
-    Wang et al. 2004 (doi:10.1109/TIP.2003.819861): K1 0.01, K2 0.03, population covariance, windows that lie
-    wholly in the image. Sides must be at least `MIN_SIDE`.
+    Wang et al. 2004 (doi:10.1109/TIP.2003.819861): K1 0.01, K2 0.03, population covariance, windows that are
+    entirely in the image. Sides must be at least `MIN_SIDE`.
     """
     if real.__array_namespace__() is not np:
         return _ssim_of_windows(real, fake).mean(axis=(1, 2, 3))
-    # In strips, which fit a processor's cache: a fraction of the time and of the memory for a whole photograph.
+    # In strips that fit into a processor's cache: less time and memory for large photographs.
     num_rows = real.shape[1] - _SSIM_SIZE + 1
     sums = []
     for top in range(0, num_rows, _STRIP_ROWS):
@@ -119,7 +138,7 @@ def _ssim_of_windows(real: Array, fake: Array) -> Array:
     """[B,H,W,C] to [B,H-10,W-10,C]."""
     xp = real.__array_namespace__()
     c1, c2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
-    # As channels of one array: XLA takes half the time that it takes for one after the other.
+    # As channels of one array: half the time in XLA compared with one after the other.
     maps = xp.concatenate([real, fake, real**2 + fake**2, real * fake], axis=-1)
     mean_real, mean_fake, mean_squares, mean_product = xp.split(_window_mean(maps), 4, axis=-1)
     squares, product = mean_real**2 + mean_fake**2, mean_real * mean_fake
@@ -138,11 +157,11 @@ def _window_mean(x: Array) -> Array:
 
 
 def colorfulness(image: Array) -> Array:
-    """How vivid an image is, [B]: 0 for gray; 29 is the mean of the 1,000 test scenes of benchmarks/RESULTS.md.
+    """Colorfulness [B]: 0 for gray; 29 is the mean of the 1,000 test scenes of benchmarks/RESULTS.md.
 
     Of |R-G| and |(R+G)/2-B|, the root of the summed variances plus 0.3 times the root of the summed squared means.
     This is the measure of Hasler and Suesstrunk 2003 (doi:10.1117/12.477378) with the absolute values that the code of
-    colorization papers (DDColor's among them) takes, so that figures can be compared with theirs.
+    colorization papers uses (DDColor's for one), so that values are comparable with theirs.
     """
     xp = image.__array_namespace__()
     red, green, blue = image[..., 0], image[..., 1], image[..., 2]
@@ -156,9 +175,8 @@ def colorfulness(image: Array) -> Array:
 def auc(real_ab: Array, fake_ab: Array) -> Array:
     """The area under the curve of chroma errors [B], 0 to 1, of ab values [B,H,W,2] of Lab.
 
-    The share of pixels whose colour lies within a distance t of the true one, averaged over t = 0, 1, ..., 150
-    (Zhang et al. 2016, arXiv:1603.08511, section 3.1): a pixel counts for as many t as its distance, rounded up,
-    leaves.
+    The fraction of pixels whose color is within a distance t of the real one, averaged over t = 0, 1, ..., 150
+    (Zhang et al. 2016, arXiv:1603.08511, section 3.1).
     """
     xp = real_ab.__array_namespace__()
     distance = xp.sqrt(((real_ab - fake_ab) ** 2).sum(axis=-1))
@@ -167,7 +185,7 @@ def auc(real_ab: Array, fake_ab: Array) -> Array:
 
 
 def ab_histogram(ab: Array) -> Array:
-    """How many pixels have which colour: ab of Lab [B,H,W,2] to int [B,44,44], bins of 5 from -110 to 110."""
+    """Histograms of colors: ab of Lab [B,H,W,2] to int [B,44,44], bins of 5 from -110 to 110."""
     xp = ab.__array_namespace__()
     bins = xp.clip(xp.floor((ab + _AB_LIMIT) / _AB_STEP), 0, NUM_AB_BINS - 1).astype(xp.int32)
     images = xp.arange(ab.shape[0], dtype=xp.int32)[:, None, None]
@@ -178,6 +196,15 @@ def ab_histogram(ab: Array) -> Array:
 
 
 def total_variation(first: Array, second: Array) -> float:
-    """The distance of two histograms: half the sum of differences of their shares, 0 (the same) to 1 (apart)."""
+    """Total variation distance of two histograms, normalized first: 0 (equal) to 1 (disjoint)."""
     first, second = (np.asarray(counts, np.float64) for counts in (first, second))
     return float(np.abs(first / max(first.sum(), 1e-9) - second / max(second.sum(), 1e-9)).sum() / 2)
+
+
+# By name. Logged as validation/NAME and, for the gray image, validation/gray_NAME; an entry of `evaluate`'s result.
+METRICS: dict[str, Metric] = {
+    "psnr": Metric(lambda real, fake: psnr(real.rgb, fake.rgb), of_real=MAX_PSNR),
+    "ssim": Metric(lambda real, fake: ssim(real.rgb, fake.rgb), of_real=1.0),
+    "auc": Metric(lambda real, fake: auc(real.ab, fake.ab), of_real=1.0),
+    "colorfulness": Metric(lambda real, fake: colorfulness(fake.rgb)),
+}

@@ -1,9 +1,10 @@
-"""The images of a set, coloured by a trained run and compared with the truth one by one."""
+"""The images of a set, colored and compared with the real ones one by one."""
 
 import dataclasses
 import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,77 +12,88 @@ from jax.sharding import Mesh
 from PIL import Image
 
 from colorgan import color, sharding
-from colorgan.data import pipeline, sources, transforms
+from colorgan.data import pipeline, transforms
+from colorgan.data.source import Source
 from colorgan.errors import printable, reason
 from colorgan.evaluation import metrics
-from colorgan.inference.colorizer import Colorizer
-from colorgan.inference.load_run import Trained
-from colorgan.training.step import eval_step
+from colorgan.evaluation.steps import PredictFn, compare_step
 
-# Comparing takes about 120 bytes a pixel: 6 GB.
+# The comparison takes about 120 bytes a pixel: 6 GB.
 MAX_PIXELS = 50_000_000
 
 log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Examples:
-    """Some images of a set; those that cannot be read are not among them.
+class Predictions:
+    """Some images of a set, without those that cannot be read.
 
     Attributes:
-      indices: their places in the source, [N].
+      indices: their positions in the source, [N].
       truths, predictions: N images, uint8 [H,W,3].
-      rows: of `metrics.compare_rows`, NumPy arrays [N,...].
+      rows: of `metrics.compare`, NumPy arrays [N,...].
     """
 
     indices: np.ndarray
     truths: Sequence[np.ndarray]
     predictions: Sequence[np.ndarray]
-    rows: dict[str, metrics.Figures]
+    rows: metrics.Comparison
 
 
-ExamplesFn = Callable[[sources.Source], Iterator[Examples]]
+PredictSetFn = Callable[[Source], Iterator[Predictions]]
 
 
-def create_square_fn(run: Trained, mesh: Mesh) -> ExamplesFn:
-    """Colours the central square of every image at the networks' size, as the validation of a run does."""
-    batch_size = -(-run.config.batch_size // mesh.size) * mesh.size
-    data, everywhere = sharding.batch_sharding(mesh), sharding.replicated(mesh)
-    eval_step_fn = jax.jit(
-        functools.partial(eval_step, generator=run.generator), in_shardings=(everywhere, data), out_shardings=data
+def create_square_fn(
+    predict_fn: PredictFn, variables: Any, image_size: int, batch_size: int, mesh: Mesh
+) -> PredictSetFn:
+    """Colors the central square of every image at the generator's size, like the validation of a run.
+
+    Args:
+      predict_fn: the generator.
+      variables: its variables.
+      image_size: of its square, in pixels.
+      batch_size: images in a batch, rounded up to a multiple of the devices.
+      mesh: the devices.
+    """
+    batch_size = -(-batch_size // mesh.size) * mesh.size
+    step_fn = sharding.jit(
+        functools.partial(compare_step, predict_fn=predict_fn), mesh, ("replicated", "batch"), "batch"
     )
 
-    def color_all(source: sources.Source) -> Iterator[Examples]:
-        images = pipeline.Images(source, run.config.image_size, max_bad_fraction=None)
+    def predict_set(source: Source) -> Iterator[Predictions]:
+        images = pipeline.Images(source, image_size, max_bad_fraction=None)
         for n, batch in enumerate(pipeline.ordered_batches(images, batch_size, pipeline.Loading())):
-            outputs = jax.device_get(eval_step_fn(run.variables, sharding.to_global(mesh, batch["image"])))
+            outputs = jax.device_get(step_fn(variables, sharding.to_global(mesh, batch["image"])))
             good = np.flatnonzero(batch["mask"])
             predictions, rows = jax.tree.map(lambda values, good=good: values[good], outputs)
             if len(good):
                 truths = batch["image"][good]
-                yield Examples(n * batch_size + good, list(truths), list(predictions.astype(np.uint8)), rows)
+                yield Predictions(n * batch_size + good, list(truths), list(predictions.astype(np.uint8)), rows)
 
-    return color_all
+    return predict_set
 
 
-def create_whole_fn(run: Trained) -> ExamplesFn:
-    """Colours every image whole, as `colorize` does, and compares at its own size, in NumPy: nothing to compile."""
-    colorizer = Colorizer.from_trained(run)
+def create_whole_fn(color_fn: Callable[[np.ndarray], np.ndarray]) -> PredictSetFn:
+    """Colors every image whole, like `colorgan colorize`, and compares at its own size in NumPy (nothing to compile).
 
-    def color_all(source: sources.Source) -> Iterator[Examples]:
+    Args:
+      color_fn: from uint8 [H,W,3] to uint8 [H,W,3].
+    """
+
+    def predict_set(source: Source) -> Iterator[Predictions]:
         for index in range(len(source)):
             try:
                 photo = _check(transforms.decode_image(source.read(index)))
-            except Exception as error:  # decoders raise of every kind
-                told = printable(f"{source.name(index)} ({reason(error)})")
-                log.warning("bad record %s: %s", pipeline.LEFT_OUT, told)
+            except Exception as error:  # decoders raise exceptions of many types
+                problem = printable(f"{source.name(index)} ({reason(error)})")
+                log.warning("bad record %s: %s", pipeline.LEFT_OUT, problem)
                 continue
             truth = np.asarray(photo)
-            prediction = colorizer(truth)
+            prediction = color_fn(truth)
             as_floats = (image[None].astype(np.float32) for image in (truth, prediction, to_gray(truth)))
-            yield Examples(np.array([index]), [truth], [prediction], metrics.compare_rows(*as_floats))
+            yield Predictions(np.array([index]), [truth], [prediction], metrics.compare(*as_floats))
 
-    return color_all
+    return predict_set
 
 
 def to_gray(image: np.ndarray) -> np.ndarray:
@@ -94,5 +106,5 @@ def _check(photo: Image.Image) -> Image.Image:
     if min(photo.size) < metrics.MIN_SIDE:
         raise ValueError(f"a side of less than {metrics.MIN_SIDE} pixels")
     if photo.width * photo.height > MAX_PIXELS:
-        raise ValueError(f"more than {MAX_PIXELS // 10**6} megapixels, which --size=own compares at most")
+        raise ValueError(f"more than {MAX_PIXELS // 10**6} megapixels, the limit of --size=own")
     return photo

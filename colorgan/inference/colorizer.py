@@ -13,7 +13,7 @@ from colorgan.inference.guided_upsampling import GuidedChroma
 from colorgan.inference.load_exported import PredictFn
 
 if TYPE_CHECKING:
-    from colorgan.inference.load_run import Trained
+    from colorgan.inference.load_run import LoadedRun
 
 ImageT = TypeVar("ImageT", Image.Image, np.ndarray)
 
@@ -51,7 +51,7 @@ class Colorizer:
 
         from colorgan.inference import load_run
 
-        return cls.from_trained(load_run.load_trained(epath.Path(workdir), checkpoint))
+        return cls.from_loaded(load_run.load_run(epath.Path(workdir), checkpoint))
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
@@ -66,14 +66,14 @@ class Colorizer:
         return cls(model.predict, model.image_size)
 
     @classmethod
-    def from_trained(cls, run: "Trained") -> Self:
+    def from_loaded(cls, run: "LoadedRun") -> Self:
         """A generator that is loaded already."""
         import jax
 
-        from colorgan.training import step as train_step
+        from colorgan.models.generator import predict as predict_with
 
-        predict = jax.jit(lambda variables, gray: train_step.predict(run.generator, variables, gray))
-        return cls(lambda gray: np.asarray(predict(run.variables, gray)), run.config.image_size)
+        predict = jax.jit(lambda variables, gray: predict_with(run.generator, variables, gray))
+        return cls(lambda gray: np.asarray(predict(run.variables, gray)), run.image_size)
 
     def __call__(self, image: ImageT, strength: float = 1.0, saturation: float = 1.0) -> ImageT:
         """A photograph, taken as gray, in colour.

@@ -16,9 +16,9 @@ from jax import export
 
 from colorgan.errors import UserError, reason
 from colorgan.inference import load_exported
-from colorgan.inference.load_run import Trained
+from colorgan.inference.load_run import LoadedRun
 from colorgan.models.convolutions import lowering_for
-from colorgan.training.step import predict
+from colorgan.models.generator import predict
 
 INSTALL_ONNX = "pip install -e '.[onnx]' && pip install --no-deps jax2onnx==0.17.1"
 _OPSET = 18  # of 2022, which older runtimes read too
@@ -27,7 +27,7 @@ _OPSET = 18  # of 2022, which older runtimes read too
 Format = tuple[Callable[[Path, dict[str, Any]], None], dict[str, Any]]
 
 
-def create_stablehlo(run: Trained) -> Format:
+def create_stablehlo(run: LoadedRun) -> Format:
     """JAX's own, for batches of any size: Winograd's products for CPUs, native convolutions for the rest.
 
     Raises:
@@ -43,7 +43,7 @@ def create_stablehlo(run: Trained) -> Format:
     def color_all(gray: jax.Array) -> jax.Array:
         return jax.lax.platform_dependent(variables, gray, cpu=winograd, default=native)  # weights once for both
 
-    size = run.config.image_size
+    size = run.image_size
     gray = jax.ShapeDtypeStruct((*export.symbolic_shape("batch"), size, size, 1), np.float32)
     with exact_products():
         program = export.export(jax.jit(color_all), platforms=("cpu", "cuda", "tpu"))(gray)
@@ -57,7 +57,7 @@ def create_stablehlo(run: Trained) -> Format:
     return write, {"calling_convention_version": program.calling_convention_version}
 
 
-def create_onnx(run: Trained) -> Format:
+def create_onnx(run: LoadedRun) -> Format:
     """ONNX, for batches of any size: native convolutions, which its runtimes have for every device.
 
     Raises:
@@ -70,7 +70,7 @@ def create_onnx(run: Trained) -> Format:
         import onnxruntime  # noqa: F401 (for the check)
     except ImportError as error:
         raise UserError(f"ONNX needs {error.name}: {INSTALL_ONNX}") from error
-    version, size = importlib.metadata.version("jax2onnx"), run.config.image_size
+    version, size = importlib.metadata.version("jax2onnx"), run.image_size
     color_all = functools.partial(float32_fn(run, lowering_for("gpu")), jax.device_get(run.variables))
     try:
         with exact_products():
@@ -94,7 +94,7 @@ def create_onnx(run: Trained) -> Format:
     return write, {"jax2onnx": version, "opset": _OPSET}
 
 
-def float32_fn(run: Trained, lowering: str) -> Callable[[Any, jax.Array], jax.Array]:
+def float32_fn(run: LoadedRun, lowering: str) -> Callable[[Any, jax.Array], jax.Array]:
     """`predict` of (variables, gray) in float32, whatever the run's precision is."""
     return functools.partial(predict, run.generator.clone(dtype=np.float32, lowering=lowering))
 

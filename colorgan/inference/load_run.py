@@ -1,75 +1,70 @@
-"""A trained generator, brought back from a run's folder."""
+"""Loads a trained generator from a run's folder."""
 
 import argparse
 import dataclasses
-import json
+from collections.abc import Mapping
+from typing import Any
 
 from etils import epath
-from ml_collections import ConfigDict
 
-from colorgan import config as config_lib
 from colorgan import sharding
 from colorgan.errors import UserError
-from colorgan.models import Generator
+from colorgan.models.build import Variables, abstract_variables, create_networks
+from colorgan.models.generator import Generator
+from colorgan.run import workdir as workdir_lib
 from colorgan.run.checkpoints import Checkpoints
-from colorgan.run.storage import bucket_errors
-from colorgan.run.workdir import CONFIG_FILE
-from colorgan.training import build
-from colorgan.training import state as train_state
-from colorgan.training.state import Variables
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
-    """What colours: the generator and the moving average of its variables, on every device.
+class LoadedRun:
+    """The generator of a run, with the moving average of its variables on every device.
 
     Attributes:
-      config: the run's.
-      step: the checkpoint's.
+      config: the run's, a nested dict with today's keys. Of a run of another version it may have more or fewer.
+      step: of the checkpoint.
       generator: the network.
       variables: for `generator.apply`.
     """
 
-    config: ConfigDict
+    config: Mapping[str, Any]
     step: int
     generator: Generator
     variables: Variables
 
+    @property
+    def image_size(self) -> int:
+        """Side of the generator's square, in pixels."""
+        return self.generator.image_size
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--workdir and --checkpoint, what `load_trained` takes."""
+    """Adds --workdir and --checkpoint, the arguments of `load_run`."""
     parser.add_argument("--workdir", required=True, type=epath.Path, help="the run's folder")
-    parser.add_argument("--checkpoint", default="best", choices=("latest", "best"), help="which of the run's")
+    parser.add_argument("--checkpoint", default="best", choices=("latest", "best"), help="which one of the run")
 
 
-def load_trained(workdir: epath.Path, which: str) -> Trained:
+def load_run(workdir: epath.Path, which: str) -> LoadedRun:
     """The generator of the "latest" or the "best" checkpoint.
 
     Raises:
       UserError: there is no run in `workdir`, it has no checkpoint yet, or all are damaged.
     """
+    config = workdir_lib.read_config(workdir)
     try:
-        with bucket_errors(workdir):
-            config = ConfigDict(json.loads((workdir / CONFIG_FILE).read_text()))
-    except FileNotFoundError as error:
-        raise UserError(f"{workdir} is not the folder of a run: it has no {CONFIG_FILE}") from error
-    except OSError as error:
-        raise UserError(f"{workdir} is not the folder of a run: {error}") from error
-    except ValueError as error:
-        raise UserError(
-            f"{workdir / CONFIG_FILE} is damaged ({error}); the command that trained the run writes it anew"
-        ) from error
-    try:
-        config_lib.check_config(config)
-    except UserError as error:
-        raise UserError(f"{workdir / CONFIG_FILE} was written by another version of colorgan: {error}") from error
+        image_size, model, precision = config["image_size"], config["model"], config["precision"]
+        best_metric = config["best_metric"]
+    except KeyError as error:
+        raise UserError(f"{workdir / workdir_lib.CONFIG_FILE} lacks {error}; is it of a run of colorgan?") from error
     mesh = sharding.create_mesh()
-    generator, _ = build.create_networks(config, sharding.platform_of(mesh))
-    abstract = train_state.abstract_variables(generator, sharding.replicated(mesh))
-    with Checkpoints(workdir, config.best_metric) as checkpoints:
-        steps = checkpoints.steps(which)
-        found = checkpoints.first_good(steps, lambda step: checkpoints.restore_generator(step, abstract))
+    platform = sharding.platform_of(mesh)
+    try:
+        generator, _ = create_networks(image_size, **model, precision=precision, platform=platform)
+    except (TypeError, ValueError) as error:  # other keys or values
+        raise UserError(f"{workdir / workdir_lib.CONFIG_FILE} was written by another version: {error}") from error
+    abstract = {"generator_ema": abstract_variables(generator, sharding.replicated(mesh))}
+    with Checkpoints(workdir, best_metric) as checkpoints:
+        found = checkpoints.first_good(checkpoints.steps(which), lambda step: checkpoints.restore(step, abstract))
     if found is None:
-        raise UserError(f"{workdir} holds no checkpoint yet; train it first")
-    step, variables = found
-    return Trained(config, step, generator, variables)
+        raise UserError(f"{workdir} has no checkpoint yet; train it first")
+    step, restored = found
+    return LoadedRun(config, step, generator, restored["generator_ema"])

@@ -1,4 +1,4 @@
-"""The critic: how probably a colour image, or each part of it, is the true one for its gray image."""
+"""The critics: how probable it is that a color image, or each part of it, is the real one for its gray image."""
 
 from typing import Any
 
@@ -10,26 +10,22 @@ from colorgan.models.convolutions import convolve, convolve_down
 from colorgan.models.layers import LEAK, MOMENTUM, BatchNorm, Convolution, Momentum
 
 HIDDEN_WIDTH = 100
+# Channels in multiples of the width, and the convolution, of the layers that both critics have.
+_LAYERS = ((1, convolve_down), (2, convolve_down), (4, convolve_down), (4, convolve))
 
 
-class Critic(nn.Module):
-    """Three halvings, one more convolution, and a head that ends in logits, not in a sigmoid.
-
-    "dense" is the seed's: BatchNorm, and two dense layers that judge the image as a whole. "patch" judges overlapping
-    patches, each by a logit (PatchGAN, Isola et al. 2017, arXiv:1611.07004), which leaves the image's layout to the
-    L1 loss; spectral norm (Miyato et al. 2018, arXiv:1802.05957) in place of BatchNorm keeps its slopes bounded.
+class DenseCritic(nn.Module):
+    """The baseline's critic: convolutions with BatchNorm, and two dense layers that judge the image as a whole.
 
     Attributes:
-      width: channels of the first layer (64 in the seed); then 2, 4 and 4 times as many, up to `max_width`.
-      max_width: the most channels of a layer.
-      kind: "dense" or "patch".
-      dtype: what it computes in; parameters and output are float32.
+      width: channels of the first layer (64 in the baseline); then 2, 4 and 4 times as many, up to `max_width`.
+      max_width: the maximum number of channels of a layer.
+      dtype: the type of computation; parameters and output are float32.
       lowering: how convolutions are computed, see `convolutions.lowering_for`.
     """
 
     width: int
     max_width: int
-    kind: str = "dense"
     dtype: Any = jnp.float32
     lowering: str = "native"
 
@@ -37,34 +33,56 @@ class Critic(nn.Module):
     def __call__(
         self, gray: jax.Array, color: jax.Array, training: bool = False, momentum: Momentum = MOMENTUM
     ) -> jax.Array:
-        """gray [B,S,S,1] and color [B,S,S,3], both in [-1,1], to logits, float32: [B], or [B,S/8,S/8] of patches.
+        """Logits, float32 [B], of gray [B,S,S,1] and color [B,S,S,3], both in [-1,1].
 
-        The sigmoid of a logit is the probability that the colours are true. Training normalises by the batch, or
-        makes spectral norms more exact (pass `mutable=["batch_stats"]`). `momentum` is that of the batch statistics'
-        running averages.
+        The sigmoid of a logit is the probability that the colors are real. Training normalizes by the batch (pass
+        `mutable=["batch_stats"]`). `momentum` is that of the running averages of the batch statistics.
         """
-        is_patch = self.kind == "patch"
-
-        def apply(layer: nn.Module, *inputs: jax.Array) -> jax.Array:
-            y: jax.Array = nn.SpectralNorm(layer)(*inputs, update_stats=training) if is_patch else layer(*inputs)
-            return y
-
-        pieces = [gray, color]
-        layers = ((1, convolve_down), (2, convolve_down), (4, convolve_down), (4, convolve))
-        for n, (multiple, convolve_fn) in enumerate(layers):
+        inputs = [gray, color]
+        for n, (multiple, convolve_fn) in enumerate(_LAYERS):
             width = min(multiple * self.width, self.max_width)
-            has_norm = n > 0 and not is_patch
-            x = apply(Convolution(width, convolve_fn, self.dtype, self.lowering, normalized=has_norm), *pieces)
-            if has_norm:
+            x = Convolution(width, convolve_fn, self.dtype, self.lowering, normalized=n > 0)(*inputs)
+            if n > 0:
                 x, _ = BatchNorm(self.dtype)(x, training, momentum)
             x = nn.leaky_relu(x, LEAK)
-            pieces = [x]
-        if is_patch:
-            x = apply(Convolution(1, convolve, self.dtype, self.lowering), x)
-            return x[..., 0].astype(jnp.float32)
+            inputs = [x]
         x = x.reshape(x.shape[0], -1)
         x = nn.Dense(HIDDEN_WIDTH, dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())(x)
         x, _ = BatchNorm(self.dtype)(x, training, momentum)
         x = nn.leaky_relu(x, LEAK)
         x = nn.Dense(1, dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())(x)
         return x[:, 0].astype(jnp.float32)
+
+
+class PatchCritic(nn.Module):
+    """Judges overlapping patches, each by a logit (PatchGAN, Isola et al. 2017, arXiv:1611.07004).
+
+    The layout of the image is left to the L1 loss. Spectral norm (Miyato et al. 2018, arXiv:1802.05957) instead of
+    BatchNorm bounds the critic's slope. Attributes as of `DenseCritic`.
+    """
+
+    width: int
+    max_width: int
+    dtype: Any = jnp.float32
+    lowering: str = "native"
+
+    @nn.compact
+    def __call__(
+        self, gray: jax.Array, color: jax.Array, training: bool = False, momentum: Momentum = MOMENTUM
+    ) -> jax.Array:
+        """Logits of patches, float32 [B,S/8,S/8], of gray [B,S,S,1] and color [B,S,S,3], both in [-1,1].
+
+        Training improves the estimates of the spectral norms (pass `mutable=["batch_stats"]`). `momentum` is not used.
+        """
+        del momentum
+
+        def convolution(features: int, convolve_fn: Any, *inputs: jax.Array) -> jax.Array:
+            layer = Convolution(features, convolve_fn, self.dtype, self.lowering)
+            y: jax.Array = nn.SpectralNorm(layer)(*inputs, update_stats=training)
+            return y
+
+        inputs = [gray, color]
+        for multiple, convolve_fn in _LAYERS:
+            width = min(multiple * self.width, self.max_width)
+            inputs = [nn.leaky_relu(convolution(width, convolve_fn, *inputs), LEAK)]
+        return convolution(1, convolve, *inputs)[..., 0].astype(jnp.float32)

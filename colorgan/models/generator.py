@@ -1,5 +1,7 @@
-"""The generator: gray image to latent vector to colour image."""
+"""The generator: from a gray image to a latent vector to a color image."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -10,23 +12,24 @@ from colorgan import color
 from colorgan.models.convolutions import convolve_down, convolve_up
 from colorgan.models.layers import LEAK, MOMENTUM, BatchNorm, Convolution, Momentum, Normalized
 
-NUM_DROPOUTS, DROPOUT = 3, 0.5  # the decoder's first layers, which see little but the latent vector
-Skip = tuple[jax.Array, Normalized]  # [B,H,W,C], and what LeakyReLU made it from
+OUTPUT_CHANNELS = {"rgb": 3, "chroma": 2}
+NUM_DROPOUTS, DROPOUT = 3, 0.5  # the decoder's first layers, which see little more than the latent vector
+Skip = tuple[jax.Array, Normalized]  # [B,H,W,C], and the input of its LeakyReLU
 
 
 class Generator(nn.Module):
     """A U-Net of 4x4 convolutions with stride 2 (pix2pix, Isola et al. 2017, arXiv:1611.07004).
 
-    The encoder halves the image until 1x1 is left, so its depth is log2(image_size): at 128 px widths
-    64-128-256-512-512-512 and then the latent vector's 512. The decoder mirrors it with skip concatenations.
+    The encoder halves the image down to 1x1, so its depth is log2(image_size): at 128 px it has the widths
+    64-128-256-512-512-512 and then 512 for the latent vector. The decoder mirrors it with skip concatenations.
 
     Attributes:
-      image_size: side of the square input in pixels, a power of two of at least 32.
-      width: channels of the first layer; doubled by each layer, up to `max_width`.
-      max_width: the most channels of a layer, and the length of the latent vector.
-      output: "rgb", three channels and so a brightness of its own, as in the seed; or "chroma", two, which colour the
-        input and keep its luma (as in Lab, Zhang et al. 2016, arXiv:1603.08511, but RGB's range is never left).
-      dtype: what it computes in; parameters and output are float32.
+      image_size: side of the square input in pixels, a power of two, at least 32.
+      width: channels of the first layer; each layer doubles them, up to `max_width`.
+      max_width: the maximum number of channels of a layer, and the length of the latent vector.
+      output: "rgb", three channels as in the baseline, with a brightness of their own; or "chroma", two channels that
+        color the input and keep its luma (as in Lab, Zhang et al. 2016, arXiv:1603.08511, but within the range of RGB).
+      dtype: the type of computation; parameters and output are float32.
       lowering: how convolutions are computed, see `convolutions.lowering_for`.
     """
 
@@ -48,14 +51,14 @@ class Generator(nn.Module):
         self.decoder = [Convolution(w, convolve_up, normalized=True, **options) for w in decoder_widths]
         self.decoder_norms = [BatchNorm(self.dtype) for _ in decoder_widths]
         self.dropout = nn.Dropout(DROPOUT)
-        self.to_color = Convolution({"rgb": 3, "chroma": 2}[self.output], convolve_up, **options)
+        self.to_color = Convolution(OUTPUT_CHANNELS[self.output], convolve_up, **options)
 
     def __call__(self, gray: jax.Array, training: bool = False, momentum: Momentum = MOMENTUM) -> jax.Array:
         """gray [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in [-1,1], float32.
 
-        Training normalises by the batch (pass `mutable=["batch_stats"]`) and drops out (pass a "dropout" rng);
-        otherwise the result for an image depends on that image alone. `momentum` is that of the batch statistics'
-        running averages.
+        Training normalizes by the batch (pass `mutable=["batch_stats"]`) and uses dropout (pass a "dropout" rng);
+        otherwise the output for an image depends only on that image. `momentum` is that of the running averages of the
+        batch statistics.
         """
         latent, skips = self.encode(gray, training, momentum)
         decoded = self.decode(latent, skips, training, momentum)
@@ -64,7 +67,7 @@ class Generator(nn.Module):
     def encode(
         self, gray: jax.Array, training: bool = False, momentum: Momentum = MOMENTUM
     ) -> tuple[jax.Array, list[Skip]]:
-        """gray [B,S,S,1] in [-1,1] to its latent vectors [B,1,max_width] and the skip connections."""
+        """gray [B,S,S,1] in [-1,1] to latent vectors [B,1,max_width] and the skip connections."""
         x = gray
         skips = []
         for n, convolution in enumerate(self.encoder):
@@ -80,7 +83,7 @@ class Generator(nn.Module):
     def decode(
         self, latent: jax.Array, skips: list[Skip], training: bool = False, momentum: Momentum = MOMENTUM
     ) -> jax.Array:
-        """What `encode` returned to RGB [B,S,S,3] or chroma [B,S,S,2], as `output` says, in (-1,1), float32."""
+        """The outputs of `encode` to RGB [B,S,S,3] or chroma [B,S,S,2], depending on `output`, in (-1,1), float32."""
         pieces: tuple[jax.Array, ...] = (latent[:, None],)
         rectified = None
         for n, (convolution, norm) in enumerate(zip(self.decoder, self.decoder_norms, strict=True)):
@@ -90,5 +93,16 @@ class Generator(nn.Module):
                 normalized = Normalized.without_change(x)
             skip, normalized_skip = skips[-1 - n]
             pieces = nn.relu(x), nn.relu(skip)
-            rectified = normalized, normalized_skip  # the ReLU of a LeakyReLU is the ReLU of what that was given
+            rectified = normalized, normalized_skip  # the ReLU of a LeakyReLU is the ReLU of its input
         return nn.tanh(self.to_color(*pieces, rectified=rectified).astype(jnp.float32))
+
+
+def predict_fn(generator: Generator) -> Callable[[Any, jax.Array], jax.Array]:
+    """`predict` of (variables, gray)."""
+    return functools.partial(predict, generator)
+
+
+def predict(generator: Generator, variables: Any, gray: jax.Array) -> jax.Array:
+    """The generator in inference: gray [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in [-1,1], float32."""
+    rgb: Any = generator.apply(variables, gray)
+    return rgb

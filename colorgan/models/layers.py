@@ -1,4 +1,4 @@
-"""The layers that both networks are made of."""
+"""Layers of both networks."""
 
 import functools
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.experimental.layout import Layout, with_layout_constraint
 
 KERNEL_INIT = nn.initializers.normal(0.02)
-LEAK = 0.2  # slope of LeakyReLU below zero, as in the seed
+LEAK = 0.2  # slope of LeakyReLU below zero, as in the baseline
 MOMENTUM, EPSILON = 0.99, 1e-3  # of BatchNorm in Keras
 
 Array = jax.Array
@@ -19,7 +19,7 @@ ConvolveFn = Callable[[Array, Array, str], Array]  # input, kernel and lowering 
 
 
 class Normalized(NamedTuple):
-    """(x - mean) * factor + shift: `x` [...,C] in what the network computes in, the others [C] in float32."""
+    """(x - mean) * factor + shift: `x` [...,C] in the type of computation, the others [C] in float32."""
 
     x: Array
     mean: Array
@@ -37,11 +37,15 @@ class Normalized(NamedTuple):
 
 
 class Convolution(nn.Module):
-    """One of the three of `convolutions`, with its kernel and bias. Computes in `dtype`, keeps float32.
+    """A convolution of `convolutions` with its kernel and bias, which are float32. Computes in `dtype`.
 
     Attributes:
-      normalized: whether BatchNorm follows, which takes away what the bias adds: its gradient is zero, save for
-        rounding, and is not computed.
+      features: the number of output channels.
+      convolve_fn: the convolution.
+      dtype: the type of computation.
+      lowering: how it is computed, see `convolutions.lowering_for`.
+      normalized: whether BatchNorm follows. It cancels the bias, whose gradient is zero except for rounding and is not
+        computed.
     """
 
     features: int
@@ -52,9 +56,10 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, *pieces: Array, rectified: tuple[Normalized, ...] | None = None) -> Array:
-        """`pieces` [B,H,W,C1], [B,H,W,C2] ... stand for their concatenation along the channels.
+        """Convolves the concatenation of `pieces` [B,H,W,C1], [B,H,W,C2] ... along the channels.
 
-        Each of `rectified` is what ReLU makes the piece of: with them, `pieces` serve for gradients alone.
+        Each of `rectified` is the input of the ReLU that computed the piece; if given, `pieces` are only used for
+        gradients.
         """
         num_channels = sum(piece.shape[-1] for piece in pieces)
         kernel = self.param("kernel", KERNEL_INIT, (4, 4, num_channels, self.features)).astype(self.dtype)
@@ -71,11 +76,11 @@ class Convolution(nn.Module):
 def convolve_pieces(
     convolve_fn: ConvolveFn, pieces: tuple[Array, ...], rectified: tuple[Normalized, ...] | None, kernel: Array
 ) -> Array:
-    """`convolve_fn` of the concatenated `pieces`, with as few passes over memory as XLA:TPU can be brought to.
+    """`convolve_fn` of the concatenated `pieces`, with as few passes over memory as possible on XLA:TPU.
 
-    On the way into a convolution it can concatenate, and normalise what is concatenated, but not concatenate what is
-    normalised: hence `rectified`. Left to itself it writes the gradient of the whole concatenation, and reads it
-    again for every use of a part: hence a gradient for each piece from its part of the kernel.
+    XLA fuses a concatenation into a convolution, and a normalization of the concatenation, but not a concatenation of
+    normalized arrays: hence `rectified`. By default it writes the gradient of the whole concatenation and reads it
+    again for each use of a part: hence each piece's gradient is computed from its part of the kernel.
     """
     return convolve_fn(_concatenate(pieces, rectified), kernel, "native")
 
@@ -97,7 +102,7 @@ def _convolve_pieces_backward(convolve_fn: ConvolveFn, kept: Any, gradient: Arra
     pieces, rectified, kernel = kept
     x = _concatenate(pieces, rectified)
     (kernel_gradient,) = jax.vjp(lambda kernel: convolve_fn(x, kernel, "native"), kernel)[1](gradient)
-    # In the layout of the parameters: else XLA copies them, both moments and the moving average to the gradient's.
+    # In the layout of the parameters. Otherwise XLA copies them, both moments and the average to the gradient's layout.
     kernel_gradient = with_layout_constraint(kernel_gradient, Layout(major_to_minor=(0, 1, 2, 3)))
     piece_gradients = []
     first = 0
@@ -111,29 +116,29 @@ def _convolve_pieces_backward(convolve_fn: ConvolveFn, kept: Any, gradient: Arra
 convolve_pieces.defvjp(_convolve_pieces_forward, _convolve_pieces_backward)
 
 
-def young_decay(decay: float, num_updates: Array) -> Array:
-    """The decay, or momentum, of a moving average that was updated so often.
+def decay_warmup(decay: float, num_updates: Array) -> Array:
+    """The decay (or momentum) of a moving average after `num_updates` updates: lower at first.
 
-    A young one forgets faster, or it would for hundreds of steps be made of its initial value. The ramp
+    Without the warm-up, the average would consist mostly of its initial value for hundreds of steps. The ramp
     (1 + n) / (10 + n) is that of TensorFlow's ExponentialMovingAverage with `num_updates`.
     """
     return jnp.minimum(decay, (1.0 + num_updates) / (10.0 + num_updates))
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation with Keras' constants (epsilon 1e-3, momentum 0.99), as the seed has it.
+    """Batch normalization with Keras' constants (epsilon 1e-3, momentum 0.99), as in the baseline.
 
-    In training the statistics are those of the global batch, over all devices; else the running averages. Its
-    variables have the names that flax's own would give them.
+    In training it uses the statistics of the global batch over all devices, otherwise the running averages. Its
+    variables have the same names as those of flax.linen.BatchNorm.
     """
 
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, training: bool, momentum: Momentum = MOMENTUM) -> tuple[Array, Normalized]:
-        """`x` [...,C] normalised, and what that was made of, which has no gradient.
+        """`x` [...,C] normalized, and the inputs of the normalization, which have no gradient.
 
-        `momentum` is that of the running averages in this step, see `young_decay`.
+        `momentum` is that of the running averages in this step, see `decay_warmup`.
         """
         return _BatchNorm(self.dtype, name="BatchNorm_0")(x, training, momentum)
 
@@ -161,13 +166,13 @@ class _BatchNorm(nn.Module):
 
 @jax.custom_vjp
 def normalize(x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
-    """Batch normalisation of the last axis (Ioffe and Szegedy 2015, arXiv:1502.03167) with its gradient written out.
+    """Batch normalization of the last axis (Ioffe and Szegedy 2015, arXiv:1502.03167) with an explicit gradient.
 
-    The gradient as derived by JAX takes three sums over `x` instead of two, and adds those that are also the gradients
-    of `scale` and `bias` twice over the devices. Statistics are float32 sums over `x` in its own type.
+    JAX's own gradient takes three sums over `x` instead of two, and sums those that are also the gradients of `scale`
+    and `bias` over the devices twice. Statistics are float32 sums over `x` in its own type.
 
     Returns:
-      What `x` [...,C] becomes, and mean and variance [C], which have no gradient.
+      The normalized `x` [...,C], and mean and variance [C], which have no gradient.
     """
     return _normalize_forward(x, scale, bias)[0]
 
@@ -188,8 +193,8 @@ def _normalize_backward(kept: Any, gradients: Any) -> tuple[Array, Array, Array]
     normalized = (x.astype(jnp.float32) - mean) * inverse
     bias_gradient, scale_gradient = gradient.sum(axes), (gradient * normalized).sum(axes)
     count = x.size // x.shape[-1]
-    centred = gradient - (bias_gradient + normalized * scale_gradient) / count
-    return (scale * inverse * centred).astype(x.dtype), scale_gradient, bias_gradient
+    centered = gradient - (bias_gradient + normalized * scale_gradient) / count
+    return (scale * inverse * centered).astype(x.dtype), scale_gradient, bias_gradient
 
 
 normalize.defvjp(_normalize_forward, _normalize_backward)

@@ -15,56 +15,56 @@ from colorgan.run.storage import bucket_errors, is_remote, write_whole
 log = logging.getLogger(__name__)
 
 _COPY_SECONDS = 60.0  # between copies of a growing file to a bucket
-_WAIT_SECONDS = 60.0  # for a bucket that does not answer, where its client would wait half an hour
+_WAIT_SECONDS = 60.0  # for a bucket that does not answer; its client would wait half an hour
 
 
 class AppendFile:
-    """A file that is written at its end. What cannot be written (a full disk) waits in memory for the next try.
+    """A file that is appended to. What cannot be written (a full disk) stays in memory for the next attempt.
 
-    A file in a bucket grows on the local disk, and a thread copies it to its place every minute; a bucket that fails
-    for a while holds nobody up, and gets it all afterwards.
+    A file in a bucket grows on the local disk, and a thread copies it to the bucket every minute. A bucket that fails
+    for a while delays nothing, and gets everything afterwards.
     """
 
     def __init__(self, path: epath.Path, truncate: bool = False) -> None:
-        """Goes on with the file at `path`, or begins it anew. Raises OSError if it cannot be opened."""
-        self._path, self._waiting, self._is_told = path, b"", False
+        """Appends to the file at `path`, or starts it again. Raises OSError if it cannot be opened."""
+        self._path, self._waiting, self._is_reported = path, b"", False
         self._copies: _Copies | None = None
         if is_remote(path):
-            begun = b"" if truncate else _read(path)
-            write_whole(path, begun)
+            existing = b"" if truncate else _read(path)
+            write_whole(path, existing)
             self._file: Any = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (closed in close)
-            self._waiting = begun
+            self._waiting = existing
             self.flush()
-            self._copies = _Copies(path, self._file.fileno(), len(begun))
+            self._copies = _Copies(path, self._file.fileno(), len(existing))
         else:
             self._file = open(path, "wb" if truncate else "ab", buffering=0)  # noqa: SIM115
 
     def write(self, data: bytes) -> None:
-        """Adds `data`, on disk after the next `flush`."""
+        """Adds `data`; it is on disk after the next `flush`."""
         self._waiting += data
 
     def flush(self) -> None:
-        """Writes what waits."""
+        """Writes what is pending."""
         try:
             while self._waiting:
                 self._waiting = self._waiting[os.write(self._file.fileno(), self._waiting) :]
-            self._is_told = False
+            self._is_reported = False
         except OSError as error:
-            if not self._is_told:
-                self._is_told = True
-                log.warning("cannot write %s (%s): kept in memory until it can", self._path, error)
+            if not self._is_reported:
+                self._is_reported = True
+                log.warning("cannot write %s (%s): kept in memory until it can be written", self._path, error)
 
     def sync(self) -> None:
-        """Returns when the file is in its place, whatever happens to this machine, or its place has failed."""
+        """Returns when the file is on disk or in its bucket, or when that has failed."""
         self.flush()
         if self._copies:
             self._copies.wait()
         else:
-            with contextlib.suppress(OSError):  # a disk that fails tells it to the next write
+            with contextlib.suppress(OSError):  # a disk that fails raises again at the next write
                 os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Writes what waits and closes."""
+        """Writes what is pending and closes the file."""
         if not self._file.closed:
             self.sync()
             if self._copies:
@@ -76,8 +76,10 @@ class _Copies(threading.Thread):
     """Copies a growing local file to a bucket: every minute, and when asked."""
 
     def __init__(self, path: epath.Path, file: int, size: int) -> None:
-        """`file` is a descriptor, `size` how many bytes are in place already."""
-        super().__init__(name=f"copies of {path}", daemon=True)  # no run's end waits for a bucket that hangs
+        """`file` is a descriptor, `size` the number of bytes that are in the bucket already."""
+        super().__init__(
+            name=f"copies of {path}", daemon=True
+        )  # the end of a run does not wait for a bucket that hangs
         self._path, self._file, self._size = path, os.dup(file), size
         self._asked, self._answered, self._is_ending, self._is_failing = 0, 0, False, False
         self._change = threading.Condition()
@@ -95,19 +97,19 @@ class _Copies(threading.Thread):
         os.close(self._file)
 
     def wait(self) -> None:
-        """Until all that the file holds is in its place; not for a bucket that is known to fail."""
+        """Waits until the bucket has the whole file; not for a bucket that is known to fail."""
         asked = self._ask()
         with self._change:
             if not self._change.wait_for(lambda: self._answered >= asked or self._is_failing, _WAIT_SECONDS):
-                self._tell(f"no answer in {_WAIT_SECONDS:.0f} s")
+                self._report(f"no answer in {_WAIT_SECONDS:.0f} s")
 
     def end(self) -> None:
-        """Copies for the last time."""
+        """Copies for the last time and ends the thread."""
         asked = self._ask()
         with self._change:
             self._change.wait_for(lambda: self._answered >= asked, _WAIT_SECONDS)
             if self._size < os.fstat(self._file).st_size:
-                log.warning("cannot write %s: what was new in it since the last copy is lost", self._path)
+                log.warning("cannot write %s: what was added since the last copy is lost", self._path)
             self._is_ending = True
             self._change.notify_all()
 
@@ -124,17 +126,17 @@ class _Copies(threading.Thread):
         try:
             write_whole(self._path, os.pread(self._file, size, 0))
         except (OSError, Unreachable) as error:
-            self._tell(error)
+            self._report(error)
             return
         self._size = size
         if self._is_failing:
             self._is_failing = False
-            log.info("%s is written again, nothing is missing", self._path)
+            log.info("%s is written again and complete", self._path)
 
-    def _tell(self, error: object) -> None:
+    def _report(self, error: object) -> None:
         if not self._is_failing:
             self._is_failing = True
-            log.warning("cannot write %s (%s): kept on this machine until it can", self._path, error)
+            log.warning("cannot write %s (%s): kept on this machine until it can be written", self._path, error)
 
 
 def _read(path: epath.Path) -> bytes:

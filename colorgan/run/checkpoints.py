@@ -1,4 +1,4 @@
-"""Everything Orbax: what is saved, what is kept, what comes back, and whether it is what was saved."""
+"""Checkpoints with Orbax: what is saved, what is kept, what is restored, and whether it is what was saved."""
 
 import contextlib
 import json
@@ -7,57 +7,57 @@ import re
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from colorgan import sharding
-from colorgan.errors import Stopped, StoppedTogether, UserError
+from colorgan import library_patches, sharding
+from colorgan.errors import Stopped, StoppedTogether, UserError, reason
+from colorgan.run import migrations
 from colorgan.run.checksums import checksums
 from colorgan.run.preemption import means_lost_process
 from colorgan.run.storage import bucket_errors, is_remote
-from colorgan.training.state import GANState, Variables
+from colorgan.run.workdir import CHECKPOINTS_FOLDER, DAMAGED_FOLDER
 
 log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 30
-FOLDER, DAMAGED_FOLDER = "checkpoints", "damaged"
-# One Orbax item for each, so that colouring reads the average alone, an eighth of the whole.
-_NETWORKS = ("generator", "critic", "generator_ema")
 _META = "meta"
 
 Restored = TypeVar("Restored")
 
 
 class DamagedCheckpoint(UserError):
-    """A checkpoint is not, or not wholly, what was saved."""
+    """A checkpoint is not, or not completely, what was saved."""
 
 
 class _Manager(ocp.CheckpointManager):
-    """Orbax's, which begins also where the figures of a checkpoint cannot be read; such a one is no best."""
+    """Orbax's manager, which also starts where the metrics of a checkpoint cannot be read; it never ranks as best.
+
+    Orbax 0.12.8 raises in its constructor (`_get_metrics` handles only FileNotFoundError).
+    """
 
     def metrics(self, step: int) -> dict[str, float] | None:
         try:
             return super().metrics(step)
-        except Exception as error:  # of any kind, for a damaged file
+        except Exception as error:  # of any type, for a damaged file
             if is_remote(self.directory) and _is_unreachable(error):
                 raise
-            log.warning("the figures of checkpoint %d cannot be read: it is not taken for the best", step)
+            log.warning("the metrics of checkpoint %d cannot be read: it is never chosen as best", step)
             return None
 
 
 class Checkpoints:
-    """The checkpoints of one run: a context manager that ends with everything on disk.
+    """The checkpoints of one run; a context manager that ends when everything is on disk.
 
     Saving is asynchronous: it copies the state off the device and returns; the state may be donated at once. A
-    checkpoint that cannot be written (a full disk) is told, and the ones before it stay.
+    checkpoint that cannot be written (a full disk) is logged, and the ones before it are kept.
     """
 
     def __init__(self, workdir: epath.Path, best_metric: str, num_to_keep: int | None = None) -> None:
@@ -68,9 +68,9 @@ class Checkpoints:
         """
 
         def rank(metrics: dict[str, float]) -> float:
-            return metrics[best_metric]
+            return metrics.get(best_metric, float("-inf"))  # of another metric, such as that of an earlier version
 
-        folder = epath.Path(workdir) / FOLDER
+        folder = epath.Path(workdir) / CHECKPOINTS_FOLDER
         self._folder = folder if is_remote(folder) else folder.absolute()
         if num_to_keep is None:
             keep = {"read_only": True}
@@ -86,14 +86,14 @@ class Checkpoints:
                 raise UserError(f"cannot keep checkpoints in {self._folder}: {error}") from error
         # Without best_fn Orbax stores no metrics for the policy to read.
         try:
-            with bucket_errors(self._folder), _without_warnings():
+            with bucket_errors(self._folder), library_patches.orbax_without_warnings():
                 options = ocp.CheckpointManagerOptions(best_fn=rank, create=False, **keep)
                 self._manager = _Manager(self._folder, options=options)
         except OSError as error:
             raise UserError(f"cannot look for checkpoints in {self._folder}: {error}") from error
         self._saves = num_to_keep is not None
-        self._saving: int | None = None  # the step whose save was begun last
-        self._failure = ""  # why the last save did not come to its end
+        self._saving: int | None = None  # the step of the last save that was started
+        self._failure = ""  # why the last save failed
 
     def __enter__(self) -> Self:
         return self
@@ -101,33 +101,33 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Waits for a save that is under way; if this process fails alone, the others may not come to end theirs.
+        # Waits for a save in progress. If only this process fails, the others may never finish their part of it.
         closing = threading.Thread(target=self._close, daemon=True)
         closing.start()
-        is_alone = jax.process_count() == 1 or error is None or isinstance(error, StoppedTogether)
-        closing.join(None if is_alone else _CLOSE_SECONDS)
+        waits = jax.process_count() == 1 or error is None or isinstance(error, StoppedTogether)
+        closing.join(None if waits else _CLOSE_SECONDS)
 
     def steps(self, which: str = "latest") -> list[int]:
-        """The steps there are, from the newest to the oldest; with "best" the best ahead of them."""
+        """The steps of all checkpoints, newest first; with "best" the best one comes before them."""
         newest_first = sorted(self._manager.all_steps(), reverse=True)
         best = self._manager.best_step() if which == "best" else None
         return newest_first if best is None else [best, *(step for step in newest_first if step != best)]
 
     def first_good(self, steps: list[int], restore: Callable[[int], Restored]) -> tuple[int, Restored] | None:
-        """The first of `steps` that is not damaged, the same in all processes, and what `restore` makes of it.
+        """The first of `steps` that is not damaged, the same in all processes, and what `restore` returns for it.
 
-        Damaged ones ahead of it are told and, where this run saves, moved to the folder "damaged", out of its way.
+        Damaged ones before it are logged and, in a run that saves, moved to the folder "damaged".
 
         Args:
           steps: of checkpoints.
-          restore: reads one by `restore_meta` and its like.
+          restore: reads one with `restore_meta` and `restore`.
 
         Returns:
           None if there are no `steps`.
 
         Raises:
           DamagedCheckpoint: all are damaged.
-          UserError: not all processes see the same `steps`.
+          UserError: the processes do not see the same `steps`.
         """
         if not sharding.same_everywhere(zlib.crc32(str(steps).encode())):
             raise UserError(f"not all processes see the same checkpoints in {self._folder}")
@@ -138,136 +138,138 @@ class Checkpoints:
                 problem = ""
             except DamagedCheckpoint as error:
                 problem = str(error)
-            # What is bad for one process is bad for all.
+            # A checkpoint that is damaged for one process is skipped by all.
             if sharding.same_everywhere(bool(problem)) and not problem:
-                for number, told in damaged.items():
-                    aside = f", and it is moved to {DAMAGED_FOLDER}/" if self._saves else ""
-                    log.warning("%s%s; going back to the one of step %d", told, aside, step)
-                    self._set_aside(number, told)
+                for number, message in damaged.items():
+                    moved = f"; it is moved to {DAMAGED_FOLDER}/" if self._saves else ""
+                    log.warning("%s%s; using the checkpoint of step %d", message, moved, step)
+                    self._set_aside(number, message)
                 if damaged:
                     multihost_utils.sync_global_devices("damaged checkpoints are set aside")
                     self._manager.reload()
                 return step, restored
-            damaged[step] = problem or f"checkpoint {self._folder / str(step)} is damaged, as another process sees it"
+            damaged[step] = problem or f"checkpoint {self._folder / str(step)} is damaged, as seen by another process"
         if damaged:
             newest = next(iter(damaged.values()))
             others = f", and so are the other {len(damaged) - 1}" if len(damaged) > 1 else ""
             raise DamagedCheckpoint(
-                f"{newest}{others}; there is no good one to go back to, and nothing was deleted: "
+                f"{newest}{others}; no good checkpoint is left, and nothing was deleted: "
                 "copy a good one there, or start a new run with --workdir=DIR"
             )
         return None
 
-    def save(self, step: int, state: GANState, meta: dict[str, Any], metrics: dict[str, float] | None) -> None:
-        """Begins to save `state` under `step`, once the save before has ended.
+    def save(
+        self, step: int, networks: Mapping[str, Any], meta: Mapping[str, Any], metrics: dict[str, float] | None
+    ) -> None:
+        """Starts to save `networks` under `step`, after the previous save has ended.
 
         Args:
-          step: that of the state.
-          state: on the devices.
-          meta: JSON values; what a run needs to know before it goes on.
-          metrics: figures of this state, `best_metric` among them; None if it was not validated, it is no best then.
+          step: of the state.
+          networks: pytrees of arrays on the devices, by name. Each is an item of its own, and can be restored alone.
+          meta: JSON values, "config" among them: the numbered config of the run.
+          metrics: of this state, including `best_metric`; None if it was not validated, and is never chosen as best.
 
         Raises:
           UserError: several processes train, and a save has failed.
         """
         self._wait()
-        networks = {name: getattr(state, name) for name in _NETWORKS}
-        described = {"meta": meta, "metrics": metrics, "checksums": checksums(networks)}
+        description = {"meta": dict(meta), "metrics": metrics, "checksums": checksums(dict(networks))}
         items = {name: ocp.args.StandardSave(network) for name, network in networks.items()}
-        items[_META] = ocp.args.JsonSave(described | {"checksum": _checksum_of_json(described)})
+        items[_META] = ocp.args.JsonSave(description | {"checksum": _checksum_of_json(description)})
         self._saving, self._failure = step, ""
-        with self._telling_failures():
+        with self._reporting_failures():
             self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
 
     def finish(self) -> None:
-        """Waits until what was saved is on disk. Raises UserError if the last save failed."""
+        """Waits until everything is on disk. Raises UserError if the last save failed."""
         self._wait()
         if self._failure:
-            raise UserError(f"{self._failure}; once that is mended, the same command goes on from the one before")
+            raise UserError(f"{self._failure}; once that is fixed, the same command resumes from the one before")
 
     def restore_meta(self, step: int) -> dict[str, Any]:
-        """What `save` was given as `meta`. Raises DamagedCheckpoint."""
-        return self._described(step)["meta"]
+        """The `meta` of `save`. Raises DamagedCheckpoint."""
+        return self._description(step)["meta"]
 
-    def restore(self, step: int, abstract: GANState) -> GANState:
-        """The state saved under `step`, onto the devices that `abstract` says. Raises DamagedCheckpoint."""
-        restored = self._networks(step, {name: getattr(abstract, name) for name in _NETWORKS})
-        count = jax.make_array_from_callback((), abstract.step.sharding, lambda _: np.asarray(step, np.int32))
-        return GANState(count, *(restored[name] for name in _NETWORKS))
+    def restore(self, step: int, abstract: Mapping[str, Any]) -> dict[str, Any]:
+        """Some of the networks saved under `step`, by name.
 
-    def restore_generator(self, step: int, abstract: Variables) -> Variables:
-        """The generator's moving average of `step` alone. Raises DamagedCheckpoint."""
-        return self._networks(step, {"generator_ema": abstract})["generator_ema"]
+        Args:
+          step: of the checkpoint.
+          abstract: the shapes, types and shardings to restore to, with today's names of modules.
 
-    def _described(self, step: int) -> dict[str, Any]:
-        described = self._read(step, {_META: ocp.args.JsonRestore()})[_META]
-        if not isinstance(described, dict) or described.pop("checksum", None) != _checksum_of_json(described):
-            raise self._damage(step, "the checksum of its description differs")
-        if described["metrics"] != self._manager.metrics(step):
-            raise self._damage(step, "its figures differ from those under its checksum")
-        return described
-
-    def _networks(self, step: int, abstract: dict[str, Any]) -> dict[str, Any]:
-        saved = self._described(step)["checksums"]
-        items = {name: ocp.args.StandardRestore(network) for name, network in abstract.items()}
-        read = self._read(step, items)
-        restored = {name: read[name] for name in abstract}
+        Raises:
+          DamagedCheckpoint: it is not what was saved.
+          UserError: a newer version of colorgan wrote it.
+        """
+        description = self._description(step)
+        version = migrations.config_version(description["meta"].get("config", migrations.numbered({})))
+        targets = {name: migrations.to_saved(network, version) for name, network in abstract.items()}
+        read = self._read(step, {name: ocp.args.StandardRestore(target) for name, target in targets.items()})
+        restored = {name: read[name] for name in targets}
         for name, number in checksums(restored).items():
-            if saved.get(name) != number:
+            if description["checksums"].get(name) != number:
                 raise self._damage(step, f"the checksum of {name} differs")
-        return restored
+        return {name: migrations.to_current(network, abstract[name], version) for name, network in restored.items()}
+
+    def _description(self, step: int) -> dict[str, Any]:
+        description = self._read(step, {_META: ocp.args.JsonRestore()})[_META]
+        if not isinstance(description, dict) or description.pop("checksum", None) != _checksum_of_json(description):
+            raise self._damage(step, "the checksum of its description differs")
+        if description["metrics"] != self._manager.metrics(step):
+            raise self._damage(step, "its metrics differ from those under its checksum")
+        return description
 
     def _read(self, step: int, items: dict[str, Any]) -> Any:
         try:
             with contextlib.closing(_create_reader()) as reader:
                 return reader.restore(self._folder / str(step), args=ocp.args.Composite(**items))
-        except Exception as error:  # Orbax raises of every kind, bare Exception among them, for damaged files
+        except Exception as error:  # Orbax raises many types, bare Exception too, for damaged files
             if is_remote(self._folder) and _is_unreachable(error):
                 raise Stopped(f"cannot read {self._folder / str(step)}: {_reason(error)}; try again later") from error
-            raise self._damage(step, f"no checksum can be taken: {_reason(error)}") from error
+            raise self._damage(step, f"no checksum can be computed: {_reason(error)}") from error
 
     def _damage(self, step: int, what: str) -> DamagedCheckpoint:
         return DamagedCheckpoint(f"checkpoint {self._folder / str(step)} is damaged ({what})")
 
-    def _set_aside(self, step: int, told: str) -> None:
-        """Moves a damaged checkpoint away: a run that comes by this step again saves it anew."""
+    def _set_aside(self, step: int, message: str) -> None:
+        """Moves a damaged checkpoint away, so that the run can save this step again."""
         if jax.process_index() == 0 and self._saves:
             folder = self._folder.with_name(DAMAGED_FOLDER)
             folder.mkdir(exist_ok=True)
-            if is_remote(folder):  # which is there, to move something into it, only once a file is in it
-                (folder / f"{step}.txt").write_text(told + "\n")
+            if is_remote(folder):  # a folder in a bucket exists only once a file is in it
+                (folder / f"{step}.txt").write_text(message + "\n")
             (folder / str(step)).rmtree(missing_ok=True)
             (self._folder / str(step)).rename(folder / str(step))
 
     def _close(self) -> None:
-        with contextlib.suppress(Exception), self._telling_failures():
+        with contextlib.suppress(Exception), self._reporting_failures():
             self._manager.close()
 
     def _wait(self) -> None:
-        with self._telling_failures():
+        with self._reporting_failures():
             self._manager.wait_until_finished()
 
     @contextlib.contextmanager
-    def _telling_failures(self) -> Any:
+    def _reporting_failures(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:  # of TensorStore, Orbax or the file system
             before = self._failure
             self._failure = f"checkpoint {self._folder / str(self._saving)} cannot be written: {_reason(error)}"
             self._remove_scratch()
-            if jax.process_count() > 1:  # the others wait for this save: none can go on
+            if jax.process_count() > 1:  # the others wait for this save: none can continue
                 if means_lost_process(error):
                     raise
                 raise UserError(self._failure) from error
-            with contextlib.suppress(Exception):  # of a folder that cannot be read either, just now
-                self._manager.reload()  # it has forgotten those that it would have deleted after this save
+            with contextlib.suppress(Exception):  # the folder cannot be read either
+                self._manager.reload()  # it has dropped those that it would have deleted after this save
             if self._failure != before:
-                log.warning("%s; the ones before it stay", self._failure)
+                log.warning("%s; the ones before it are kept", self._failure)
 
     def _remove_scratch(self) -> None:
-        """Frees what a failed save took of the disk; a part of it may be at work still."""
+        """Frees the disk space of a failed save; parts of it may still be running."""
         if is_remote(self._folder):
-            return  # nothing is full, and no other name is used; the next start of the run clears it
+            return  # no disk is full; the next start of the run clears it
         for _ in range(20):
             scratch = list(self._folder.glob("*.orbax-checkpoint-tmp"))
             if not scratch:
@@ -278,20 +280,8 @@ class Checkpoints:
             time.sleep(0.1)
 
 
-@contextlib.contextmanager
-def _without_warnings() -> Any:
-    """Orbax warns that what is opened for reading is not written."""
-    orbax = logging.getLogger("absl")
-    level = orbax.level
-    orbax.setLevel(max(level, logging.ERROR))
-    try:
-        yield
-    finally:
-        orbax.setLevel(level)
-
-
 def _create_reader() -> ocp.Checkpointer:
-    """Reads without the barriers of Orbax's manager: what cannot be read may be so for one process alone."""
+    """Reads without the barriers of Orbax's manager, since a checkpoint may be unreadable for one process only."""
     alone = ocp.options.MultiprocessingOptions(
         primary_host=None,
         active_processes={jax.process_index()},
@@ -307,7 +297,7 @@ def _checksum_of_json(values: Any) -> int:
 
 
 def _is_unreachable(error: BaseException | None) -> bool:
-    """Whether a bucket did not answer or refused, which says nothing of what is in it."""
+    """Whether a bucket did not answer or refused, which says nothing about its content."""
     while error:
         signs = "UNAVAILABLE|DEADLINE_EXCEEDED|PERMISSION_DENIED|UNAUTHENTICATED|RESOURCE_EXHAUSTED|ABORTED|CANCELLED"
         is_clients = type(error).__module__.partition(".")[0] in ("gcsfs", "aiohttp", "google", "requests")
@@ -319,7 +309,6 @@ def _is_unreachable(error: BaseException | None) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong, without TensorStore's long account of where."""
-    error = error.__cause__ or error  # Orbax's own texts tell all but the reason
-    line = next(iter(str(error).strip().splitlines()), type(error).__name__).partition(" [")[0]
+    """`reason` without Orbax's own message, which lacks the cause, and without TensorStore's long location."""
+    line = reason(error.__cause__ or error).partition(" [")[0]
     return line if len(line) < 200 else "..." + line[-200:]

@@ -1,7 +1,7 @@
-"""A number for each array, by which a checkpoint that came back is known to be the one that was saved.
+"""Checksums of arrays, which show whether a restored checkpoint is the one that was saved.
 
-Computed where the arrays lie, so that nothing has to leave the device for it; whole numbers only, so that it is the
-same on every kind and number of devices.
+They are computed on the device, so that no array has to be copied, and with integers only, so that they are the same
+on every kind and number of devices.
 """
 
 from typing import Any
@@ -26,14 +26,14 @@ def _sums(leaves: dict[str, jax.Array]) -> dict[str, jax.Array]:
 
 
 def _mixed_sum(array: jax.Array) -> jax.Array:
-    """The sum, modulo 2**32, of an array's values, each mixed with its place as MurmurHash3 mixes at its end.
+    """The sum, modulo 2**32, of the values of an array, each mixed with its position by MurmurHash3's finalizer.
 
-    https://github.com/aappleby/smhasher, fmix32. It is invertible, so a change of any one value changes the sum;
-    several changes cancel once in about 2**32 times, also those of signs alone and of places.
+    https://github.com/aappleby/smhasher, fmix32. It is invertible, so a change of any single value changes the sum;
+    several changes, also of signs or positions only, cancel with a probability of about 2**-32.
     """
-    words = jax.lax.bitcast_convert_type(array, jnp.uint32)  # the state holds 32-bit values alone
-    place = jax.lax.iota(jnp.uint32, words.size).reshape(words.shape)
-    mixed = words + place * jnp.uint32(0x9E3779B9)
+    words = jax.lax.bitcast_convert_type(array, jnp.uint32)  # the state only holds 32-bit values
+    position = jax.lax.iota(jnp.uint32, words.size).reshape(words.shape)
+    mixed = words + position * jnp.uint32(0x9E3779B9)
     mixed = (mixed ^ (mixed >> 16)) * jnp.uint32(0x85EBCA6B)
     mixed = (mixed ^ (mixed >> 13)) * jnp.uint32(0xC2B2AE35)
     return (mixed ^ (mixed >> 16)).sum(dtype=jnp.uint32)

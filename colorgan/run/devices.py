@@ -1,4 +1,4 @@
-"""How JAX runs in this process: with which others, on which devices, with which memory and which cache."""
+"""How JAX runs in this process: other processes, devices, memory and the compilation cache."""
 
 import contextlib
 import dataclasses
@@ -15,17 +15,17 @@ from colorgan.errors import LostProcess, UserError
 from colorgan.run import preemption
 from colorgan.run.memory import keep_freed_memory
 
-_JOIN_SECONDS = 300  # how long the first process waits for the last
+_JOIN_SECONDS = 300  # the first process waits this long for the last
 
 
 @dataclasses.dataclass(frozen=True)
 class Processes:
-    """Where this process finds those that it trains with; None is found from TPU metadata or Slurm, if there are any.
+    """How this process finds the others of its run; None: from TPU metadata or Slurm, if there are several.
 
     Attributes:
       coordinator: HOST:PORT of process 0.
-      num_processes: how many there are.
-      process_id: which of them this is, from 0.
+      num_processes: the number of processes.
+      process_id: the number of this process, from 0.
     """
 
     coordinator: str | None = None
@@ -37,8 +37,8 @@ def join_processes(platform: str, processes: Processes) -> None:
     """Joins the processes that train together, one or more on each host. Call before any device is used.
 
     Raises:
-      UserError: `processes` makes no sense, or the hosts of a TPU slice cannot be told.
-      LostProcess: the others did not come within `_JOIN_SECONDS`.
+      UserError: `processes` is not valid, or the hosts of a TPU slice cannot be found.
+      LostProcess: the others did not start within `_JOIN_SECONDS`.
     """
     given = dataclasses.astuple(processes)
     if given != (None, None, None):
@@ -63,7 +63,9 @@ def join_processes(platform: str, processes: Processes) -> None:
 
 def _check_processes(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
     if coordinator is None or num_processes is None or process_id is None:
-        raise UserError("--coordinator, --num_processes and --process_id go together, or are left to TPU or Slurm")
+        raise UserError(
+            "--coordinator, --num_processes and --process_id go together; TPU slices and Slurm need none of them"
+        )
     if not re.fullmatch(r".+:\d+", coordinator):
         raise UserError(f"--coordinator is {coordinator!r} but must be HOST:PORT of process 0")
     if not 0 <= process_id < num_processes:
@@ -74,27 +76,27 @@ def _initialize(**options: Any) -> None:
     try:
         jax.distributed.initialize(initialization_timeout=_JOIN_SECONDS, **options)
     except jax.errors.JaxRuntimeError as error:
-        raise LostProcess(f"the processes of this run did not come together: {error}") from error
+        raise LostProcess(f"the processes of this run did not find each other: {error}") from error
 
 
 @contextlib.contextmanager
-def telling_lost_processes() -> Iterator[None]:
-    """Turns what JAX and Orbax raise when another process of the run is gone into `LostProcess`."""
+def reporting_lost_processes() -> Iterator[None]:
+    """Turns what JAX and Orbax raise when another process of the run has ended into `LostProcess`."""
     try:
         yield
     except Exception as error:
         if not preemption.means_lost_process(error):
             raise
         raise LostProcess(
-            f"this process has lost another one of its run ({str(error).splitlines()[0][:200]}); "
-            "once all have ended, the same command goes on from the last checkpoint"
+            f"another process of this run has ended ({str(error).splitlines()[0][:200]}); "
+            "once all have ended, the same command resumes from the last checkpoint"
         ) from error
 
 
 def select_platform(platform: str) -> None:
-    """Makes JAX use `platform` ("cpu", "gpu", "tpu", or "" for the best there is). Call before any device is used.
+    """Makes JAX use `platform` ("cpu", "gpu", "tpu", or "" for the best available). Call before any device is used.
 
-    Sets up its memory and its compilation cache too.
+    Also sets up its memory and its compilation cache.
 
     Raises:
       UserError: this machine has no such device.
@@ -104,14 +106,14 @@ def select_platform(platform: str) -> None:
         jax.config.update("jax_platforms", "cuda" if platform == "gpu" else platform)
     try:
         jax.devices()
-    except (RuntimeError, AssertionError) as error:  # JAX asserts where the plug-in of a GPU is not installed
+    except (RuntimeError, AssertionError) as error:  # JAX asserts where the plug-in for GPUs is not installed
         if preemption.means_lost_process(error):
             raise
-        reason = str(error).partition("(set JAX_PLATFORMS")[0].strip() or "no plug-in for it is installed"
-        install = {"gpu": "pip install -e '.[cuda]'", "tpu": "pip install -e '.[tpu]'"}.get(platform, "jax")
+        problem = str(error).partition("(set JAX_PLATFORMS")[0].strip() or "no plug-in for it is installed"
+        install = {"gpu": "pip install 'colorgan[cuda]'", "tpu": "pip install 'colorgan[tpu]'"}.get(platform, "jax")
         raise UserError(
-            f"config.platform is {platform!r} but JAX finds no such device here ({reason}); where there is one, "
-            f"{install} brings what it needs, and --config.platform=cpu does without"
+            f"config.platform is {platform!r} but JAX finds no such device here ({problem}); where there is one, "
+            f"{install} installs what it needs, and --config.platform=cpu runs without"
         ) from error
     if jax.default_backend() == "cpu":
         keep_freed_memory()
@@ -119,13 +121,13 @@ def select_platform(platform: str) -> None:
 
 
 def _keep_compiled_programs() -> None:
-    """Keeps what XLA compiles in the user's cache folder, unless JAX_COMPILATION_CACHE_DIR says another or "".
+    """Caches compiled programs in the user's cache folder, unless JAX_COMPILATION_CACHE_DIR is set (also to "").
 
-    A step that took half a minute to compile is then loaded in a second or two.
+    A step that takes half a minute to compile is then loaded in a second or two.
     """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "colorgan", "xla")
-        with contextlib.suppress(OSError):  # a home that cannot be written does without
+        with contextlib.suppress(OSError):  # no cache in a home folder that cannot be written
             folder.mkdir(parents=True, exist_ok=True)
             jax.config.update("jax_compilation_cache_dir", str(folder))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:

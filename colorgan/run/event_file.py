@@ -14,40 +14,45 @@ from tensorboardX.proto.summary_pb2 import Summary
 from colorgan.run.append_file import AppendFile
 
 
-class Board:
-    """Writes what TensorBoard shows. tensorboardX's own writer has a thread, in which a full disk would be its end.
+class EventFile:
+    """Writes TensorBoard events. (tensorboardX's own writer has a thread, which ends when the disk is full.)
 
-    Steps that an earlier run of this folder wrote too are shown once: from its first step on, the new file counts.
+    TensorBoard ignores steps of earlier files from the first step of this file on.
     """
 
     def __init__(self, folder: epath.Path, first_step: int) -> None:
         """Raises OSError if the folder cannot be written."""
         folder.mkdir(parents=True, exist_ok=True)
-        record_writer.register_writer_factory("append", self)  # it asks `open` for every file that begins so
-        # The suffix keeps two writers that start within a second apart.
+        record_writer.register_writer_factory("append", self)  # its `open` is called for files with this prefix
+        # The suffix distinguishes two writers that start within the same second.
         suffix = f".{first_step}.{os.getpid()}"
         self._events = event_file_writer.EventsWriter(f"append:{folder / 'events'}", suffix)
         self._write(first_step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def open(self, path: str) -> AppendFile:
-        """The file that this writer's bytes go to."""
+        """The file that receives the bytes of this writer."""
         self._file = AppendFile(epath.Path(path.partition(":")[2]), truncate=True)
         return self._file
 
-    def scalars(self, step: int, figures: Mapping[str, float]) -> None:
-        values = [value for name, figure in figures.items() for value in summary.scalar(name, figure).value]
+    def scalars(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Writes scalars of a step."""
+        values = [value for name, metric in metrics.items() for value in summary.scalar(name, metric).value]
         self._write(step, summary=Summary(value=values))
 
     def text(self, step: int, name: str, text: str) -> None:
+        """Writes a text in Markdown."""
         self._write(step, summary=summary.text(name, text))
 
     def image(self, step: int, name: str, image: np.ndarray) -> None:
+        """Writes an image, uint8 [H,W,3]."""
         self._write(step, summary=summary.image(name, image, dataformats="HWC"))
 
     def sync(self) -> None:
+        """Returns when all events are on disk."""
         self._file.sync()
 
     def close(self) -> None:
+        """Writes what is pending and closes the file."""
         self._events.close()
 
     def _write(self, step: int, **content: Any) -> None:

@@ -5,10 +5,11 @@ import sys
 
 
 def keep_freed_memory() -> None:
-    """Has glibc's malloc keep what is freed for the next to ask; elsewhere it does nothing.
+    """Makes glibc's malloc keep freed memory for later allocations; does nothing on other systems.
 
-    Memory handed back to the system comes again as pages to be cleared one by one. XLA:CPU asks for its gigabytes anew
-    in every step, where that takes a quarter of the time; for a data worker's images it is a tenth.
+    Memory that is returned to the system comes back as pages that have to be cleared. XLA:CPU allocates gigabytes in
+    every step, where clearing takes a quarter of the time; for the images of a data worker it is a tenth.
+    https://www.gnu.org/software/libc/manual/html_node/Malloc-Tunable-Parameters.html
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:

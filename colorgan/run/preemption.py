@@ -1,4 +1,4 @@
-"""Ending a run when it is told to, between two steps."""
+"""Stopping a run between two steps when it receives a signal."""
 
 import os
 import re
@@ -11,30 +11,30 @@ from jax.experimental import multihost_utils
 
 from colorgan.errors import Stopped, UserError
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, a notice, a terminal that is gone
-EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: stopped, and the same command goes on
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, a preemption notice, a closed terminal
+EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: stopped, and the same command resumes
 
 
 def means_lost_process(error: Exception) -> bool:
-    """Whether `error` came up because another process of the run is gone. JAX and Orbax raise several kinds."""
+    """Whether `error` was raised because another process of the run has ended. JAX and Orbax raise several types."""
     signs = "Gloo|NCCL|[Bb]arrier|[Hh]eartbeat|UNAVAILABLE|coordination service|distributed service|Connection"
-    is_told = isinstance(error, UserError | Stopped)
-    return jax.distributed.is_initialized() and not is_told and re.search(signs, str(error)) is not None
+    is_known = isinstance(error, UserError | Stopped)
+    return jax.distributed.is_initialized() and not is_known and re.search(signs, str(error)) is not None
 
 
 def leave_at_once(number: int, frame: FrameType | None) -> None:
-    """Handles a signal while there is nothing to save. An exception could vanish in a callback that it lands in."""
+    """Handles a signal while there is nothing to save. An exception could be lost in a callback."""
     del number, frame
-    os.write(2, b"colorgan: interrupted with nothing to save; the same command goes on\n")
+    os.write(2, b"colorgan: interrupted with nothing to save; run the same command to start again\n")
     os._exit(EXIT_TRY_AGAIN)
 
 
 class StopSignals:
-    """Notes Ctrl-C, SIGTERM and SIGHUP, for the loop to see after its step; the second one ends the process at once.
+    """Records Ctrl-C, SIGTERM and SIGHUP for the loop to check after each step; a second one ends the process at once.
 
-    A context manager. An exception raised from a signal would land anywhere, in the middle of a step or a save too.
-    Of several processes each may get the signal at another step; there jax.distributed, which notes SIGTERM itself,
-    finds the step at which all of them stop. (A second SIGTERM is then without effect until they have found it.)
+    A context manager. (An exception from a signal handler could be raised anywhere, also in the middle of a save.)
+    Several processes may get the signal at different steps: jax.distributed, which handles SIGTERM itself, then finds
+    a step after which all of them stop. A second SIGTERM has no effect until it is found.
     """
 
     def __init__(self) -> None:
@@ -42,18 +42,18 @@ class StopSignals:
         self._alone = jax.process_count() == 1
 
     def __enter__(self) -> Self:
-        # Of several processes SIGTERM is left to jax.distributed, whose handler Python could not put back.
+        # With several processes jax.distributed handles SIGTERM; Python could not restore its handler.
         numbers = [number for number in SIGNALS if self._alone or number != signal.SIGTERM]
-        noted = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores one
-        self._before = {number: signal.signal(number, self._note) for number in noted}
+        handled = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores one
+        self._before = {number: signal.signal(number, self._record) for number in handled}
         return self
 
     def requested(self) -> bool:
-        """Whether the run should end after this step; the same in all processes. Ask it after every step."""
-        self._num_asked += 1  # a notice ahead of the first asking is for number 1, so steps must be counted from here
+        """Whether the run should stop after this step; the same in all processes. Call it after every step."""
+        self._num_asked += 1  # a notice before the first call is for number 1, so steps must be counted from here
         if not self._alone and multihost_utils.reached_preemption_sync_point(self._num_asked):
             self._requested = True
-            signal.signal(signal.SIGTERM, self._note)
+            signal.signal(signal.SIGTERM, self._record)
             return True
         return self._alone and self._requested
 
@@ -63,12 +63,12 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         if self._requested:
             os._exit(EXIT_TRY_AGAIN)
         self._requested = True
         # Not print(): a signal can arrive in the middle of one.
-        os.write(2, b"\ncolorgan: stopping after this step; again to leave at once\n")
+        os.write(2, b"\ncolorgan: stopping after this step; press again to stop at once\n")
         if not self._alone:
             os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""How fast a run is: a timer for its steps, a profiler, the memory of a device."""
+"""Timing of a run: a step timer, a profiler, and the memory of a device."""
 
 import contextlib
 import logging
@@ -18,57 +18,57 @@ log = logging.getLogger(__name__)
 
 
 class StepTimer:
-    """Images a second and the share of time spent waiting for data, between two readings."""
+    """Images per second and the fraction of time spent waiting for data, between two readings."""
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
-        self._figures: dict[str, float] = {}
+        self._metrics: dict[str, float] = {}
         self.restart()
 
     def restart(self) -> None:
-        """Forgets the time since the last reading: what was not training."""
+        """Discards the time since the last reading, which was not training."""
         self._start, self._waited, self._steps = time.monotonic(), 0.0, 0
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Around the wait for one step's batch."""
+        """Measures the wait for the batch of one step."""
         start = time.monotonic()
         yield
         self._waited += time.monotonic() - start
         self._steps += 1
 
     def read(self) -> dict[str, float]:
-        """The figures since the last reading; the last ones again if there was no step since."""
+        """The metrics since the last reading; the same as before if there was no step."""
         if not self._steps:
-            return self._figures
+            return self._metrics
         seconds = max(time.monotonic() - self._start, 1e-9)
-        self._figures = {
+        self._metrics = {
             "perf/images_per_second": self._steps * self._batch_size / seconds,
             "perf/data_wait_fraction": self._waited / seconds,
             "perf/device_memory_bytes": float(device_memory_bytes()),
         }
         self.restart()
-        return self._figures
+        return self._metrics
 
 
 class SideCosts:
-    """Seconds spent beside the steps, by what they went to, between two readings."""
+    """Seconds spent on other work than steps, by kind, between two readings."""
 
     def __init__(self) -> None:
         self._seconds = dict.fromkeys(SIDE_COSTS, 0.0)
 
     @contextlib.contextmanager
     def of(self, name: str) -> Iterator[None]:
-        """Around work of one of `SIDE_COSTS`."""
+        """Measures work of one of `SIDE_COSTS`."""
         start = time.monotonic()
         yield
         self._seconds[name] += time.monotonic() - start
 
     def read(self) -> dict[str, float]:
-        """The figures since the last reading, of what there was."""
-        figures = {f"perf/{name}_seconds": seconds for name, seconds in self._seconds.items() if seconds}
+        """The metrics since the last reading, of the kinds that occurred."""
+        metrics = {f"perf/{name}_seconds": seconds for name, seconds in self._seconds.items() if seconds}
         self._seconds = dict.fromkeys(SIDE_COSTS, 0.0)
-        return figures
+        return metrics
 
 
 class Profiler:
@@ -91,7 +91,7 @@ class Profiler:
             self._running = True
 
     def after_step(self, step: int, result: Any) -> None:
-        """`result` is what the step returned, which the trace has to wait for."""
+        """`result` is what the step returned; the trace waits for it."""
         if self._running and step >= self._steps[1]:
             jax.block_until_ready(result)
             self._stop()
@@ -104,7 +104,7 @@ class Profiler:
 
 
 def device_memory_bytes() -> int:
-    """The most memory one device of this process has held; for a CPU, the most the process has."""
+    """Peak memory of one device of this process; for a CPU, peak memory of the process."""
     statistics = jax.local_devices()[0].memory_stats()
     if statistics and "peak_bytes_in_use" in statistics:
         return statistics["peak_bytes_in_use"]

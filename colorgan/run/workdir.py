@@ -1,34 +1,71 @@
-"""A run's folder: who may use it, and what it says of itself."""
+"""A run's folder: its layout, the lock that keeps other runs out, and its description of the run.
+
+No other module knows the names in it.
+"""
 
 import contextlib
 import fcntl
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from etils import epath
 from jax.experimental import multihost_utils
-from ml_collections import ConfigDict
 
-from colorgan import config as config_lib
 from colorgan.errors import Stopped, UserError
-from colorgan.run.append_file import AppendFile
-from colorgan.run.metric_writer import LOG_FILE, METRICS_FILE
+from colorgan.run import migrations
 from colorgan.run.storage import bucket_errors, check_bucket, folder_errors, is_remote, write_whole
-from colorgan.training import state as train_state
-from colorgan.training.state import GANState
 
 CONFIG_FILE, NETWORKS_FILE = "config.json", "networks.json"
-_SHARED_SECONDS = 30  # until a network's file system shows all hosts a new file
+METRICS_FILE, LOG_FILE = "metrics.jsonl", "log.txt"
+CHECKPOINTS_FOLDER, DAMAGED_FOLDER = "checkpoints", "damaged"
+SAMPLES_FOLDER, TENSORBOARD_FOLDER, EVALUATION_FOLDER = "samples", "tensorboard", "evaluation"
+
+_SHARED_SECONDS = 30  # until a network file system shows a new file on all hosts
 
 
-def check(config: ConfigDict, workdir: epath.Path) -> None:
-    """Refuses the folder of a run of another config that has trained already, and a bucket that cannot be used.
+def sample_file(epoch: int) -> str:
+    """The path, in a run's folder, of the sample grid drawn after `epoch`."""
+    return f"{SAMPLES_FOLDER}/epoch_{epoch:04d}.png"
 
-    Before any data is fetched. Raises Unreachable if the bucket does not answer.
+
+def find_samples(workdir: epath.Path) -> dict[int, epath.Path]:
+    """A run's sample grids by epoch, in order."""
+    named = {path.stem.removeprefix("epoch_"): path for path in (workdir / SAMPLES_FOLDER).glob("epoch_*.png")}
+    return dict(sorted((int(number), path) for number, path in named.items() if number.isdecimal()))
+
+
+def read_config(workdir: epath.Path) -> dict[str, Any]:
+    """The config of a run as a nested dict with today's keys.
+
+    Raises:
+      UserError: the folder holds no run, or config.json is damaged or was written by a newer version.
+      Unreachable: the bucket does not answer.
+    """
+    path = workdir / CONFIG_FILE
+    try:
+        with bucket_errors(workdir):
+            saved = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{workdir} is not the folder of a run: it has no {CONFIG_FILE}") from error
+    except OSError as error:
+        raise UserError(f"{workdir} is not the folder of a run: {error}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); the command that trained the run writes it again") from error
+    if not isinstance(saved, dict):
+        raise UserError(f"{path} is damaged (not a JSON object); the command that trained the run writes it again")
+    return migrations.migrate_config(saved)
+
+
+def config_if_trained(workdir: epath.Path) -> dict[str, Any] | None:
+    """The config of a run that has logged metrics; None if there is none yet. Call it before any data is downloaded.
+
+    Raises:
+      UserError: the bucket cannot be used, or a newer version wrote the run.
+      Unreachable: the bucket does not answer.
     """
     try:
         check_bucket(workdir)
@@ -36,39 +73,38 @@ def check(config: ConfigDict, workdir: epath.Path) -> None:
         raise UserError(f"cannot use the run's folder: {error}") from error
     try:
         with bucket_errors(workdir):
-            before = json.loads((workdir / CONFIG_FILE).read_text())
+            saved = json.loads((workdir / CONFIG_FILE).read_text())
             has_trained = bool((workdir / METRICS_FILE).read_bytes())
     except (OSError, ValueError):  # no run yet
-        return
-    if has_trained:
-        refuse(config_lib.changes(before, config_lib.to_plain(config))[0])
+        return None
+    return migrations.migrate_config(saved) if has_trained else None
 
 
-def refuse(differences: list[str]) -> None:
-    """Raises UserError if there are `differences` that a run cannot go on with."""
+def refuse_changes(differences: list[str]) -> None:
+    """Raises UserError if there are `differences` with which a run cannot be resumed."""
     if differences:
         raise UserError(
-            f"this run's folder holds a run of another config, which cannot go on with {'; '.join(differences)}; "
+            f"this folder holds a run of another config, which cannot be resumed with {'; '.join(differences)}; "
             "change that back, or start a new run with --workdir=DIR"
         )
 
 
 @contextlib.contextmanager
-def held(workdir: epath.Path) -> Iterator[None]:
-    """Makes the folder, and keeps other runs out of it until the end.
+def locked(workdir: epath.Path) -> Iterator[None]:
+    """Creates the folder and keeps other runs out of it until the end.
 
     Raises:
       UserError: it cannot be written, or not all processes see it.
-      Stopped: a run is at work in it.
+      Stopped: another run uses it.
     """
     with contextlib.ExitStack() as stack:
         _create(workdir)
         if jax.process_index() == 0 and not is_remote(workdir):
             log_file = stack.enter_context(open(workdir / LOG_FILE, "ab"))
             try:
-                fcntl.flock(log_file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
-            except BlockingIOError as error:  # on a network, a lost host's lock too, for a minute or two
-                raise Stopped(f"another run is at work in {workdir}: --workdir=DIR names another folder") from error
+                fcntl.flock(log_file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the process ends, however it ends
+            except BlockingIOError as error:  # on a network also the lock of a lost host, for a minute or two
+                raise Stopped(f"another run uses {workdir}; --workdir=DIR chooses another folder") from error
             except OSError:  # a file system without locks
                 pass
         yield
@@ -79,11 +115,13 @@ def _create(workdir: epath.Path) -> None:
         with folder_errors():
             with bucket_errors(workdir):
                 workdir.mkdir(parents=True, exist_ok=True)
-            AppendFile(workdir / LOG_FILE).close()
+                is_missing = not (workdir / LOG_FILE).exists()
+            if is_missing:
+                write_whole(workdir / LOG_FILE, b"")
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices("the run's folder is made")
+        multihost_utils.sync_global_devices("the run's folder exists")
         if not np.all(multihost_utils.process_allgather(_appears(workdir / LOG_FILE))):
-            raise UserError(f"the run's folder, {workdir}, must be where all processes see it, such as a gs:// bucket")
+            raise UserError(f"the run's folder, {workdir}, must be visible to all processes, such as a gs:// bucket")
 
 
 def _appears(path: epath.Path) -> np.ndarray:
@@ -94,12 +132,8 @@ def _appears(path: epath.Path) -> np.ndarray:
     return np.asarray(False)
 
 
-def describe(workdir: epath.Path, config: dict[str, Any], state: GANState) -> None:
-    """Writes config.json and networks.json, or raises UserError."""
-    sizes = {
-        "num_generator_values": train_state.num_values(state.generator.variables),
-        "num_critic_values": train_state.num_values(state.critic.variables),
-    }
+def describe(workdir: epath.Path, config: Mapping[str, Any], networks: Mapping[str, Any]) -> None:
+    """Writes config.json and networks.json. Raises UserError if they cannot be written."""
     with folder_errors():
-        for name, values in ((CONFIG_FILE, config), (NETWORKS_FILE, sizes)):
+        for name, values in ((CONFIG_FILE, migrations.numbered(config)), (NETWORKS_FILE, networks)):
             write_whole(workdir / name, (json.dumps(values, indent=2) + "\n").encode())

@@ -1,4 +1,4 @@
-"""How training images come to the devices: streamed batch by batch, or from a copy of the whole set that lies there."""
+"""Training batches on the devices: streamed from the host, or selected from a copy of the set in device memory."""
 
 import logging
 import os
@@ -13,21 +13,23 @@ from colorgan import sharding
 from colorgan.data import pipeline
 from colorgan.errors import UserError
 
-_FILL_IMAGES = 256  # decoded at a time, at least
-_CACHE_SHARE = 0.8  # of a device's memory, at most; a step needs the rest
+_FILL_IMAGES = 256  # the minimum that is decoded at a time
+_CACHE_SHARE = 0.8  # the maximum of a device's memory; a step needs the rest
 
 log = logging.getLogger(__name__)
 
 
 class Batches(Protocol):
-    """Endless: global arrays uint8 [B,L,L,3], split over the devices. Close it."""
+    """Endless iterator over global arrays uint8 [B,L,L,3], split over the devices. Close it at the end."""
 
-    def __next__(self) -> jax.Array: ...
+    def __next__(self) -> jax.Array:
+        """The next batch."""
 
-    def figures(self) -> dict[str, float]:
-        """What is to be told of the data so far."""
+    def metrics(self) -> dict[str, float]:
+        """Data metrics to log."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends threads and worker processes."""
 
 
 def create_batches(
@@ -46,7 +48,7 @@ def create_batches(
 
 
 class StreamedBatches:
-    """Decodes every image anew in every epoch. The copy to the device goes on while the caller does."""
+    """Decodes every image in every epoch. The copy to the device overlaps with the caller."""
 
     def __init__(self, batches: pipeline.TrainBatches, mesh: Mesh) -> None:
         self._batches, self._mesh = batches, mesh
@@ -54,17 +56,17 @@ class StreamedBatches:
     def __next__(self) -> jax.Array:
         return sharding.to_global(self._mesh, next(self._batches)["image"])
 
-    def figures(self) -> dict[str, float]:
-        return self._batches.figures()
+    def metrics(self) -> dict[str, float]:
+        return self._batches.metrics()
 
     def close(self) -> None:
         self._batches.close()
 
 
 class CachedBatches:
-    """Decodes every image once, into the memory of every device; a batch is then a matter of indices.
+    """Decodes every image once into the memory of every device; a batch is then selected by indices.
 
-    A set of N images of L pixels takes N * L * L * 3 bytes on each device.
+    A set of N images of L pixels a side takes N * L * L * 3 bytes on each device.
     """
 
     def __init__(
@@ -80,17 +82,16 @@ class CachedBatches:
         self._mesh = mesh
         self._cache, self._num_bad = _decode_all(images, batch_size, loading, mesh)
         self._indices = pipeline.train_indices(len(images), batch_size, seed, first_batch, loading)
-        data, everywhere = sharding.batch_sharding(mesh), sharding.replicated(mesh)
 
         def choose(cache: jax.Array, indices: jax.Array) -> jax.Array:
             return jnp.take(cache, indices, axis=0, mode="clip").reshape(-1, *images.shape)
 
-        self._choose_fn = jax.jit(choose, in_shardings=(everywhere, data), out_shardings=data)
+        self._choose_fn = sharding.jit(choose, mesh, ("replicated", "batch"), "batch")
 
     def __next__(self) -> jax.Array:
         return self._choose_fn(self._cache, sharding.to_global(self._mesh, next(self._indices)))
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         return {"data/bad_records": self._num_bad}
 
     def close(self) -> None:
@@ -100,21 +101,20 @@ class CachedBatches:
 def _decode_all(
     images: pipeline.Images, batch_size: int, loading: pipeline.Loading, mesh: Mesh
 ) -> tuple[jax.Array, int]:
-    """All images, uint8 [N or more, L*L*3] on every device, and how many of this process's share were bad.
+    """All images, uint8 [N or more, L*L*3] on every device, and the number of bad ones in this process's part.
 
-    Flat, since a TPU would pad an innermost axis of 3 channels to 128.
+    Flat, since a TPU would pad a last axis of 3 channels to 128.
     """
     chunk = batch_size * -(-_FILL_IMAGES // batch_size)
     num_rows, row_size = -(-len(images) // chunk) * chunk, int(np.prod(images.shape))
     _check_memory(num_rows * row_size, mesh)
     log.info("decoding %d images into device memory, %.2f GB on each device", len(images), num_rows * row_size / 1e9)
-    data, everywhere = sharding.batch_sharding(mesh), sharding.replicated(mesh)
-    cache = jax.jit(lambda: jnp.zeros((num_rows, row_size), jnp.uint8), out_shardings=everywhere)()
+    cache = sharding.jit(lambda: jnp.zeros((num_rows, row_size), jnp.uint8), mesh, (), "replicated")()
 
     def write(cache: jax.Array, chunk: jax.Array, first: jax.Array) -> jax.Array:
         return jax.lax.dynamic_update_slice_in_dim(cache, chunk.reshape(-1, row_size), first, axis=0)
 
-    write_fn = jax.jit(write, in_shardings=(everywhere, data, None), out_shardings=everywhere, donate_argnums=0)
+    write_fn = sharding.jit(write, mesh, ("replicated", "batch", "any"), "replicated", donate_argnums=0)
     num_good = num_decoded = 0
     for n, batch in enumerate(pipeline.ordered_batches(images, chunk, loading, pipeline.REPLACED)):
         cache = write_fn(cache, sharding.to_global(mesh, batch["image"]), np.int32(n * chunk))
@@ -132,5 +132,5 @@ def _check_memory(size: int, mesh: Mesh) -> None:
     if size > limit:
         raise UserError(
             f"config.data.cache is 'device', which takes {size / 1e9:.2f} GB on each device, but {device.device_kind} "
-            f"has only {limit / 1e9:.2f} GB for it; a smaller config.data.load_size needs less, 'none' nothing"
+            f"has only {limit / 1e9:.2f} GB for it; use a smaller config.data.load_size, or 'none'"
         )

@@ -1,4 +1,4 @@
-"""The parts of a run, made as its config says."""
+"""What a run consists of, built from its config."""
 
 import functools
 from typing import Any
@@ -8,28 +8,30 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from colorgan import models, sharding
+from colorgan import sharding
 from colorgan.data import pipeline, sources
 from colorgan.errors import UserError
-from colorgan.models import Critic, Generator
+from colorgan.models.build import create_networks
 from colorgan.training import optimizer
+from colorgan.training.batches import Batches, create_batches
 from colorgan.training.epochs import Epochs
-from colorgan.training.losses import Objective
+from colorgan.training.losses import loss_weights
 from colorgan.training.state import GAN, GANState
 from colorgan.training.step import train_step
 
-# For what does not train to an end: steps cost the same at any learning rate.
+# For programs that are not trained to an end: a step costs the same at any learning rate.
 SOME_EPOCHS = Epochs(num_images=10_000, batch_size=10)
 
 
-def create_networks(config: ConfigDict, platform: str) -> tuple[Generator, Critic]:
-    """The two networks, for "cpu", "gpu" or "tpu"."""
-    return models.create_networks(config.image_size, **config.model, precision=config.precision, platform=platform)
-
-
 def create_gan(config: ConfigDict, platform: str, epochs: Epochs) -> GAN:
-    """Networks, optimiser and objective as `config` says, for "cpu", "gpu" or "tpu"; `epochs` are the run's."""
-    generator, critic = create_networks(config, platform)
+    """Networks, optimizer and losses for "cpu", "gpu" or "tpu"; `epochs` are those of the run.
+
+    Raises:
+      UserError: the config names a network or a loss that does not exist.
+    """
+    generator, critic = create_networks(
+        config.image_size, **config.model, precision=config.precision, platform=platform
+    )
     rates = config.optimizer
     generator_schedule, critic_schedule = (
         optimizer.create_schedule(rates.schedule, rate, epochs.last_step(config.num_epochs))
@@ -41,29 +43,26 @@ def create_gan(config: ConfigDict, platform: str, epochs: Epochs) -> GAN:
         optimizer.create_optimizer(rates.beta1, rates.beta2),
         generator_schedule,
         critic_schedule,
-        Objective(**config.loss),
+        loss_weights(config.loss),
     )
 
 
 def create_train_step(config: ConfigDict, gan: GAN, mesh: Mesh) -> jax.stages.Wrapped:
     """`train_step` of (state, global uint8 batch on `mesh`), jitted; donates the state."""
-    everywhere = sharding.replicated(mesh)
-    return jax.jit(
-        functools.partial(
-            train_step,
-            gan=gan,
-            seed=config.seed,
-            ema_decay=config.ema_decay,
-            skip_nonfinite=config.skip_nonfinite_steps > 0,
-        ),
-        in_shardings=(everywhere, sharding.batch_sharding(mesh)),
-        out_shardings=everywhere,
-        donate_argnums=0,
-        compiler_options=_compiler_options(config, sharding.platform_of(mesh)),
+    step = functools.partial(
+        train_step,
+        gan=gan,
+        seed=config.seed,
+        ema_decay=config.ema_decay,
+        skip_nonfinite=config.skip_nonfinite_steps > 0,
     )
+    options = compiler_options(config, sharding.platform_of(mesh))
+    inputs = ("replicated", "batch")
+    return sharding.jit(step, mesh, inputs, "replicated", donate_argnums=0, compiler_options=options)
 
 
-def _compiler_options(config: ConfigDict, platform: str) -> dict[str, Any]:
+def compiler_options(config: ConfigDict, platform: str) -> dict[str, Any]:
+    """XLA's options for the training step."""
     options: dict[str, Any] = dict(option.split("=", 1) for option in config.compiler_options)
     if config.deterministic and platform == "gpu":
         options["xla_gpu_deterministic_ops"] = True  # no atomic sums, and no choice of algorithms by their speed
@@ -71,10 +70,10 @@ def _compiler_options(config: ConfigDict, platform: str) -> dict[str, Any]:
 
 
 def compile_train_step(config: ConfigDict, gan: GAN, mesh: Mesh, state: GANState) -> jax.stages.Compiled:
-    """The jitted step, compiled for the devices of `mesh`; of `state` the shapes alone matter.
+    """The jitted step, compiled for the devices of `mesh`; of `state` only the shapes are used.
 
     Raises:
-      UserError: XLA does not know one of `config.compiler_options`, or not its value.
+      UserError: XLA does not know one of `config.compiler_options`, or its value is not valid.
     """
     size = config.data.load_size
     batch = jax.ShapeDtypeStruct((config.batch_size, size, size, 3), np.uint8, sharding=sharding.batch_sharding(mesh))
@@ -90,7 +89,7 @@ def open_images(config: ConfigDict) -> tuple[pipeline.Images, pipeline.Images]:
     """Training and validation images.
 
     Raises:
-      UserError: there are none, fewer than a batch, or not as many in all processes.
+      UserError: there are none, fewer than a batch, or a different number in different processes.
     """
     data = config.data
     train_source = sources.open_source(data.train, data.load_size, sources.TRAIN_SEED)
@@ -108,6 +107,12 @@ def open_images(config: ConfigDict) -> tuple[pipeline.Images, pipeline.Images]:
 
 
 def create_loading(config: ConfigDict) -> pipeline.Loading:
-    """How this process loads its share, as `config` says."""
+    """How this process loads its part of every batch."""
     data = config.data
     return pipeline.Loading(data.num_workers, data.num_threads, jax.process_index(), jax.process_count())
+
+
+def create_train_batches(config: ConfigDict, images: pipeline.Images, first_batch: int, mesh: Mesh) -> Batches:
+    """The training batches from number `first_batch` on."""
+    loading = create_loading(config)
+    return create_batches(config.data.cache, images, config.batch_size, config.seed, first_batch, loading, mesh)

@@ -1,23 +1,27 @@
-"""The best validation of a run, and when training no longer helps."""
+"""The best validation of a run, and when to end a run that no longer improves."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
-class EarlyStop:
-    """Ends a run once so many validations in a row were no better than the best before them.
+class EarlyStopping:
+    """Ends a run after a number of successive validations that were not better than the best one before them.
 
-    What DeOldify's NoGAN recipe does by eye: adversarial training gives the best colours after a while, and then spoils
-    them. A run that goes on counts from where it was.
+    DeOldify's NoGAN recipe does this by eye: adversarial training first improves the colors and later degrades them.
+    A resumed run continues to count.
 
     Attributes:
-      saved: JSON values, what a checkpoint keeps of it.
+      saved: JSON values for the checkpoint.
     """
 
     def __init__(self, patience: int, metric: str, images: str, saved: Mapping[str, Any]) -> None:
-        """Looks at `metric`, higher is better, of the validation `images`; `patience` 0 never ends.
+        """Watches a metric.
 
-        `saved` is a checkpoint's, or empty; that of another metric or other images says nothing.
+        Args:
+          patience: the number of validations without improvement; 0 never ends the run.
+          metric: its name; higher is better.
+          images: describes the validation images.
+          saved: from a checkpoint, or empty. Ignored if it is of another metric or of other images.
         """
         self._patience, self._metric = patience, metric
         new = {"metric": metric, "images": images, "best": None, "best_epoch": 0, "num_since_best": 0}
@@ -25,9 +29,9 @@ class EarlyStop:
         self.saved: dict[str, Any] = dict(saved) if is_same else new
 
     def add(self, epoch: int, validation: Mapping[str, float]) -> None:
-        """Takes the figures of one more validation, after `epoch`."""
+        """Adds the metrics of the validation after `epoch`."""
         value, best = validation[self._metric], self.saved["best"]
-        # New ones: a save may still be writing the old.
+        # A new dict each time: a save may still be writing the old one.
         if best is None or value > best:
             self.saved = self.saved | {"best": value, "best_epoch": epoch, "num_since_best": 0}
         else:
@@ -35,12 +39,17 @@ class EarlyStop:
 
     @property
     def best(self) -> str:
-        """What was best, as "best score 0.472 in epoch 15"; empty before the first validation."""
+        """The best validation, as "best score 0.472 in epoch 15"; empty before the first validation."""
         if self.saved["best"] is None:
             return ""
         return f"best {self._metric.rpartition('/')[2]} {self.saved['best']:.3f} in epoch {self.saved['best_epoch']}"
 
     @property
+    def is_last_best(self) -> bool:
+        """Whether the last validation was the best."""
+        return self.saved["num_since_best"] == 0
+
+    @property
     def is_due(self) -> bool:
-        """Whether the run is over."""
+        """Whether the run should end."""
         return self._patience > 0 and self.saved["num_since_best"] >= self._patience

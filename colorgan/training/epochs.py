@@ -6,19 +6,19 @@ import math
 
 @dataclasses.dataclass(frozen=True)
 class Epochs:
-    """Where epochs end, in steps: after the step that draws the last of an epoch's images."""
+    """Where epochs end: an epoch ends with the step that draws its last image."""
 
     num_images: int
     batch_size: int
 
     def finished(self, step: int) -> int:
-        """How many epochs are over after `step` steps."""
+        """The number of epochs that have ended after `step` steps."""
         return step * self.batch_size // self.num_images
 
     def last_step(self, epoch: int) -> int:
         """The step that ends `epoch`, counted from 1."""
         return math.ceil(epoch * self.num_images / self.batch_size)
 
-    def figures(self, step: int) -> dict[str, float]:
-        """How many times the run has seen every image."""
+    def metrics(self, step: int) -> dict[str, float]:
+        """The number of passes over the images after `step` steps."""
         return {"train/epoch": step * self.batch_size / self.num_images}

@@ -1,4 +1,4 @@
-"""The training loop: the story of a run."""
+"""The training loop."""
 
 import contextlib
 import dataclasses
@@ -13,161 +13,252 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from colorgan import config as config_lib
-from colorgan import evaluate, sharding
+from colorgan import sharding
 from colorgan.data import pipeline
 from colorgan.errors import StoppedTogether
-from colorgan.evaluation import image_grid
-from colorgan.run import metric_writer, timing
+from colorgan.evaluation import steps
+from colorgan.models.build import num_values
+from colorgan.models.generator import predict_fn
+from colorgan.run import migrations, run_log
 from colorgan.run import workdir as workdir_lib
 from colorgan.run.checkpoints import Checkpoints
+from colorgan.run.metric_writer import MetricWriter
+from colorgan.run.pending_metrics import PendingMetrics, check_finite
 from colorgan.run.preemption import StopSignals
-from colorgan.training import batches as feed
+from colorgan.run.timing import Profiler, SideCosts, StepTimer
 from colorgan.training import build
-from colorgan.training import state as train_state
-from colorgan.training.early_stopping import EarlyStop
+from colorgan.training.early_stopping import EarlyStopping
 from colorgan.training.epochs import Epochs
-from colorgan.training.state import GAN, GANState
+from colorgan.training.samples import create_sampler
+from colorgan.training.state import GAN, GANState, abstract_state, create_state
 
 log = logging.getLogger(__name__)
 
 
 def train(config: ConfigDict, workdir: epath.Path) -> None:
-    """Trains `config` in `workdir` from its last checkpoint, or from the start, to the end.
+    """Trains `config` in `workdir` to the end, from the last checkpoint if there is one.
 
     Raises:
-      Stopped: a signal came and the state is saved, or the folder cannot be had right now.
-      UserError: the config, the data or the folder cannot be used, or a figure is not finite.
+      Stopped: the run was stopped by a signal and its state is saved, or the folder is not available at the moment.
+      UserError: the config, the data or the folder cannot be used, or a metric is not finite.
     """
     mesh = sharding.create_mesh()
     config_lib.check_batch_size(config.batch_size, mesh.size)
-    workdir_lib.check(config, workdir)
-    is_first_process = jax.process_index() == 0
-    train_images, validation_images = build.open_images(config)
-    epochs = Epochs(len(train_images), config.batch_size)
-    num_steps = epochs.last_step(config.num_epochs)
+    if before := workdir_lib.config_if_trained(workdir):
+        workdir_lib.refuse_changes(config_lib.changes(before, config_lib.to_plain(config))[0])
+    images, validation_images = build.open_images(config)
+    epochs = Epochs(len(images), config.batch_size)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(workdir_lib.held(workdir))
-        stack.enter_context(metric_writer.logging_to(workdir, is_first_process))
+        stack.enter_context(workdir_lib.locked(workdir))
+        stack.enter_context(run_log.logging_to(workdir, jax.process_index() == 0))
         checkpoints = stack.enter_context(Checkpoints(workdir, config.best_metric, config.num_checkpoints))
         gan = build.create_gan(config, sharding.platform_of(mesh), epochs)
-        state, step, meta = _start_state(config, gan, mesh, checkpoints, len(train_images))
-        described: dict[str, Any] = {"config": config_lib.to_plain(config), "num_images": len(train_images)}
-        validated_on = f"{len(validation_images)} of {config.data.validation}"
-        early_stop = EarlyStop(config.early_stop, config.best_metric, validated_on, meta.get("early_stop", {}))
-        is_over = step >= num_steps or early_stop.is_due
-        if is_first_process:  # a run that is over keeps the config that it was trained with
-            workdir_lib.describe(workdir, (meta if is_over else described)["config"], state)
-        if is_over:
-            goes_on = "a larger config.num_epochs" if step >= num_steps else "a larger config.early_stop, or 0,"
-            log.info("the run is complete: %d steps of %d are done; %s goes on", step, num_steps, goes_on)
+        start = _restore_or_create(config, gan, mesh, checkpoints, len(images), len(validation_images))
+        if _is_complete(config, workdir, start, epochs):
             return
-        message = "%d training images, %d epochs of %d images a step, %d of %d steps done, on %d %s device(s)"
-        sizes = (len(train_images), config.num_epochs, config.batch_size, step, num_steps, mesh.size)
-        log.info(message, *sizes, sharding.platform_of(mesh))
+        message = "%d training images, %d epochs, batch size %d, %d of %d steps done, on %d %s device(s)"
+        sizes = (len(images), config.num_epochs, config.batch_size, start.step, epochs.last_step(config.num_epochs))
+        log.info(message, *sizes, mesh.size, sharding.platform_of(mesh))
 
-        sum_step_fn = evaluate.create_sum_step(gan.generator, mesh)
-        draw_samples = image_grid.create_sampler(gan, mesh, validation_images, config.num_samples)
-        loading = build.create_loading(config)
-        # To start workers for one short pass would take longer than the pass.
-        num_threads = max(loading.num_threads, loading.num_workers)
-        in_threads = dataclasses.replace(loading, num_workers=0, num_threads=num_threads)
-        batches = feed.create_batches(
-            config.data.cache, train_images, config.batch_size, config.seed, step, loading, mesh
-        )
-        stack.callback(batches.close)
-        log.info("compiling the training step")
-        train_step_fn = build.compile_train_step(config, gan, mesh, state)
-        watch = stack.enter_context(metric_writer.Monitor(workdir, step, num_steps, is_first_process))
-        watch.write_text("config", json.dumps(described["config"], indent=2), step)
-        watch.write_text("networks", _overview(state), step)
-        profiler = stack.enter_context(
-            timing.Profiler(workdir / metric_writer.TENSORBOARD_FOLDER, config.profile_steps)
-        )
-        pending = metric_writer.PendingFigures(config.skip_nonfinite_steps, meta.get("skipped", {}))
-
-        # Until here a signal ends the run at once, with nothing to save; from here on, after its step.
+        trainer = Trainer(config, workdir, gan, mesh, epochs, checkpoints, start)
+        trainer.open(images, validation_images, stack)
+        # Until here a signal ends the process at once, with nothing to save; from here on, after a step.
         stop = stack.enter_context(StopSignals())
-        timer, costs = timing.StepTimer(config.batch_size), timing.SideCosts()
-        for epoch in range(epochs.finished(step) + 1, config.num_epochs + 1):
-            steps = range(step + 1, epochs.last_step(epoch) + 1)
-            for step in steps:
-                profiler.before_step(step)
-                with timer.waiting():
-                    images = next(batches)
-                state, step_metrics = train_step_fn(state, images)
-                profiler.after_step(step, step_metrics)
-                pending.add(step, step_metrics)
-                # The device is not waited for: these are figures of steps that are already past.
-                wants_figures = (step - 1) % config.log_every_steps == 0
-                figures = pending.take(before=step) if wants_figures else {}
-                with costs.of("logging"):
-                    watch.progress(step, f"epoch {epoch}/{config.num_epochs}")
-                    if figures:
-                        watch.write(step - 1, figures | epochs.figures(step - 1) | timer.read() | batches.figures())
-                is_stopping = stop.requested()
-                if is_stopping:
-                    break
-
-            figures = pending.take() | epochs.figures(step) | timer.read() | batches.figures()
-            validation = {}
-            is_due = epoch % config.checkpoint_every_epochs == 0 or epoch == config.num_epochs
-            if step == epochs.last_step(epoch):
-                if is_due:
-                    with costs.of("validation"):
-                        validation_batches = pipeline.ordered_batches(validation_images, config.batch_size, in_threads)
-                        rows, count = evaluate.evaluate(sum_step_fn, state.generator_ema, validation_batches, mesh)
-                    evaluate.warn_of_gray(rows, config.data.validation)
-                    validation = evaluate.flat_figures(rows, count)
-                    metric_writer.check_finite(step, validation)
-                    early_stop.add(epoch, validation)
-                if epoch in config.sample_epochs or epoch == config.num_epochs or early_stop.is_due:
-                    with costs.of("sampling"):
-                        watch.write_samples(epoch, step, draw_samples(state))
-                watch.write(step, figures | validation | costs.read())
-                best = early_stop.best if early_stop.saved["num_since_best"] else ""
-                watch.log_epoch(epoch, config.num_epochs, figures | validation, best)
-            elif step % config.log_every_steps == 0:
-                watch.write(step, figures)
-            if is_stopping or (is_due and step == epochs.last_step(epoch)):
-                with costs.of("checkpoint"):  # told at the end of the next epoch: the figures are saved first
-                    watch.sync()
-                    meta = described | {"skipped": pending.skipped, "early_stop": early_stop.saved}
-                    checkpoints.save(step, state, meta, validation or None)
-            if early_stop.is_due:
-                log.info("%s was no better %d times in a row", config.best_metric, config.early_stop)
+        for epoch in range(epochs.finished(start.step) + 1, config.num_epochs + 1):
+            is_stopping = trainer.train_epoch(epoch, stop)
+            trainer.end_epoch(epoch, is_stopping)
+            if trainer.early_stopping.is_due:
+                log.info("%s did not improve %d times in a row", config.best_metric, config.early_stop)
                 break
-            if is_stopping and step < num_steps:
+            if is_stopping and trainer.step < trainer.num_steps:
                 checkpoints.finish()
-                raise StoppedTogether(f"stopped at step {step} of {num_steps}; the same command goes on from there")
-            timer.restart()
+                raise StoppedTogether(
+                    f"stopped at step {trainer.step} of {trainer.num_steps}; the same command resumes from there"
+                )
         checkpoints.finish()
-        log.info("the run is complete after %d steps: %s", step, early_stop.best)
+        log.info("the run is complete after %d steps: %s", trainer.step, trainer.early_stopping.best)
 
 
-def _start_state(
-    config: ConfigDict, gan: GAN, mesh: Mesh, checkpoints: Checkpoints, num_images: int
-) -> tuple[GANState, int, dict[str, Any]]:
-    """The state of the newest good checkpoint, its step and what was saved with it; or those of a new run."""
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Where a run starts.
 
-    def restore(step: int) -> tuple[dict[str, Any], GANState]:
+    Attributes:
+      state: on the devices.
+      step: the number of finished steps.
+      config: plain, of the checkpoint; of the run itself where there is none.
+      num_images: in the training set.
+      early_stopping: with what it has seen.
+      skipped: the number of skipped steps, see `PendingMetrics`.
+    """
+
+    state: GANState
+    step: int
+    config: dict[str, Any]
+    num_images: int
+    early_stopping: EarlyStopping
+    skipped: dict[str, int]
+
+
+class Trainer:
+    """What changes during a run, and the work of an epoch."""
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        workdir: epath.Path,
+        gan: GAN,
+        mesh: Mesh,
+        epochs: Epochs,
+        checkpoints: Checkpoints,
+        start: Start,
+    ) -> None:
+        self.state, self.step, self.early_stopping = start.state, start.step, start.early_stopping
+        self.num_steps = epochs.last_step(config.num_epochs)
+        self._config, self._workdir, self._gan, self._mesh = config, workdir, gan, mesh
+        self._epochs, self._checkpoints = epochs, checkpoints
+        self._meta = {
+            "config": migrations.numbered(config_lib.to_plain(config)),
+            "num_images": start.num_images,
+        }
+        self._pending = PendingMetrics(config.skip_nonfinite_steps, start.skipped)
+        self._timer, self._costs = StepTimer(config.batch_size), SideCosts()
+
+    def open(self, images: pipeline.Images, validation_images: pipeline.Images, stack: contextlib.ExitStack) -> None:
+        """Compiles the step, and opens what the run reads from and writes to; `stack` closes it."""
+        config = self._config
+        self._validation_images = validation_images
+        loading = build.create_loading(config)
+        # One short pass: starting workers would take longer.
+        num_threads = max(loading.num_threads, loading.num_workers)
+        self._validation_loading = dataclasses.replace(loading, num_workers=0, num_threads=num_threads)
+        self._sum_step_fn = steps.create_sum_step(predict_fn(self._gan.generator), self._mesh)
+        self._draw_samples = create_sampler(self._gan, self._mesh, validation_images, config.num_samples)
+        self._batches = build.create_train_batches(config, images, self.step, self._mesh)
+        stack.callback(self._batches.close)
+        log.info("compiling the training step")
+        self._train_step_fn = build.compile_train_step(config, self._gan, self._mesh, self.state)
+        is_first_process = jax.process_index() == 0
+        self._writer = stack.enter_context(MetricWriter(self._workdir, self.step, self.num_steps, is_first_process))
+        self._writer.write_text("config", json.dumps(config_lib.to_plain(config), indent=2), self.step)
+        self._writer.write_text("networks", _overview(self.state), self.step)
+        traces = self._workdir / workdir_lib.TENSORBOARD_FOLDER
+        self._profiler = stack.enter_context(Profiler(traces, config.profile_steps))
+        self._timer.restart()
+
+    def train_epoch(self, epoch: int, stop: StopSignals) -> bool:
+        """Trains to the end of `epoch`, or until a signal asks to stop. Returns whether one did."""
+        description = f"epoch {epoch}/{self._config.num_epochs}"
+        for step in range(self.step + 1, self._epochs.last_step(epoch) + 1):
+            self._profiler.before_step(step)
+            with self._timer.waiting():
+                images = next(self._batches)
+            self.state, step_metrics = self._train_step_fn(self.state, images)
+            self.step = step
+            self._profiler.after_step(step, step_metrics)
+            self._pending.add(step, step_metrics)
+            # No wait for the device: these are metrics of steps that have finished.
+            is_due = (step - 1) % self._config.log_every_steps == 0
+            finished = self._pending.take(before=step) if is_due else {}
+            with self._costs.of("logging"):
+                self._writer.progress(step, description)
+                if finished:
+                    self._writer.write(step - 1, finished | self._run_metrics(step - 1))
+            if stop.requested():
+                return True
+        return False
+
+    def end_epoch(self, epoch: int, is_stopping: bool) -> None:
+        """Validates, draws samples, logs and saves, as far as each is due after `epoch` or when the run is stopping."""
+        metrics = self._pending.take() | self._run_metrics(self.step)
+        is_last = epoch == self._config.num_epochs
+        is_finished = self.step == self._epochs.last_step(epoch)
+        is_due = is_finished and (epoch % self._config.checkpoint_every_epochs == 0 or is_last)
+        validation = self._validate(epoch) if is_due else {}
+        if is_finished:
+            if epoch in self._config.sample_epochs or is_last or self.early_stopping.is_due:
+                with self._costs.of("sampling"):
+                    self._writer.write_samples(epoch, self.step, self._draw_samples(self.state))
+            self._writer.write(self.step, metrics | validation | self._costs.read())
+            best = "" if self.early_stopping.is_last_best else self.early_stopping.best
+            self._writer.log_epoch(epoch, self._config.num_epochs, metrics | validation, best)
+        elif self.step % self._config.log_every_steps == 0:
+            self._writer.write(self.step, metrics)
+        if is_stopping or is_due:
+            self._save(validation)
+        self._timer.restart()
+
+    def _validate(self, epoch: int) -> dict[str, float]:
+        """The validation metrics of the moving average, which `early_stopping` sees too."""
+        with self._costs.of("validation"):
+            batches = pipeline.ordered_batches(
+                self._validation_images, self._config.batch_size, self._validation_loading
+            )
+            rows, count = steps.evaluate(self._sum_step_fn, self.state.generator_ema, batches, self._mesh)
+        steps.warn_about_gray(rows, self._config.data.validation)
+        validation = steps.validation_metrics(rows, count)
+        check_finite(self.step, validation)
+        self.early_stopping.add(epoch, validation)
+        return validation
+
+    def _save(self, validation: dict[str, float]) -> None:
+        with self._costs.of("checkpoint"):  # logged at the end of the next epoch: metrics are saved first
+            self._writer.sync()
+            meta = self._meta | {"skipped": self._pending.skipped, "early_stop": self.early_stopping.saved}
+            self._checkpoints.save(self.step, self.state.networks(), meta, validation or None)
+
+    def _run_metrics(self, step: int) -> dict[str, float]:
+        return self._epochs.metrics(step) | self._timer.read() | self._batches.metrics()
+
+
+def _restore_or_create(
+    config: ConfigDict, gan: GAN, mesh: Mesh, checkpoints: Checkpoints, num_images: int, num_validation_images: int
+) -> Start:
+    """The start of a run: its newest good checkpoint, or a new state."""
+    plain = config_lib.to_plain(config)
+
+    def start(state: GANState, step: int, meta: dict[str, Any]) -> Start:
+        saved_config = migrations.migrate_config(meta["config"]) if meta else plain
+        validated_on = f"{num_validation_images} of {config.data.validation}"
+        early_stopping = EarlyStopping(config.early_stop, config.best_metric, validated_on, meta.get("early_stop", {}))
+        return Start(state, step, saved_config, num_images, early_stopping, meta.get("skipped", {}))
+
+    def restore(step: int) -> Start:
         meta = checkpoints.restore_meta(step)
-        fixed, _ = config_lib.changes(meta["config"], config_lib.to_plain(config))
+        fixed, _ = config_lib.changes(migrations.migrate_config(meta["config"]), plain)
         if meta["num_images"] != num_images:
             fixed.append(f"number of training images: {meta['num_images']} -> {num_images}")
-        workdir_lib.refuse(fixed)
-        return meta, checkpoints.restore(step, train_state.abstract_state(gan, sharding.replicated(mesh)))
+        workdir_lib.refuse_changes(fixed)
+        abstract = abstract_state(gan, sharding.replicated(mesh))
+        networks = checkpoints.restore(step, abstract.networks())
+        return start(GANState(sharding.replicate(mesh, step), **networks), step, meta)
 
     found = checkpoints.first_good(checkpoints.steps(), restore)
     if found is None:
-        return train_state.create_state(gan, config.seed, sharding.replicated(mesh)), 0, {}
-    step, (meta, state) = found
-    log.info("going on from step %d", step)
-    for change in config_lib.changes(meta["config"], config_lib.to_plain(config))[1]:
+        return start(create_state(gan, config.seed, sharding.replicated(mesh)), 0, {})
+    step, restored = found
+    log.info("resuming from step %d", step)
+    for change in config_lib.changes(restored.config, plain)[1]:
         log.info("changed since the checkpoint: %s", change)
-    return state, step, meta
+    return restored
+
+
+def _is_complete(config: ConfigDict, workdir: epath.Path, start: Start, epochs: Epochs) -> bool:
+    """Whether there is nothing left to train, which is logged. Writes the description of the run."""
+    num_steps = epochs.last_step(config.num_epochs)
+    is_complete = start.step >= num_steps or start.early_stopping.is_due
+    if jax.process_index() == 0:  # a complete run keeps the config that it was trained with
+        networks = {"generator": start.state.generator.variables, "critic": start.state.critic.variables}
+        sizes = {f"num_{name}_values": num_values(variables) for name, variables in networks.items()}
+        workdir_lib.describe(workdir, start.config if is_complete else config_lib.to_plain(config), sizes)
+    if is_complete:
+        key = "config.num_epochs" if start.step >= num_steps else "config.early_stop (or set it to 0)"
+        log.info("the run is complete: %d of %d steps are done; increase %s to continue", start.step, num_steps, key)
+    return is_complete
 
 
 def _overview(state: GANState) -> str:
+    """The tables of parameters of both networks."""
     tables = [
         f"{name}\n{parameter_overview.get_parameter_overview(network.params, include_stats=False)}"
         for name, network in (("generator", state.generator), ("critic", state.critic))

@@ -1,8 +1,9 @@
-"""Everything that training changes, and how it comes into being."""
+"""The training state: everything that a step changes, and how it is created."""
 
 import dataclasses
 import zlib
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -10,60 +11,75 @@ import optax
 from flax import struct
 from jax.sharding import Sharding
 
-from colorgan.models import Critic, Generator
-from colorgan.training.losses import Objective
+from colorgan.sharding import abstract_arrays
 
-Variables = dict[str, Any]  # {"params": ..., "batch_stats": ...}, as flax modules take them
+if TYPE_CHECKING:
+    from colorgan.models.build import Critic, Variables
+    from colorgan.models.generator import Generator
+
+# The items of a checkpoint. The average is separate, so that inference reads an eighth of the whole.
+NETWORKS = ("generator", "critic", "generator_ema")
 
 
 @dataclasses.dataclass(frozen=True)
 class GAN:
-    """What stays the same through a run: the networks, how they are updated, learning rates by step, the objective."""
+    """What stays the same during a run.
 
-    generator: Generator
-    critic: Critic
+    Attributes:
+      generator, critic: the networks.
+      optimizer: of both, at learning rate 1.
+      generator_schedule, critic_schedule: step to learning rate.
+      loss_weights: of the generator's losses by name, beside the adversarial one of weight 1.
+    """
+
+    generator: "Generator"
+    critic: "Critic"
     optimizer: optax.GradientTransformation
     generator_schedule: optax.Schedule
     critic_schedule: optax.Schedule
-    objective: Objective
+    loss_weights: Mapping[str, float]
 
 
 class NetworkState(struct.PyTreeNode):
-    """One network: parameters, running averages (BatchNorm's, and spectral norms), optimiser state."""
+    """One network: parameters, running averages (BatchNorm's and spectral norms), optimizer state."""
 
     params: Any
     batch_stats: Any
     opt_state: optax.OptState
 
     @property
-    def variables(self) -> Variables:
+    def variables(self) -> "Variables":
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
 class GANState(struct.PyTreeNode):
-    """What a checkpoint holds.
+    """The content of a checkpoint.
 
     Attributes:
-      step: number of finished steps, int32 scalar. The place in the data is step x batch size, and every random
-        number follows from it and the seed, so neither needs saving apart.
-      generator: the network that learns.
-      critic: its judge.
-      generator_ema: moving average of the generator's variables, statistics included; evaluates and colours.
+      step: the number of finished steps, int32 scalar. The position in the data is step x batch size, and every random
+        number follows from the step and the seed, so neither is saved separately.
+      generator: the generator in training.
+      critic: the critic in training.
+      generator_ema: moving average of the generator's variables and statistics; for validation and inference.
     """
 
     step: jax.Array
     generator: NetworkState
     critic: NetworkState
-    generator_ema: Variables
+    generator_ema: "Variables"
+
+    def networks(self) -> dict[str, Any]:
+        """The items of a checkpoint by name: `NETWORKS`."""
+        return {name: getattr(self, name) for name in NETWORKS}
 
 
 def random_stream(seed: int, purpose: str) -> jax.Array:
-    """A random key for one purpose; other purposes of the same seed get unrelated ones."""
+    """A random key for one purpose; keys for other purposes of the same seed are independent."""
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
 
 
 def create_state(gan: GAN, seed: int, sharding: Sharding) -> GANState:
-    """The state before the first step, created where `sharding` says."""
+    """The state before the first step, created with `sharding`."""
 
     def create() -> GANState:
         generator_rng, critic_rng = jax.random.split(random_stream(seed, "initial values"))
@@ -77,25 +93,10 @@ def create_state(gan: GAN, seed: int, sharding: Sharding) -> GANState:
 
 
 def _create_network(variables: Any, optimizer: optax.GradientTransformation) -> NetworkState:
-    params, batch_stats = variables["params"], variables["batch_stats"]
+    params, batch_stats = variables["params"], variables.get("batch_stats", {})
     return NetworkState(params, batch_stats, optimizer.init(params))
 
 
 def abstract_state(gan: GAN, sharding: Sharding) -> GANState:
-    """Shapes, types and sharding of the state, without any memory: what a checkpoint is restored into."""
-    return _with_sharding(jax.eval_shape(lambda: create_state(gan, 0, sharding)), sharding)
-
-
-def abstract_variables(generator: Generator, sharding: Sharding) -> Variables:
-    """The same for the variables of the generator alone."""
-    gray = jax.ShapeDtypeStruct((1, generator.image_size, generator.image_size, 1), jnp.float32)
-    return _with_sharding(jax.eval_shape(generator.init, jax.random.key(0), gray), sharding)
-
-
-def _with_sharding(shapes: Any, sharding: Sharding) -> Any:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
-
-
-def num_values(variables: Variables) -> int:
-    """How many numbers a network holds, BatchNorm's statistics included."""
-    return sum(x.size for x in jax.tree.leaves(variables))
+    """Shapes, types and sharding of the state, without any memory: the target of a restore."""
+    return abstract_arrays(jax.eval_shape(lambda: create_state(gan, 0, sharding)), sharding)

@@ -5,7 +5,7 @@ python -m colorgan.main --config=configs/seed.py --config.data.train=folder:PATH
 
 import ml_collections
 
-from configs import gpu
+from colorgan.configs import gpu
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -1,0 +1,91 @@
+"""Jitted evaluation of a generator on batches, and its metrics over a set of images."""
+
+import functools
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from colorgan import color, sharding
+from colorgan.data import pipeline
+from colorgan.errors import printable
+from colorgan.evaluation import metrics
+
+log = logging.getLogger(__name__)
+
+# (variables, gray [B,S,S,1] in [-1,1]) to RGB [B,S,S,3] in [-1,1]; traceable by JAX.
+PredictFn = Callable[[Any, jax.Array], jax.Array]
+SumStepFn = Callable[[Any, jax.Array, jax.Array], Any]
+
+
+def compare_step(variables: Any, images: jax.Array, *, predict_fn: PredictFn) -> tuple[jax.Array, metrics.Comparison]:
+    """Colors `images` and compares, image by image.
+
+    Args:
+      variables: of `predict_fn`, usually the moving average.
+      images: uint8 [B,S,S,3] at the generator's image size.
+      predict_fn: the generator.
+
+    Returns:
+      The predictions, [B,S,S,3] in 0..255, rounded, and the result of `metrics.compare`.
+    """
+    gray = color.luma(color.to_signed(images))
+    prediction = color.to_pixels(predict_fn(variables, gray))
+    gray_rgb = color.to_pixels(color.gray_to_rgb(gray))
+    return prediction, metrics.compare(images.astype(jnp.float32), prediction, gray_rgb)
+
+
+def sum_step(
+    variables: Any, images: jax.Array, mask: jax.Array, *, predict_fn: PredictFn
+) -> tuple[metrics.Comparison, jax.Array]:
+    """Sums of what `compare_step` returns over the images where `mask` [B] is true, and their number."""
+    _, rows = compare_step(variables, images, predict_fn=predict_fn)
+
+    def masked_sum(value: jax.Array) -> jax.Array:
+        return jnp.where(mask.reshape(-1, *[1] * (value.ndim - 1)), value, 0).sum(axis=0)
+
+    return jax.tree.map(masked_sum, rows), mask.sum()
+
+
+def create_sum_step(predict_fn: PredictFn, mesh: Mesh) -> SumStepFn:
+    """`sum_step`, jitted for global batches on `mesh`."""
+    step = functools.partial(sum_step, predict_fn=predict_fn)
+    return sharding.jit(step, mesh, ("replicated", "batch", "batch"), "replicated")
+
+
+def evaluate(
+    sum_step_fn: SumStepFn, variables: Any, batches: Iterable[pipeline.Batch], mesh: Mesh
+) -> tuple[dict[str, dict[str, float]], int]:
+    """The rows of `metrics.summarize` over all images of `batches`, and the number of images.
+
+    Args:
+      sum_step_fn: from `create_sum_step`.
+      variables: of the generator.
+      batches: this process's slices, from `pipeline.ordered_batches`.
+      mesh: the devices.
+    """
+    sums: Any = None
+    for batch in batches:
+        arrays = [sharding.to_global(mesh, batch[key]) for key in ("image", "mask")]
+        # In float64: float32 sums over large sets lose digits.
+        batch_sums = jax.tree.map(np.float64, jax.device_get(sum_step_fn(variables, *arrays)))
+        sums = batch_sums if sums is None else jax.tree.map(np.add, sums, batch_sums)
+    rows, count = sums
+    return metrics.summarize(jax.tree.map(lambda value: value / max(count, 1.0), rows)), int(count)
+
+
+def warn_about_gray(rows: dict[str, dict[str, float]], name: str) -> None:
+    """Warns if a set has no color to compare with."""
+    if rows["truth"]["score"] == 0.0:
+        log.warning("%s holds gray images: metrics of color mean nothing there", printable(name))
+
+
+def validation_metrics(rows: dict[str, dict[str, float]], num_images: int) -> dict[str, float]:
+    """The metrics of a validation as a run logs them: "validation/psnr", "validation/gray_psnr" and so on."""
+    flat = {f"validation/{name}": value for name, value in rows["prediction"].items()}
+    flat |= {f"validation/gray_{name}": value for name, value in rows["gray"].items()}
+    return flat | {"validation/true_colorfulness": rows["truth"]["colorfulness"], "validation/num_images": num_images}

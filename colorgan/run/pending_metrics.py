@@ -1,0 +1,68 @@
+"""Metrics of steps that the device has not finished yet, and steps that are skipped because one is not finite."""
+
+import logging
+import math
+from collections.abc import Mapping
+
+import jax
+
+from colorgan.errors import UserError
+
+_MAX_AHEAD = 3  # steps that the host dispatches ahead of the one that is finished
+
+log = logging.getLogger(__name__)
+
+
+class PendingMetrics:
+    """Metrics of steps, left on the device until they are needed.
+
+    They also keep the host from running far ahead, with a batch in memory for every unfinished step.
+
+    Attributes:
+      skipped: the number of steps that changed nothing because a metric was not finite: "in_all", and "in_a_row" up
+        to the last step that was taken.
+    """
+
+    def __init__(self, max_skipped_in_a_row: int, skipped: Mapping[str, int]) -> None:
+        """`skipped` is that of the checkpoint from which the run resumes, or empty."""
+        self._steps: list[tuple[int, Mapping[str, jax.Array]]] = []
+        self._max_in_a_row = max_skipped_in_a_row
+        self.skipped = {"in_all": 0, "in_a_row": 0} | dict(skipped)
+
+    def add(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
+        """Adds float scalars on the device. Waits for the step `_MAX_AHEAD` steps before."""
+        self._steps.append((step, metrics))
+        jax.block_until_ready([metrics for _, metrics in self._steps[-1 - _MAX_AHEAD : -_MAX_AHEAD]])
+
+    def take(self, before: int | None = None) -> dict[str, float]:
+        """The metrics of the last step (before the step `before`), empty if there is none; drops it and all earlier.
+
+        Of a skipped step, those that are finite.
+
+        Raises:
+          UserError: more steps in a row than may be skipped have a metric that is not finite. Names the first.
+        """
+        taken = [(step, metrics) for step, metrics in self._steps if before is None or step < before]
+        self._steps = self._steps[len(taken) :]
+        finite: dict[str, float] = {}
+        for step, metrics in jax.device_get(taken):
+            finite = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
+            if len(finite) == len(metrics):
+                self.skipped = self.skipped | {"in_a_row": 0}  # a new dict: a save may still be writing the old one
+                continue
+            if self.skipped["in_a_row"] == self._max_in_a_row:
+                check_finite(step, metrics)
+            self.skipped = {name: count + 1 for name, count in self.skipped.items()}
+            names = ", ".join(sorted(metrics.keys() - finite.keys()))
+            log.warning("step %d skipped: not finite are %s", step, names)
+        return finite | {"train/skipped_steps": self.skipped["in_all"]} if taken else {}
+
+
+def check_finite(step: int, metrics: Mapping[str, float]) -> None:
+    """Raises UserError with the name of the metric and the step, if one is not finite."""
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise UserError(
+                f"{name} is {value} at step {step}: the run cannot continue. Its checkpoints are kept; try a lower "
+                "learning rate or another seed, with another --workdir"
+            )
