@@ -1,4 +1,4 @@
-"""Files that grow: nothing is lost by a disk or a bucket that fails for a while. A folder plays the bucket."""
+"""Files that are appended to: nothing is lost when a disk or a bucket fails for a while. A folder mocks the bucket."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ from colorgan.run.storage import bucket_errors, check_bucket, write_whole
 
 
 class Bucket:
-    """A folder whose files are taken for objects of a bucket: replaced as a whole, or not at all."""
+    """A folder whose files are treated as objects of a bucket, which are replaced as a whole."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.failure, self.writes, self.is_asked = epath.Path(folder), None, 0, False
@@ -55,7 +55,7 @@ def soon(holds: Callable[[], bool]) -> bool:
     return holds()
 
 
-def test_a_file_grows_and_goes_on_where_it_ended(tmp_path: Path) -> None:
+def test_a_file_is_appended_to(tmp_path: Path) -> None:
     path = epath.Path(tmp_path / "log.txt")
     for text in (b"one\n", b"two\n"):
         file = AppendFile(path)
@@ -70,12 +70,12 @@ def test_a_file_grows_and_goes_on_where_it_ended(tmp_path: Path) -> None:
     assert path.read_bytes() == b""
 
 
-def test_a_folder_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
         AppendFile(epath.Path(tmp_path / "nowhere" / "log.txt"))
 
 
-def test_what_a_full_disk_refuses_is_told_once_and_written_later(
+def test_a_full_disk_is_reported_once_and_data_is_written_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     path, room, write = epath.Path(tmp_path / "metrics.jsonl"), 7, os.write
@@ -104,7 +104,7 @@ def test_what_a_full_disk_refuses_is_told_once_and_written_later(
     room = 0
     file.write(b"7")
     file.close()
-    assert len(caplog.records) == 2  # the disk was well in between
+    assert len(caplog.records) == 2  # the disk had space in between
 
 
 def test_a_file_in_a_bucket_is_copied_as_it_grows(bucket: Bucket) -> None:
@@ -124,7 +124,7 @@ def test_a_file_in_a_bucket_is_copied_as_it_grows(bucket: Bucket) -> None:
     file.close()
 
 
-def test_sync_and_close_return_when_the_bucket_has_all(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sync_and_close_return_when_the_bucket_has_everything(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(append_file, "_COPY_SECONDS", 1000.0)
     path = bucket.folder / "metrics.jsonl"
     file = AppendFile(path)
@@ -138,7 +138,7 @@ def test_sync_and_close_return_when_the_bucket_has_all(bucket: Bucket, monkeypat
     other = threading.Thread(target=file.sync)
     other.start()
     assert soon(lambda: bucket.is_asked)
-    file.write(b"3")  # while "12" is on its way
+    file.write(b"3")  # while "12" is being copied
     threading.Timer(0.1, bucket.answers.set).start()
     file.sync()
     assert path.read_bytes() == b"123"
@@ -149,7 +149,9 @@ def test_sync_and_close_return_when_the_bucket_has_all(bucket: Bucket, monkeypat
     assert soon(lambda: not any("copies of" in thread.name for thread in threading.enumerate()))
 
 
-def test_a_bucket_that_fails_for_a_while_gets_all_afterwards(bucket: Bucket, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bucket_that_fails_for_a_while_gets_everything_afterwards(
+    bucket: Bucket, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "colorgan")
     path = bucket.folder / "metrics.jsonl"
     file = AppendFile(path)
@@ -159,8 +161,8 @@ def test_a_bucket_that_fails_for_a_while_gets_all_afterwards(bucket: Bucket, cap
         file.sync()
         time.sleep(0.05)
     assert path.read_bytes() == b""
-    (told,) = caplog.messages
-    assert "metrics.jsonl (the bucket does not answer: 503 Service Unavailable)" in told
+    (message,) = caplog.messages
+    assert "metrics.jsonl (the bucket does not answer: 503 Service Unavailable)" in message
     bucket.failure = None
     assert soon(lambda: path.read_bytes() == b"12345" * 5)
     assert soon(lambda: "is written again" in caplog.text)
@@ -168,7 +170,7 @@ def test_a_bucket_that_fails_for_a_while_gets_all_afterwards(bucket: Bucket, cap
     assert len(caplog.records) == 2
 
 
-def test_a_bucket_that_does_not_answer_holds_up_no_writer(
+def test_a_bucket_that_does_not_answer_delays_no_writer(
     bucket: Bucket, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(append_file, "_WAIT_SECONDS", 0.2)
@@ -186,7 +188,7 @@ def test_a_bucket_that_does_not_answer_holds_up_no_writer(
     assert time.monotonic() - start < 1
     file.close()
     assert "is lost" in caplog.messages[-1]
-    bucket.answers.set()  # the run's end did not wait, yet the copies have a file to read
+    bucket.answers.set()  # the run did not wait, and the thread still has a file to read
     assert soon(lambda: path.read_bytes() == b"1")
 
 
@@ -233,7 +235,7 @@ def test_check_bucket_asks_for_the_bucket(monkeypatch: pytest.MonkeyPatch) -> No
         check_bucket(epath.Path("gs://mine/runs/1"))
 
 
-def test_a_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_replaced_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = epath.Path(tmp_path / "config.json")
     write_whole(path, b"old")
     write_whole(path, b"new")
@@ -246,11 +248,11 @@ def test_a_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(OSError, match="No space"):
         write_whole(path, b"newer")
     assert path.read_bytes() == b"new"
-    AppendFile(path).close()  # a disk that cannot be synchronised ends no run
+    AppendFile(path).close()  # a disk that cannot be synchronized does not end the run
     assert path.read_bytes() == b"new"
 
 
-def test_what_may_pass_is_told_from_what_will_not() -> None:
+def test_temporary_errors_are_distinguished_from_permanent_ones() -> None:
     remote = epath.Path("gs://bucket/run")
     with pytest.raises(append_file.Unreachable), bucket_errors(remote):
         raise RuntimeError("503 GET https://storage: Service Unavailable")

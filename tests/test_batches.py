@@ -1,4 +1,4 @@
-"""Streamed and cached batches are the same batches."""
+"""Streamed and cached batches are the same."""
 
 import logging
 
@@ -37,7 +37,7 @@ def test_cached_batches_are_the_streamed_ones(num_devices):
     np.testing.assert_array_equal(np.stack(later), np.stack(streamed[4:]))
 
 
-def test_cache_takes_neighbours_of_bad_records_and_counts_them(caplog):
+def test_cache_replaces_and_counts_bad_records(caplog):
     with caplog.at_level(logging.WARNING):
         cached, data_metrics = _draw("device", bad=[3, 21])
     streamed, _ = _draw("none", bad=[3, 21])
@@ -49,14 +49,14 @@ def test_cache_takes_neighbours_of_bad_records_and_counts_them(caplog):
         _draw("device", bad=[1, 5, 9])
 
 
-def test_no_device_asks_another_for_images():
+def test_devices_do_not_exchange_images():
     mesh = sharding.create_mesh()
     images = pipeline.Images(Numbers(NUM_IMAGES), 8, 0.1)
     batches = feed.CachedBatches(images, BATCH_SIZE, 0, 0, pipeline.Loading(), mesh)
     indices = sharding.to_global(mesh, np.zeros(BATCH_SIZE, np.int32))
     program = batches._choose_fn.lower(batches._cache, indices).compile().as_text()
     batches.close()
-    assert "(u8[256,192]{1,0}, s32[1]{0})->u8[1,8,8,3]" in program  # from a whole copy to a share of the batch
+    assert "(u8[256,192]{1,0}, s32[1]{0})->u8[1,8,8,3]" in program  # from a copy of the set to a part of the batch
     assert not [name for name in ("all-gather", "all-reduce", "collective", "all-to-all") if name in program]
 
 

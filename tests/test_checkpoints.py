@@ -26,7 +26,7 @@ def _steps(workdir):
     return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir())
 
 
-def test_a_state_comes_back_to_the_bit_on_any_devices(tiny_gan, state, tmp_path):
+def test_a_state_is_restored_exactly_on_any_devices(tiny_gan, state, tmp_path):
     with Checkpoints(tmp_path, METRIC, 2) as checkpoints:
         assert checkpoints.steps() == []
         checkpoints.save(7, state.networks(), {"epoch": 1}, {METRIC: 20.0})
@@ -39,7 +39,7 @@ def test_a_state_comes_back_to_the_bit_on_any_devices(tiny_gan, state, tmp_path)
     assert all(x.sharding == everywhere for x in jax.tree.leaves(restored))
 
 
-def test_the_generator_comes_back_alone(tiny_gan, state, tmp_path):
+def test_the_average_is_restored_alone(tiny_gan, state, tmp_path):
     with Checkpoints(tmp_path, METRIC, 2) as checkpoints:
         checkpoints.save(1, state.networks(), {}, {METRIC: 20.0})
     abstract = abstract_variables(tiny_gan.generator, sharding.replicated(sharding.create_mesh()))
@@ -48,7 +48,7 @@ def test_the_generator_comes_back_alone(tiny_gan, state, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, restored, state.generator_ema)
 
 
-def test_the_newest_and_the_best_are_kept_also_over_a_restart(state, tmp_path):
+def test_the_newest_and_the_best_are_kept_across_restarts(state, tmp_path):
     for scores in ({1: 20.0, 2: 25.0, 3: 21.0}, {4: 22.0, 5: 23.0}):
         with Checkpoints(tmp_path, METRIC, 2) as checkpoints:
             for step, score in scores.items():
@@ -75,7 +75,7 @@ def test_a_folder_without_checkpoints_has_none_and_is_not_touched(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path):
     (tmp_path / "checkpoints").write_text("a file")
     with pytest.raises(UserError, match="cannot keep checkpoints"):
         Checkpoints(tmp_path, METRIC, 2)
@@ -94,7 +94,7 @@ def two_saved(state, tmp_path_factory):
 
 @pytest.fixture
 def failing_orbax():
-    """Orbax leaves exceptions of its threads and tasks behind, beside the one that it raises."""
+    """Orbax leaves exceptions in threads and tasks beside the one that it raises."""
     yield
     gc.collect()
 
@@ -133,10 +133,10 @@ DAMAGES = {
 @may_fail
 @pytest.mark.usefixtures("failing_orbax")
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_checkpoint_is_never_taken_for_a_good_one(two_saved, state, tiny_gan, tmp_path, caplog, damage):
-    """Each file of the newest in turn, whatever it holds: what comes back is what was saved, then or before."""
+def test_a_damaged_checkpoint_is_never_used(two_saved, state, tiny_gan, tmp_path, caplog, damage):
+    """Damages each file of the newest checkpoint: what is restored is what was saved, then or before."""
     files = sorted(path for path in (two_saved / "checkpoints" / "6").rglob("*") if path.is_file())
-    # All would take long: of every other name one, another for each damage, and the two largest.
+    # Not all, which would take long: one of every other name, different for each damage, and the two largest.
     number = list(DAMAGES).index(damage)
     by_name = {path.name if len(path.name) < 30 else "data": path for path in files[number:]}
     chosen = {*list(by_name.values())[number % 2 :: 2], *sorted(files, key=lambda path: path.stat().st_size)[-2:]}
@@ -171,7 +171,7 @@ def test_without_a_good_checkpoint_nothing_is_deleted(two_saved, tiny_gan, tmp_p
     assert sorted(workdir.rglob("*")) == before
 
 
-def test_one_that_only_reads_leaves_a_damaged_checkpoint_where_it_is(two_saved, tiny_gan, tmp_path):
+def test_reading_does_not_move_a_damaged_checkpoint(two_saved, tiny_gan, tmp_path):
     workdir = shutil.copytree(two_saved, tmp_path / "run")
     (workdir / "checkpoints" / "6" / "meta" / "metadata").write_text("{}")
     assert _first_good(workdir, tiny_gan, num_to_keep=None)[0] == 3

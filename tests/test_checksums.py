@@ -1,4 +1,4 @@
-"""Any change shows, whatever it is."""
+"""Any change of an array changes its checksum."""
 
 import jax
 import numpy as np
@@ -36,12 +36,12 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_shows(change):
+def test_a_change_changes_the_checksum(change):
     before, after = (checksums({"a": jax.numpy.asarray(array)})["a"] for array in CHANGES[change])
     assert before != after
 
 
-def test_it_is_the_same_wherever_the_array_lies():
+def test_it_is_the_same_on_any_devices():
     tree = {"params": {"kernel": NORMAL}, "count": np.int32(7)}
     one = checksums(jax.device_put(tree, jax.devices()[0]))
     mesh = jax.sharding.Mesh(np.asarray(jax.devices()), ("data",))

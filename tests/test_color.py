@@ -45,13 +45,13 @@ def _jfif(gray, chroma):
     return gray + offsets
 
 
-def test_chroma_is_that_of_jfif_where_rgb_has_room_and_paler_where_not():
+def test_chroma_is_that_of_jfif_within_the_range_of_rgb_and_paler_beyond():
     gray, chroma = _random_chroma()
     expected, rgb = _jfif(gray, chroma), np.asarray(color.chroma_to_rgb(gray, chroma))
     has_room = np.abs(expected).max(axis=-1) <= 0.999
     assert 0.1 < has_room.mean() < 0.9
     np.testing.assert_allclose(rgb[has_room], expected[has_room], atol=1e-4)
-    # Elsewhere the same direction from gray: the hue, less of it, as far as the range goes.
+    # Elsewhere the same hue, with less chroma, up to the limit of the range.
     away, wanted = (rgb - gray)[~has_room], (expected - gray)[~has_room]
     share = (away * wanted).sum(axis=-1, keepdims=True) / (wanted**2).sum(axis=-1, keepdims=True)
     np.testing.assert_allclose(away, share * wanted, atol=1e-3)
@@ -72,8 +72,8 @@ def test_gradients_of_chroma_are_finite_everywhere():
 
 @pytest.mark.parametrize("convert", [color.rgb_to_lab, jax.jit(color.rgb_to_lab)], ids=["numpy", "jax"])
 def test_lab(convert):
-    corners = np.stack(np.meshgrid(*[[0, 255]] * 3), axis=-1).reshape(-1, 3)  # black, white, primaries and mixtures
-    dark = np.arange(0, 24).repeat(3).reshape(-1, 3)  # where both curves are straight
+    corners = np.stack(np.meshgrid(*[[0, 255]] * 3), axis=-1).reshape(-1, 3)  # black, white, primaries and secondaries
+    dark = np.arange(0, 24).repeat(3).reshape(-1, 3)  # where both curves are linear
     colors = np.concatenate([np.random.default_rng(0).integers(0, 256, (2000, 3)), corners, dark])
     expected = reference.rgb2lab(colors / 255.0)
     np.testing.assert_allclose(convert(colors.astype(np.float32)), expected, atol=1e-3)

@@ -1,4 +1,4 @@
-"""What a config may say."""
+"""Checks of configs, and changes of a run's config."""
 
 import ml_collections
 import pytest
@@ -18,7 +18,7 @@ def test_shipped_configs_are_valid_and_have_the_same_keys(name):
     assert config_lib.flatten(config.to_dict()).keys() == config_lib.flatten(default.get_config().to_dict()).keys()
 
 
-def test_long_runs_are_those_of_the_seed():
+def test_long_runs_are_those_of_the_baseline():
     for module in (baseline, gpu, tpu):
         config = module.get_config()
         assert (config.num_epochs, config.image_size) == (150, 128)
@@ -56,7 +56,7 @@ def test_long_runs_are_those_of_the_seed():
         ("profile_steps", (5, 3), "empty or two steps"),
     ],
 )
-def test_what_cannot_work_is_said_in_one_sentence(key, value, message):
+def test_an_invalid_value_is_reported_in_one_sentence(key, value, message):
     config = default.get_config()
     config.update_from_flattened_dict({key: value})
     with pytest.raises(UserError, match=message) as caught:
@@ -64,7 +64,7 @@ def test_what_cannot_work_is_said_in_one_sentence(key, value, message):
     assert "\n" not in str(caught.value)
 
 
-def test_misspelt_and_missing_keys_of_a_config_file_are_said():
+def test_misspelled_and_missing_keys_of_a_config_file_are_reported():
     config = default.get_config()
     with pytest.raises(AttributeError, match="num_epoch"):
         config.num_epoch = 99
@@ -76,7 +76,7 @@ def test_misspelt_and_missing_keys_of_a_config_file_are_said():
         config_lib.check_config(ml_collections.ConfigDict({"num_epochs": 3}))
 
 
-def test_batch_that_the_devices_do_not_divide():
+def test_a_batch_that_is_not_divisible_by_the_devices():
     config_lib.check_batch_size(16, 8)
     with pytest.raises(UserError, match="batch_size is 12, which 8 devices cannot share evenly"):
         config_lib.check_batch_size(12, 8)
@@ -90,7 +90,7 @@ def test_training_checks_the_batch_before_anything_else(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_changes_tells_what_a_run_may_change():
+def test_changes_separates_keys_that_a_run_may_change():
     old, new = default.get_config(), default.get_config()
     new.num_epochs, new.model.width, new.optimizer.beta1, new.data.train = 99, 8, 0.9, "folder:elsewhere"
     fixed, free = config_lib.changes(config_lib.to_plain(old), config_lib.to_plain(new))
@@ -99,7 +99,7 @@ def test_changes_tells_what_a_run_may_change():
     assert config_lib.changes(config_lib.to_plain(old), config_lib.to_plain(old)) == ([], [])
 
 
-def test_every_key_is_fixed_but_those_that_change_nothing_learned():
+def test_every_key_is_fixed_except_those_that_do_not_affect_training():
     keys = config_lib.flatten(default.get_config().to_dict())
     fixed, _ = config_lib.changes(keys, dict.fromkeys(keys, "changed"))
     assert keys.keys() - {change.partition(":")[0] for change in fixed} == {

@@ -1,4 +1,4 @@
-"""Both lowerings are the same convolution, forward and backward, at every size that the networks have."""
+"""Both lowerings compute the same convolution, forward and backward, at every size in the networks."""
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,7 @@ def _num_products(convolve_fn, shape, out):
 
 
 @pytest.mark.parametrize(("convolve_fn", "size"), [(convolve, 16), (convolve_down, 32), (convolve_up, 16)])
-def test_winograd_takes_nine_products_for_sixteen(convolve_fn, size):
+def test_winograd_uses_nine_products_instead_of_sixteen(convolve_fn, size):
     x = (2, size, size, 64)
     outputs_of_a_kernel = 2 * 16 * 16 * 64 * 64 * 16
     assert 9 / 16 < _num_products(convolve_fn, x, 64) / outputs_of_a_kernel < 0.65

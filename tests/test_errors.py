@@ -1,4 +1,4 @@
-"""What others' errors say, in one line."""
+"""Messages of other libraries' errors, in one line."""
 
 import pytest
 
@@ -6,12 +6,12 @@ from colorgan.errors import reason
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (OSError("damaged"), "damaged"),
         (ValueError("\nno such layer\n  at line 7\n  at line 8"), "no such layer"),
         (TimeoutError(), "TimeoutError"),
     ],
 )
-def test_the_first_line_or_the_kind(error, told):
-    assert reason(error) == told
+def test_the_first_line_or_the_type(error, message):
+    assert reason(error) == message

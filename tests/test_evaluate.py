@@ -59,7 +59,7 @@ def test_every_image_counts_once_on_every_topology(
 
 
 def test_another_image_changes_the_metrics(tiny_gan, images, one_by_one):
-    """The comparison above can fail."""
+    """Shows that the comparison above can fail."""
     fewer = pipeline.Images(images.source, 32, max_bad_fraction=0.1)
     fewer.decode = lambda index: images.decode(0 if index == 3 else index)
     rows, _ = _evaluate(tiny_gan, fewer, 13, 1)
@@ -209,7 +209,7 @@ def test_evaluate(finished_run, photographs, tmp_path):
     result = json.loads(done.stdout.splitlines()[-1])
     assert (result["num_images"], result["num_bad"], result["step"]) == (12, 1, 6)
     assert "bad record left out: class_1/last.jpg" in done.stderr
-    assert "images/s" not in done.stderr  # no bar in a pipe
+    assert "images/s" not in done.stderr  # no progress bar in a pipe
     assert (result["checkpoint"], result["size"], result["image_size"]) == ("latest", "own", 32)
     assert result["data"] == f"folder:{folder}"
     for name, (low, high) in result["confidence_95"].items():

@@ -5,7 +5,7 @@ from colorgan.evaluation import image_grid
 
 def test_grid_shows_every_image_in_its_column_and_its_caption():
     gray, fake, real = (np.full((2, 32, 32, 3), value, np.uint8) for value in (50, 100, 150))
-    captions = [("", "true: 25.0%", "true: 75.0%"), ("", "true: 50.0%", "true: 100.0%")]
+    captions = [("", "real: 25.0%", "real: 75.0%"), ("", "real: 50.0%", "real: 100.0%")]
     sheet = np.asarray(image_grid.draw_grid(gray, fake, real, captions))
     cell = 160
     assert sheet.shape == (28 + 2 * (cell + 28), 3 * (cell + 8) + 8, 3)
@@ -15,16 +15,16 @@ def test_grid_shows_every_image_in_its_column_and_its_caption():
             assert (sheet[top : top + cell, left : left + cell] == value).all()
             caption = sheet[top + cell : top + cell + 20, left : left + cell]
             assert (caption < 128).any() == (column > 0)
-    other = np.asarray(image_grid.draw_grid(gray, fake, real, [("", "true: 26.0%", captions[0][2]), captions[1]]))
+    other = np.asarray(image_grid.draw_grid(gray, fake, real, [("", "real: 26.0%", captions[0][2]), captions[1]]))
     assert (sheet != other).any()
 
 
-def test_large_images_are_not_magnified():
+def test_large_images_are_not_enlarged():
     images = np.zeros((1, 200, 200, 3), np.uint8)
     assert image_grid.draw_grid(images, images, images, [("", "", "")]).width == 3 * 208 + 8
 
 
-def test_images_of_different_shapes_stand_in_the_middle_of_equal_cells_below_a_heading():
+def test_images_of_different_shapes_are_centered_in_equal_cells_below_a_heading():
     images = [np.full(shape, value, np.uint8) for shape, value in (((200, 100, 3), 50), ((100, 200, 3), 100))]
     sheet = np.asarray(image_grid.draw_grid(images, images, images, [("", "", "")] * 2, "what this is"))
     assert sheet.shape == (28 + 28 + 2 * 228, 3 * 208 + 8, 3)

@@ -1,4 +1,4 @@
-"""BatchNorm, and convolutions of several inputs, beside the plain way to write them."""
+"""BatchNorm and convolutions of several inputs, compared with direct implementations."""
 
 import flax.linen as nn
 import jax
@@ -45,7 +45,7 @@ def test_batch_norm_has_the_gradient_of_flax():
 
 
 @pytest.mark.parametrize("convolve_fn", [convolutions.convolve, convolutions.convolve_down, convolutions.convolve_up])
-def test_pieces_stand_for_their_concatenation(convolve_fn):
+def test_pieces_are_convolved_as_their_concatenation(convolve_fn):
     rngs = jax.random.split(jax.random.key(0), 5)
     x, skip = (jax.random.normal(rng, (2, 4, 4, channels)) for rng, channels in zip(rngs, (3, 5), strict=False))
     kernel = jax.random.normal(rngs[2], (4, 4, 8, 7))

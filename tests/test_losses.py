@@ -14,7 +14,7 @@ from colorgan.training.losses import adversarial
 ZEROS = jnp.zeros(4)
 
 
-def test_critic_that_knows_nothing():
+def test_critic_that_cannot_tell_them_apart():
     assert float(adversarial.critic_loss(ZEROS, ZEROS)) == pytest.approx(2 * math.log(2))
 
 
@@ -23,7 +23,7 @@ def test_critic_loss_has_no_floor():
     assert float(adversarial.critic_loss(ZEROS + 20, ZEROS - 20)) < 1e-6
 
 
-def test_each_side_is_judged_in_its_own_direction():
+def test_real_and_fake_logits_have_opposite_directions():
     assert float(adversarial.critic_loss(ZEROS + 2, ZEROS)) < float(adversarial.critic_loss(ZEROS - 2, ZEROS))
     assert float(adversarial.critic_loss(ZEROS, ZEROS - 2)) < float(adversarial.critic_loss(ZEROS, ZEROS + 2))
     assert float(adversarial.generator_adversarial_loss(ZEROS + 2)) == pytest.approx(math.log1p(math.exp(-2)), rel=1e-5)
@@ -35,14 +35,14 @@ def test_l1():
     assert float(losses.l1_loss(real, real)) == 0
 
 
-def test_palette_loss_looks_at_how_frequent_colors_are_not_where_they_are():
+def test_palette_loss_depends_on_frequencies_of_colors_not_on_positions():
     rng = np.random.default_rng(0)
     chroma = rng.uniform(-0.2, 0.2, (2, 8, 8, 2)).astype(np.float32)
     real = color.chroma_to_rgb(jnp.zeros((2, 8, 8, 1)), jnp.asarray(chroma))
     elsewhere = real[::-1, ::-1, :, :]
     assert float(losses.palette_loss(real, elsewhere)) < 1e-6
     assert float(losses.l1_loss(real, elsewhere)) > 0.1
-    # Half as vivid: against SciPy's distance of each direction's projections.
+    # Half the chroma, compared with SciPy's distance of the projections.
     pale = color.chroma_to_rgb(jnp.zeros((2, 8, 8, 1)), jnp.asarray(chroma / 2))
     angles = np.arange(8) * np.pi / 8
     projections = [(np.cos(a) * chroma[..., 0] + np.sin(a) * chroma[..., 1]).ravel() for a in angles]
@@ -50,8 +50,8 @@ def test_palette_loss_looks_at_how_frequent_colors_are_not_where_they_are():
     assert float(losses.palette_loss(real, pale)) == pytest.approx(expected, rel=1e-4)
 
 
-def test_histogram_loss_counts_the_colors_that_differ_wherever_they_are():
-    """With colours in the middles of bins it is the plain histograms' total variation."""
+def test_histogram_loss_counts_different_colors_at_any_position():
+    """With colors in the centers of bins it is the total variation of plain histograms."""
     rng = np.random.default_rng(0)
     bins = rng.integers(-5, 6, (2, 2, 4, 4, 2))
     real, fake = (color.chroma_to_rgb(jnp.zeros((2, 4, 4, 1)), jnp.float32(0.04 * chosen)) for chosen in bins)
@@ -60,12 +60,12 @@ def test_histogram_loss_counts_the_colors_that_differ_wherever_they_are():
     assert 0.5 < expected < 1
     assert float(losses.histogram_loss(real, fake)) == pytest.approx(expected, rel=1e-4)
     assert float(losses.histogram_loss(real, real[::-1, ::-1])) < 1e-5
-    # Beyond the last bin is in the last bin.
+    # Values beyond the last bin count in it.
     vivid, gone = (jnp.tile(jnp.array(rgb), (2, 4, 4, 1)) for rgb in ([1.0, -1.0, -1.0], [-1.0, -1.0, -1.0]))
     assert float(losses.histogram_loss(vivid, gone)) == pytest.approx(1)
 
 
-def test_histogram_loss_has_a_slope_between_bins():
+def test_histogram_loss_is_differentiable_between_bins():
     def loss(scale):
         real = color.chroma_to_rgb(jnp.zeros((1, 4, 4, 1)), jnp.tile(jnp.array([0.08, -0.04]), (1, 4, 4, 1)))
         return losses.histogram_loss(real, scale * real)
@@ -76,7 +76,7 @@ def test_histogram_loss_has_a_slope_between_bins():
 
 @pytest.mark.parametrize(("batch_size", "num_parts"), [(63, 1), (96, 1), (97, 1), (130, 2), (200, 2), (256, 4)])
 @pytest.mark.parametrize("loss", [losses.palette_loss, losses.histogram_loss])
-def test_palettes_are_of_64_images_or_as_few_more_as_divide_the_batch(loss, batch_size, num_parts):
+def test_palettes_are_of_64_images_or_a_few_more(loss, batch_size, num_parts):
     real, fake = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (2, batch_size, 1, 1, 3)).astype(np.float32))
     loss_fn = jax.jit(loss)
     parts = map(loss_fn, jnp.split(real, num_parts), jnp.split(fake, num_parts))
@@ -84,7 +84,7 @@ def test_palettes_are_of_64_images_or_as_few_more_as_divide_the_batch(loss, batc
 
 
 def test_palette_loss_makes_colors_vivid():
-    """Its gradient makes pale colours of the right hue stronger, and leaves the luma to others."""
+    """Its gradient increases pale colors of the right hue, and does not depend on the luma."""
     real = color.chroma_to_rgb(jnp.zeros((1, 4, 4, 1)), jnp.tile(jnp.array([0.3, -0.2]), (1, 4, 4, 1)))
 
     @jax.jit

@@ -115,7 +115,7 @@ def test_steps_that_are_not_finite_are_skipped_and_counted(caplog):
     ]
 
 
-def test_too_many_skipped_in_a_row_end_the_run_also_over_a_restart():
+def test_too_many_skipped_in_a_row_end_the_run_across_restarts():
     with pytest.raises(UserError, match="train/critic/loss is nan at step 4"):
         _pending([1, np.nan, np.nan, np.nan], max_skipped_in_a_row=2).take()
     with pytest.raises(UserError, match="train/critic/loss is nan at step 2"):

@@ -69,7 +69,7 @@ def test_a_prediction_depends_only_on_its_image(tiny):
     np.testing.assert_array_equal(together, _predict(generator, variables, gray))
 
 
-def test_training_drops_out_and_normalises_by_the_batch(tiny):
+def test_training_uses_dropout_and_normalizes_by_the_batch(tiny):
     generator, _, variables, gray = tiny
 
     @jax.jit
@@ -97,7 +97,7 @@ def test_lowerings_share_parameters_and_results(tiny):
 
 
 def test_lowerings_learn_the_same(tiny):
-    """Forward and backward in training: dropout, normalisation by the batch, concatenations."""
+    """Forward and backward in training: dropout, normalization by the batch, concatenations."""
     _, _, variables, gray = tiny
     weights = jax.random.normal(jax.random.key(3), (4, 32, 32, 3))
 
@@ -135,7 +135,7 @@ def test_dropout_is_in_three_layers_and_kernels_are_small(tiny):
     assert np.concatenate([np.ravel(x) for x in kernels]).std() == pytest.approx(0.02, rel=0.05)
 
 
-def test_bfloat16_computes_low_and_keeps_high(tiny):
+def test_bfloat16_computes_in_low_precision_with_float32_parameters(tiny):
     generator, _, variables, gray = tiny
     low, _ = _tiny("bfloat16")
     parameters = jax.tree.leaves(jax.eval_shape(low.init, jax.random.key(0), gray))

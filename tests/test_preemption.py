@@ -1,4 +1,4 @@
-"""Told to stop: after the step, or at once."""
+"""Signals stop a run after the step, or at once."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from colorgan.run import preemption
 @pytest.mark.parametrize(
     "numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM), (signal.SIGHUP,) * 2]
 )
-def test_the_first_signal_is_noted_and_the_second_leaves_at_once(monkeypatch, capfd, numbers):
+def test_the_first_signal_is_recorded_and_the_second_ends_at_once(monkeypatch, capfd, numbers):
     codes = []
     monkeypatch.setattr(os, "_exit", codes.append)
     before = [signal.getsignal(number) for number in preemption.SIGNALS]
@@ -27,9 +27,9 @@ def test_the_first_signal_is_noted_and_the_second_leaves_at_once(monkeypatch, ca
     assert [signal.getsignal(number) for number in preemption.SIGNALS] == before
 
 
-def test_only_what_others_cause_means_a_lost_process(monkeypatch):
+def test_only_errors_caused_by_other_processes_mean_a_lost_process(monkeypatch):
     gone = RuntimeError("UNKNOWN: Gloo AllGather failed: Connection closed by peer [127.0.0.1]:6534")
-    assert not preemption.means_lost_process(gone)  # there is no other
+    assert not preemption.means_lost_process(gone)  # there is no other process
     monkeypatch.setattr(preemption.jax.distributed, "is_initialized", lambda: True)
     assert preemption.means_lost_process(gone)
     assert preemption.means_lost_process(RuntimeError("UNAVAILABLE: Task 1 heartbeat timeout"))
@@ -37,7 +37,7 @@ def test_only_what_others_cause_means_a_lost_process(monkeypatch):
     assert not preemption.means_lost_process(Stopped("the Connection was fine"))
 
 
-def test_nohup_is_heeded(monkeypatch):
+def test_nohup_is_respected(monkeypatch):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with preemption.StopSignals() as stop:
@@ -47,8 +47,8 @@ def test_nohup_is_heeded(monkeypatch):
         signal.signal(signal.SIGHUP, before)
 
 
-def test_several_processes_count_from_where_they_began(monkeypatch):
-    """JAX takes a notice that comes ahead of the first asking for one of step 1, whatever the run's step is."""
+def test_several_processes_count_from_their_first_step(monkeypatch):
+    """JAX assigns a notice before the first call to step 1, whatever the step of the run is."""
     asked = []
     monkeypatch.setattr(preemption.jax, "process_count", lambda: 2)
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""Several processes that train together, as on several hosts: over gloo, on this machine."""
+"""Several processes that train together over gloo on this machine, as on several hosts."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ def _command(num_processes, workdir, changes):
 
 
 def _train(num_processes, workdir, environment=None, **changes):
-    """The exit code's zero is checked; what all processes said comes back."""
+    """Checks that the exit code is 0, and returns the output of all processes."""
     done = subprocess.run(
         _command(num_processes, workdir, changes),
         cwd=ROOT,
@@ -41,7 +41,7 @@ def _train(num_processes, workdir, environment=None, **changes):
 
 @contextlib.contextmanager
 def _training(num_processes, workdir, **changes):
-    """The run of several processes while it goes on, and what they say as (process ids, read_fn)."""
+    """The running launcher of several processes, and a function that returns their output so far."""
     with open(workdir.with_suffix(".log"), "w+") as log:
         launcher = subprocess.Popen(
             _command(num_processes, workdir, changes),
@@ -76,7 +76,7 @@ def _wait_for_step(workdir, step):
 
 
 def _assert_same_run(workdir, expected, num_first=3):
-    """Losses as in `expected`, which one process made: the same global batches, up to rounding that grows."""
+    """Same losses as in `expected`, a run of one process with the same batches, up to growing rounding errors."""
     lines, wanted = read_lines(workdir), read_lines(expected)
     assert [line["step"] for line in lines] == [line["step"] for line in wanted]
     for line, want in zip(lines, wanted, strict=True):
@@ -92,19 +92,19 @@ def _assert_same_run(workdir, expected, num_first=3):
     assert lines[-1]["validation/num_images"] == 12
 
 
-def test_two_processes_train_as_one_and_go_on_as_eight_devices(finished_run, tmp_path):
+def test_two_processes_train_as_one_and_resume_on_eight_devices(finished_run, tmp_path):
     workdir = tmp_path / "run"
-    said = _train(2, workdir, num_epochs=1)
-    assert said.count("on 2 cpu device(s)") == 1  # one of them speaks
+    output = _train(2, workdir, num_epochs=1)
+    assert output.count("on 2 cpu device(s)") == 1  # only one of them logs
     assert sorted(path.name for path in (workdir / "tensorboard").iterdir())[1:] == []
-    said = _train(1, workdir, EIGHT_DEVICES)
-    assert "going on from step 3" in said
-    assert "on 8 cpu device(s)" in said
+    output = _train(1, workdir, EIGHT_DEVICES)
+    assert "resuming from step 3" in output
+    assert "on 8 cpu device(s)" in output
     _assert_same_run(workdir, finished_run)
 
 
-def test_a_process_that_dies_takes_the_others_along_and_the_run_goes_on(tmp_path):
-    """From the checkpoint before the newest, if that one was damaged."""
+def test_a_lost_process_ends_the_others_and_the_run_resumes(tmp_path):
+    """From the checkpoint before the newest, if the newest is damaged."""
     workdir = tmp_path / "run"
     changes = {"num_epochs": 100_000, "log_every_steps": 1, "checkpoint_every_epochs": 2}
     with _training(2, workdir, **changes) as (launcher, read):
@@ -113,32 +113,32 @@ def test_a_process_that_dies_takes_the_others_along_and_the_run_goes_on(tmp_path
         start = time.monotonic()
         assert launcher.wait(timeout=100) == 75
         assert time.monotonic() - start < 20
-        # Its own sentence, or that of JAX's coordination service, whichever comes first.
-        assert re.search("has lost another one of its run|JAX distributed service detected fatal errors", read())
+        # Our message, or that of JAX's coordination service, whichever comes first.
+        assert re.search("another process of this run has ended|JAX distributed service detected fatal errors", read())
     saved = sorted(int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdecimal())
     (workdir / "checkpoints" / str(saved[-1]) / "meta" / "metadata").write_text("{}")
     with _training(2, workdir, **changes) as (launcher, read):
-        _wait_for_step(workdir, saved[-1] + 14)  # two saves from what stands there already
-        os.kill(_trainers(launcher)[1], signal.SIGTERM)  # one of them gets the notice
+        _wait_for_step(workdir, saved[-1] + 14)  # two saves after the existing ones
+        os.kill(_trainers(launcher)[1], signal.SIGTERM)  # one of them gets the preemption notice
         assert launcher.wait(timeout=100) == 75
-        said = read()
-    assert said.count(f"checkpoints/{saved[-1]} is damaged") == 2  # both say so
-    assert f"going on from step {saved[-2]}\n" in said
-    (step,) = {int(found) for found in re.findall(r"stopped at step (\d+) of", said)}
-    assert said.count("stopped at step") == 2
-    assert "Traceback" not in said
+        output = read()
+    assert output.count(f"checkpoints/{saved[-1]} is damaged") == 2  # both log it
+    assert f"resuming from step {saved[-2]}\n" in output
+    (step,) = {int(found) for found in re.findall(r"stopped at step (\d+) of", output)}
+    assert output.count("stopped at step") == 2
+    assert "Traceback" not in output
     assert (workdir / "checkpoints" / str(step)).exists()
     steps = [line["step"] for line in read_lines(workdir)]
     assert steps == list(range(1, len(steps) + 1))
 
 
 @pytest.mark.slow
-def test_what_four_processes_began_goes_on_with_two_with_one_and_on_eight_devices(finished_run, tmp_path):
-    begun = tmp_path / "begun"
-    _train(4, begun, num_epochs=1)
+def test_a_run_of_four_processes_resumes_with_two_with_one_and_on_eight_devices(finished_run, tmp_path):
+    first = tmp_path / "first"
+    _train(4, first, num_epochs=1)
     for name, num_processes, environment in (("two", 2, {}), ("one", 1, {}), ("eight", 1, EIGHT_DEVICES)):
-        workdir = shutil.copytree(begun, tmp_path / name)
-        assert "going on from step 3" in _train(num_processes, workdir, environment)
+        workdir = shutil.copytree(first, tmp_path / name)
+        assert "resuming from step 3" in _train(num_processes, workdir, environment)
         _assert_same_run(workdir, finished_run)
 
 
@@ -150,7 +150,7 @@ def test_what_four_processes_began_goes_on_with_two_with_one_and_on_eight_device
         (["--coordinator=a:1", "--num_processes=2", "--process_id=2"], "from 0 to --num_processes - 1, 1"),
     ],
 )
-def test_flags_that_make_no_sense_are_said(tmp_path, flags, sentence):
+def test_flags_that_are_not_valid_are_reported(tmp_path, flags, sentence):
     command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", f"--workdir={tmp_path}", *flags]
     done = subprocess.run(command, cwd=ROOT, env=COMMAND_ENVIRONMENT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
@@ -159,7 +159,7 @@ def test_flags_that_make_no_sense_are_said(tmp_path, flags, sentence):
 
 
 def _disagree(*commands):
-    """Exit codes and words of two processes whose command lines, after Python's name, differ."""
+    """Exit codes and output of two processes with different arguments of Python."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -175,26 +175,26 @@ def _disagree(*commands):
         )
         for n, command in enumerate(commands)
     ]
-    said = [process.communicate(timeout=200)[0] for process in processes]
-    return [process.returncode for process in processes], said
+    output = [process.communicate(timeout=200)[0] for process in processes]
+    return [process.returncode for process in processes], output
 
 
-def test_processes_that_see_other_images_do_not_begin(tmp_path):
+def test_processes_that_see_different_images_do_not_start(tmp_path):
     same = ["-m", "colorgan.main", CONFIG, f"--workdir={tmp_path / 'run'}", *tiny_flags()]
-    codes, said = _disagree(same, [*same, "--config.data.validation=procedural:13"])
-    assert 1 in codes  # the other one may notice first that this one is gone
-    assert "not all processes see the same images" in "".join(said)
-    assert "Traceback" not in "".join(said)
+    codes, output = _disagree(same, [*same, "--config.data.validation=procedural:13"])
+    assert 1 in codes  # the other one may notice first that this one has ended
+    assert "not all processes see the same images" in "".join(output)
+    assert "Traceback" not in "".join(output)
 
 
 @pytest.mark.slow
-def test_processes_that_see_other_folders_do_not_begin(tmp_path):
+def test_processes_that_see_different_folders_do_not_start(tmp_path):
     here, there = (
         ["-m", "colorgan.main", CONFIG, f"--workdir={tmp_path / name}", *tiny_flags()] for name in ("here", "there")
     )
-    codes, said = _disagree(here, there)
+    codes, output = _disagree(here, there)
     assert 1 in codes
-    assert "must be where all processes see it" in "".join(said)
+    assert "must be visible to all processes" in "".join(output)
 
 
 CANNOT_READ_STEP_6 = """
@@ -211,11 +211,11 @@ runpy.run_module("colorgan.main", run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.slow
-def test_what_one_process_cannot_read_none_goes_on_from(finished_run, tmp_path):
+def test_a_checkpoint_that_one_process_cannot_read_is_used_by_none(finished_run, tmp_path):
     workdir = shutil.copytree(finished_run, tmp_path / "run")
     flags = [CONFIG, f"--workdir={workdir}", *tiny_flags(num_epochs=3)]
-    codes, said = _disagree(["-m", "colorgan.main", *flags], ["-c", CANNOT_READ_STEP_6, *flags])
-    assert codes == [0, 0], said
-    assert "going on from step 3\n" in said[0]
-    assert "checkpoints/6 is damaged (no checksum can be taken: [Errno 116] Stale file handle)" in said[1]
+    codes, output = _disagree(["-m", "colorgan.main", *flags], ["-c", CANNOT_READ_STEP_6, *flags])
+    assert codes == [0, 0], output
+    assert "resuming from step 3\n" in output[0]
+    assert "checkpoints/6 is damaged (no checksum can be computed: [Errno 116] Stale file handle)" in output[1]
     assert [line["step"] for line in read_lines(workdir)] == list(range(1, 10))

@@ -1,4 +1,4 @@
-"""Whole runs, started as a user starts them."""
+"""Whole runs, started by the command line."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 STEPS_OF_TWO_EPOCHS = 6  # 24 images, 8 a step
 
-FIGURES = {
+METRICS = {
     *("train/generator/loss", "train/generator/adversarial", "train/generator/l1"),
     *("train/generator/gradient_norm", "train/generator/learning_rate"),
     *("train/critic/loss", "train/critic/probability_real", "train/critic/probability_fake"),
@@ -29,7 +29,7 @@ FIGURES = {
     *("perf/images_per_second", "perf/data_wait_fraction", "perf/device_memory_bytes", "data/bad_records"),
 }
 COSTS = {f"perf/{name}_seconds" for name in ("logging", "validation", "sampling", "checkpoint")}
-VALIDATION_FIGURES = {
+VALIDATION_METRICS = {
     *("validation/psnr", "validation/ssim", "validation/auc", "validation/colorfulness", "validation/score"),
     *("validation/delta_colorfulness", "validation/ab_histogram_distance"),
     *("validation/gray_psnr", "validation/gray_ssim", "validation/gray_auc", "validation/true_colorfulness"),
@@ -81,14 +81,14 @@ def test_folder_of_a_run(finished_run):
     assert _size(finished_run / "samples" / "epoch_0002.png") > (3 * 160, 2 * 160)
 
 
-def test_figures_of_a_run(finished_run):
+def test_metrics_of_a_run(finished_run):
     lines = read_lines(finished_run)
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     for line in lines:
-        assert line.keys() >= FIGURES
+        assert line.keys() >= METRICS
         assert all(np.isfinite(value) for value in line.values())
-        assert (line.keys() >= VALIDATION_FIGURES) == (line["step"] in (3, 6))
-    # A checkpoint comes after its epoch's line, so its cost stands in the next.
+        assert (line.keys() >= VALIDATION_METRICS) == (line["step"] in (3, 6))
+    # A checkpoint is saved after its epoch's line, so its cost is in the next line.
     assert [COSTS & line.keys() for line in lines] == [
         set(),
         set(),
@@ -101,7 +101,7 @@ def test_figures_of_a_run(finished_run):
     assert [line["train/epoch"] for line in lines] == pytest.approx([1 / 3, 2 / 3, 1, 4 / 3, 5 / 3, 2])
     assert lines[-1]["validation/num_images"] == 12
     board = EventAccumulator(str(finished_run / "tensorboard")).Reload()
-    assert set(board.Tags()["scalars"]) >= FIGURES | VALIDATION_FIGURES
+    assert set(board.Tags()["scalars"]) >= METRICS | VALIDATION_METRICS
     assert [e.value for e in board.Scalars("train/generator/l1")] == pytest.approx(
         [line["train/generator/l1"] for line in lines]
     )
@@ -109,14 +109,14 @@ def test_figures_of_a_run(finished_run):
     assert {"config/text_summary", "networks/text_summary"} <= set(board.Tags()["tensors"])
 
 
-def test_a_run_that_goes_on_is_the_run_that_was_not_stopped(finished_run, tmp_path):
+def test_a_resumed_run_is_the_same_as_an_uninterrupted_one(finished_run, tmp_path):
     workdir = tmp_path / "resumed"
     _train(workdir, *tiny_flags(num_epochs=1))
     assert [line["step"] for line in read_lines(workdir)] == [1, 2, 3]
     with open(workdir / "metrics.jsonl", "a") as file:
-        file.write('{"step": 4, "train/generator/l1": 0.1}\n{"step": 5, "tr')  # figures past the checkpoint
+        file.write('{"step": 4, "train/generator/l1": 0.1}\n{"step": 5, "tr')  # metrics after the checkpoint
     second = _train(workdir, *tiny_flags(num_epochs=2))
-    assert "going on from step 3" in second.stdout
+    assert "resuming from step 3" in second.stdout
     assert "num_epochs: 1 -> 2" in (workdir / "log.txt").read_text()
     assert train_lines(workdir) == train_lines(finished_run)
     _assert_same_arrays(workdir, finished_run)
@@ -128,11 +128,11 @@ def test_a_run_from_device_memory_is_the_same_run(finished_run, tmp_path):
     assert "decoding 24 images into device memory" in (tmp_path / "cached" / "log.txt").read_text()
 
 
-def test_a_run_that_gets_no_better_ends_early_and_stays_ended(tmp_path):
+def test_a_run_that_no_longer_improves_ends_early_and_stays_complete(tmp_path):
     workdir = tmp_path / "early"
     flags = tiny_flags(num_epochs=12, early_stop=1)
     done = _train(workdir, *flags)
-    assert "validation/score was no better 1 times in a row\nthe run is complete after " in done.stdout
+    assert "validation/score did not improve 1 times in a row\nthe run is complete after " in done.stdout
     lines = read_lines(workdir)
     scores = [line["validation/score"] for line in lines if "validation/score" in line]
     assert 2 <= len(scores) < 11
@@ -140,14 +140,14 @@ def test_a_run_that_gets_no_better_ends_early_and_stays_ended(tmp_path):
     assert scores[:-1] == sorted(scores[:-1])
     assert (workdir / "samples" / f"epoch_{len(scores):04d}.png").exists()
     again = _train(workdir, *flags)
-    assert "a larger config.early_stop, or 0, goes on" in again.stdout
+    assert "increase config.early_stop (or set it to 0) to continue" in again.stdout
     assert read_lines(workdir) == lines
 
 
-def test_a_finished_run_says_so(finished_run):
+def test_a_complete_run_is_reported(finished_run):
     before = [(finished_run / name).read_bytes() for name in ("metrics.jsonl", "config.json")]
     done = _train(finished_run, *tiny_flags(num_epochs=1))
-    assert "the run is complete: 6 steps of 3 are done; a larger config.num_epochs goes on" in done.stdout
+    assert "the run is complete: 6 of 3 steps are done; increase config.num_epochs to continue" in done.stdout
     for place in ("samples", "tensorboard", "colorgan.evaluate", "colorgan.colorize"):
         assert place in done.stdout
     assert [(finished_run / name).read_bytes() for name in ("metrics.jsonl", "config.json")] == before
@@ -170,18 +170,18 @@ def test_a_run_of_another_config_is_refused(finished_run, changes, difference):
     assert json.loads((finished_run / "config.json").read_text())["model"]["width"] == 4
 
 
-def test_a_run_that_has_begun_is_not_begun_anew_with_another_config(finished_run, tmp_path):
-    for name in ("config.json", "metrics.jsonl"):  # as before the first checkpoint
+def test_a_run_without_a_checkpoint_is_not_overwritten_with_another_config(finished_run, tmp_path):
+    for name in ("config.json", "metrics.jsonl"):  # as it is before the first checkpoint
         shutil.copy(finished_run / name, tmp_path)
     metrics = (tmp_path / "metrics.jsonl").read_bytes()
-    # Seen before the data is looked for.
+    # Checked before the data is opened.
     done = _train(tmp_path, *tiny_flags(seed=4, data__train="folder:/no/such"), check=False)
     assert done.returncode == 1
     assert "seed: 3 -> 4" in done.stderr
     assert (tmp_path / "metrics.jsonl").read_bytes() == metrics
 
 
-def test_tpu_config_runs_shrunk_on_a_cpu(tmp_path, photographs):
+def test_tpu_config_runs_with_small_networks_on_a_cpu(tmp_path, photographs):
     data = f"folder:{photographs}"
     flags = tiny_flags(data__train=data, data__validation=data, num_epochs=1, data__num_workers=0)
     _train(tmp_path / "run", "--config.platform=cpu", "--config.profile_steps=(1, 2)", *flags, config="configs/tpu.py")
@@ -196,38 +196,38 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
     flags = tiny_flags(log_every_steps=2, optimizer__generator_learning_rate=1e30)
     done = _train(workdir, *flags, check=False)
     assert done.returncode == 1
-    assert re.search(r"train/\S+ is (nan|inf) at step [23]: the run cannot go on", done.stderr)
+    assert re.search(r"train/\S+ is (nan|inf) at step [23]: the run cannot continue", done.stderr)
     assert done.stderr.count("\n") == 1
     assert not list((workdir / "checkpoints").iterdir())
 
 
-def test_steps_that_are_not_finite_are_skipped_as_often_as_allowed(tmp_path):
+def test_steps_that_are_not_finite_are_skipped_up_to_the_limit(tmp_path):
     flags = tiny_flags(data__train="procedural:80", optimizer__generator_learning_rate=1e30, skip_nonfinite_steps=2)
     done = _train(tmp_path / "run", *flags, check=False)
     assert done.returncode == 1
-    assert re.search(r"train/\S+ is (nan|inf) at step 4: the run cannot go on", done.stderr)
+    assert re.search(r"train/\S+ is (nan|inf) at step 4: the run cannot continue", done.stderr)
     assert [line["train/skipped_steps"] for line in read_lines(tmp_path / "run")] == [0, 1, 2]
     assert "step 3 skipped: not finite are train/critic/gradient_norm" in done.stdout
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
-def test_a_validation_figure_that_is_not_finite_ends_the_run_before_its_checkpoint(tmp_path):
-    # The first step's losses are finite, and it ends an epoch; what it leaves behind is not.
+def test_a_validation_metric_that_is_not_finite_ends_the_run_before_its_checkpoint(tmp_path):
+    # The losses of the first step are finite, and it ends an epoch; the parameters after it are not.
     flags = tiny_flags(data__train="procedural:8", optimizer__generator_learning_rate=1e30)
     done = _train(tmp_path / "run", *flags, check=False)
     assert done.returncode == 1
-    assert re.search(r"validation/\S+ is (nan|inf) at step 1: the run cannot go on", done.stderr)
+    assert re.search(r"validation/\S+ is (nan|inf) at step 1: the run cannot continue", done.stderr)
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
-def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(finished_run, tmp_path):
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(finished_run, tmp_path):
     workdir = shutil.copytree(finished_run, tmp_path / "run")
     largest = max((workdir / "checkpoints" / "6").rglob("ocdbt.process_0/d/*"), key=lambda path: path.stat().st_size)
     data = bytearray(largest.read_bytes())
     data[len(data) // 2] ^= 1
     largest.write_bytes(data)
     done = _train(workdir, *tiny_flags())
-    assert re.search(r"checkpoints/6 is damaged .*checksum.*; going back to the one of step 3\n", done.stdout)
+    assert re.search(r"checkpoints/6 is damaged .*checksum.*; using the checkpoint of step 3\n", done.stdout)
     assert train_lines(workdir) == train_lines(finished_run)
     _assert_same_arrays(workdir, finished_run)
 
@@ -243,7 +243,7 @@ def test_without_a_good_checkpoint_the_run_ends_and_keeps_them(finished_run, tmp
     assert read_lines(workdir)[-1]["step"] == 6
 
 
-def test_a_full_disk_costs_checkpoints_and_no_more(finished_run, tmp_path):
+def test_a_full_disk_loses_checkpoints_and_nothing_else(finished_run, tmp_path):
     workdir = shutil.copytree(finished_run, tmp_path / "run")
     shutil.rmtree(workdir / "checkpoints" / "6")
     command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", f"--workdir={workdir}"]
@@ -258,8 +258,8 @@ def test_a_full_disk_costs_checkpoints_and_no_more(finished_run, tmp_path):
     assert limited.returncode == 1
     assert re.fullmatch(r"colorgan: checkpoint .*/9 cannot be written: .*File too large; once .*\n", limited.stderr)
     assert "/6 cannot be written" in limited.stdout
-    assert "; the ones before it stay" in limited.stdout
-    assert "kept in memory until it can" in limited.stdout  # TensorBoard's sample grid
+    assert "; the ones before it are kept" in limited.stdout
+    assert "kept in memory until it can be written" in limited.stdout  # TensorBoard's sample grid
     assert [path.name for path in (workdir / "checkpoints").iterdir()] == ["3"]
     assert [line["step"] for line in read_lines(workdir)] == list(range(1, 10))
     _train(workdir, *tiny_flags(num_epochs=2))
@@ -267,7 +267,7 @@ def test_a_full_disk_costs_checkpoints_and_no_more(finished_run, tmp_path):
     _assert_same_arrays(workdir, finished_run)
 
 
-def test_workers_do_not_outlive_a_killed_trainer_and_no_other_run_comes_between(tmp_path):
+def test_workers_end_with_a_killed_trainer_and_another_run_is_refused(tmp_path):
     command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", f"--workdir={tmp_path}"]
     flags = tiny_flags(num_epochs=10_000, data__num_workers=1)
     trainer = subprocess.Popen([*command, *flags], cwd=ROOT, env=COMMAND_ENVIRONMENT, stdout=subprocess.DEVNULL)
@@ -281,9 +281,7 @@ def test_workers_do_not_outlive_a_killed_trainer_and_no_other_run_comes_between(
         assert workers
         other = _train(tmp_path, *tiny_flags(num_epochs=10_000), check=False)
         assert other.returncode == 75
-        assert re.fullmatch(
-            "colorgan: another run is at work in .*: --workdir=DIR names another folder\n", other.stderr
-        )
+        assert re.fullmatch("colorgan: another run uses .*; --workdir=DIR chooses another folder\n", other.stderr)
     finally:
         trainer.kill()
         trainer.wait()
@@ -292,7 +290,7 @@ def test_workers_do_not_outlive_a_killed_trainer_and_no_other_run_comes_between(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_told_to_stop_saves_where_it_is(tmp_path, number):
+def test_a_run_that_receives_a_signal_saves_after_the_step(tmp_path, number):
     flags = [f"--workdir={tmp_path}/run", *tiny_flags(num_epochs=2, data__train="procedural:8000")]
     flags += ["--config.data.num_workers=1", "--config.log_every_steps=7"]
     command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", *flags]
@@ -307,17 +305,17 @@ def test_a_run_that_is_told_to_stop_saves_where_it_is(tmp_path, number):
         assert trainer.wait(timeout=60) == 75
         errors.seek(0)
         said = errors.read()
-    step = int(re.search(r"stopped at step (\d+) of 2000; the same command goes on", said).group(1))
+    step = int(re.search(r"stopped at step (\d+) of 2000; the same command resumes from there", said).group(1))
     assert "Warning" not in said
     assert "Traceback" not in said
-    assert "the same command goes on" in (tmp_path / "run" / "log.txt").read_text().splitlines()[-1]
+    assert "the same command resumes" in (tmp_path / "run" / "log.txt").read_text().splitlines()[-1]
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == [str(step)]
     assert [line["step"] for line in read_lines(tmp_path / "run")] == list(range(7, step + 1, 7))
 
 
-def test_a_run_that_is_told_to_stop_while_it_starts_leaves_at_once(tmp_path):
+def test_a_run_that_receives_a_signal_while_it_starts_ends_at_once(tmp_path):
     command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", f"--workdir={tmp_path}/run"]
-    environment = COMMAND_ENVIRONMENT | {"JAX_COMPILATION_CACHE_DIR": ""}  # it compiles for seconds
+    environment = COMMAND_ENVIRONMENT | {"JAX_COMPILATION_CACHE_DIR": ""}  # compiles for seconds
     with open(tmp_path / "errors", "w+") as errors:
         trainer = subprocess.Popen(
             [*command, *tiny_flags()], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=errors
@@ -327,12 +325,12 @@ def test_a_run_that_is_told_to_stop_while_it_starts_leaves_at_once(tmp_path):
         trainer.send_signal(signal.SIGTERM)
         assert trainer.wait(timeout=20) == 75
         errors.seek(0)
-        assert errors.read() == "colorgan: interrupted with nothing to save; the same command goes on\n"
+        assert errors.read() == "colorgan: interrupted with nothing to save; run the same command to start again\n"
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anyway")
-def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
     tmp_path.chmod(0o555)
     done = _train(tmp_path / "run", *tiny_flags(), check=False)
     assert done.returncode == 1

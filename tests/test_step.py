@@ -45,7 +45,7 @@ def _run(mesh, state, step_fn, images, num_steps):
     return state, history
 
 
-def test_an_option_that_xla_does_not_know_is_said(tiny_config, tiny_gan):
+def test_an_option_that_xla_does_not_know_is_reported(tiny_config, tiny_gan):
     config = ml_collections.ConfigDict(tiny_config.to_dict())
     config.compiler_options = ("xla_no_such_option=1",)
     mesh = sharding.create_mesh(jax.devices()[:1])
@@ -61,7 +61,7 @@ def test_it_learns(on_one_device, images):
     first, last = (np.mean([step["train/generator/l1"] for step in part]) for part in (history[:5], history[-5:]))
     assert last < 0.6 * first
     critic = [step["train/critic/probability_real"] - step["train/critic/probability_fake"] for step in history]
-    assert np.mean(critic[-5:]) > 0.1  # it has come to tell them apart
+    assert np.mean(critic[-5:]) > 0.1  # it can tell them apart
     assert all(step["train/generator/learning_rate"] == pytest.approx(1e-3) for step in history)
     assert all(step["train/critic/learning_rate"] == pytest.approx(5e-4) for step in history)
 
@@ -80,7 +80,7 @@ def test_each_network_has_its_optimizer(on_one_device, images):
             np.testing.assert_allclose(square[large], 0.01 * (mean[large] / 0.5) ** 2, rtol=1e-3)
 
 
-def test_the_same_step_is_the_same_to_the_bit_and_another_is_not(on_one_device, images):
+def test_a_step_is_deterministic_and_another_step_differs(on_one_device, images):
     mesh, create, step_fn = on_one_device
     first, history = _run(mesh, create(), step_fn, images, 2)
     second, again = _run(mesh, create(), step_fn, images, 2)
@@ -99,7 +99,7 @@ def test_the_state_is_donated(on_one_device, images):
 
 
 def test_the_metrics_are_the_losses(on_one_device, tiny_gan, images):
-    """Written out once more by hand, from the state before the step."""
+    """Computed again by hand, from the state before the step."""
     mesh, create, step_fn = on_one_device
     state = create()
     augment_rng, dropout_rng = jax.random.split(jax.random.fold_in(train_state.random_stream(3, "steps"), 0))
@@ -126,16 +126,16 @@ def test_the_metrics_are_the_losses(on_one_device, tiny_gan, images):
         }, (generator_stats["batch_stats"], stats["batch_stats"])
 
     expected, averages = by_hand(state)
-    state, (figures,) = _run(mesh, state, step_fn, images, 1)
+    state, (step_metrics,) = _run(mesh, state, step_fn, images, 1)
     expected = {name: float(value) for name, value in expected.items()}
-    assert {name: figures[name] for name in expected} == pytest.approx(expected, rel=1e-4)
-    # The critic's running averages have seen the made images, then the true ones; the first step's count nine tenths.
+    assert {name: step_metrics[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    # The critic's running averages include the fake images, then the real ones; the first step has weight 0.9.
     assert_close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5)
     jax.tree.map(assert_close, (state.generator.batch_stats, state.critic.batch_stats), averages)
 
 
-@pytest.mark.parametrize(("step", "decay"), [(0, 1 / 10), (1000, 0.9)])  # of the ramp, and of the config
-def test_the_average_moves_with_parameters_and_statistics(on_one_device, images, step, decay):
+@pytest.mark.parametrize(("step", "decay"), [(0, 1 / 10), (1000, 0.9)])  # of the warm-up, and of the config
+def test_the_average_follows_parameters_and_statistics(on_one_device, images, step, decay):
     mesh, create, step_fn = on_one_device
     before = jax.device_get(create().generator_ema)
     state = jax.device_put(create().replace(step=jnp.int32(step)), sharding.replicated(mesh))
@@ -154,8 +154,8 @@ def test_a_step_that_is_not_finite_changes_nothing_if_it_may_be_skipped(tiny_con
         broken = jax.tree.map(lambda x: x.at[(0,) * x.ndim].set(jnp.inf), getattr(state, network).params)
         state = state.replace(**{network: getattr(state, network).replace(params=broken)})
         before = jax.device_get(state)
-        after, (figures,) = _run(mesh, state, skipping_fn, images, 1)
-        assert not all(np.isfinite(value) for value in figures.values())
+        after, (step_metrics,) = _run(mesh, state, skipping_fn, images, 1)
+        assert not all(np.isfinite(value) for value in step_metrics.values())
         jax.tree.map(np.testing.assert_array_equal, after.replace(step=0), before.replace(step=0))
         assert after.step == 1
     (plain, _), (skipping, _) = (_run(mesh, create(), fn, images, 2) for fn in (step_fn, skipping_fn))
@@ -163,7 +163,7 @@ def test_a_step_that_is_not_finite_changes_nothing_if_it_may_be_skipped(tiny_con
 
 
 def test_crops_and_flips_are_windows_of_the_image():
-    # Every pixel tells its place, so a crop tells where it was taken.
+    # Every pixel holds its position, so a crop shows where it was taken.
     rows, columns = np.mgrid[:36, :36].astype(np.uint8)
     image = np.stack([rows, columns, np.zeros_like(rows)], axis=-1)
     batch = np.stack([image] * 64)
@@ -208,7 +208,7 @@ def test_sample_shows_prediction_and_both_probabilities(tiny_gan, images):
     assert np.abs(on_real - on_fake).max() > 1e-5
 
 
-def test_evaluation_counts_what_the_mask_says(tiny_gan, images):
+def test_evaluation_sums_over_the_mask(tiny_gan, images):
     mesh = sharding.create_mesh(jax.devices()[:1])
     variables = train_state.create_state(tiny_gan, 0, sharding.replicated(mesh)).generator_ema
     evaluate = jax.jit(functools.partial(steps.sum_step, predict_fn=predict_fn(tiny_gan.generator)))
@@ -238,7 +238,7 @@ def test_evaluation_counts_what_the_mask_says(tiny_gan, images):
 
 @pytest.fixture(scope="module")
 def recipe():
-    """What configs/default.py trains, at the tiny size."""
+    """The recipe of configs/default.py with tiny networks."""
     config = default.get_config()
     config.update_from_flattened_dict(TINY | {"optimizer.schedule": "cosine"})
     return config, build.create_gan(config, "cpu", build.SOME_EPOCHS)
@@ -272,34 +272,34 @@ def test_eight_devices_compute_what_one_does(recipe, recipe_history, images):
 
 def test_recipe_sums_its_losses_and_follows_its_schedule(recipe, recipe_history):
     config, _ = recipe
-    for step, figures in enumerate(recipe_history):
-        figures = {name.removeprefix("train/generator/"): value for name, value in figures.items()}
-        expected = figures["adversarial"]
+    for step, step_metrics in enumerate(recipe_history):
+        step_metrics = {name.removeprefix("train/generator/"): value for name, value in step_metrics.items()}
+        expected = step_metrics["adversarial"]
         for name in ("l1", "palette", "histogram"):
-            expected += config.loss[f"{name}_weight"] * figures[name]
-        assert figures["loss"] == pytest.approx(expected, rel=1e-5)
+            expected += config.loss[f"{name}_weight"] * step_metrics[name]
+        assert step_metrics["loss"] == pytest.approx(expected, rel=1e-5)
         rate = config.optimizer.generator_learning_rate * (1 + math.cos(math.pi * step / 2000)) / 2  # of two epochs
-        assert figures["learning_rate"] == pytest.approx(rate, rel=2e-7)
+        assert step_metrics["learning_rate"] == pytest.approx(rate, rel=2e-7)
 
 
-def test_learning_rate_is_that_of_the_step_even_if_all_steps_before_were_skipped(recipe, recipe_on_one_device, images):
+def test_learning_rate_follows_the_step_even_if_all_steps_before_were_skipped(recipe, recipe_on_one_device, images):
     mesh, create, step_fn = recipe_on_one_device
     state = jax.device_put(create().replace(step=jnp.int32(1000)), sharding.replicated(mesh))
     before = jax.device_get(state.generator.params)
-    after, (figures,) = _run(mesh, state, step_fn, images, 1)
+    after, (step_metrics,) = _run(mesh, state, step_fn, images, 1)
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before, jax.device_get(after.generator.params))
     half = recipe[0].optimizer.generator_learning_rate / 2
     assert max(jax.tree.leaves(moved)) == pytest.approx(half, rel=1e-2)  # Adam's first step is the rate itself
-    assert figures["train/generator/learning_rate"] == pytest.approx(half)
+    assert step_metrics["train/generator/learning_rate"] == pytest.approx(half)
 
 
 def test_gpu_and_tpu_train_the_same_recipe(recipe_history, images):
-    """XLA's own convolutions in bfloat16, as on a GPU: nearly what float32 and Winograd's come to."""
+    """XLA's own convolutions in bfloat16, as on a GPU, give nearly the same losses as Winograd's in float32."""
     config = gpu.get_config()
     config.update_from_flattened_dict(TINY)
     mesh, create, step_fn = _on_devices((config, build.create_gan(config, "gpu", build.SOME_EPOCHS)), 1)
     state, history = _run(mesh, create(), step_fn, images, 2)
-    assert all(np.isfinite(value) for figures in history for value in figures.values())
+    assert all(np.isfinite(value) for step_metrics in history for value in step_metrics.values())
     assert {str(x.dtype) for x in jax.tree.leaves(state)} == {"float32", "int32"}
     for name in ("generator/l1", "generator/palette", "generator/adversarial", "critic/loss"):
         assert history[0][f"train/{name}"] == pytest.approx(recipe_history[0][f"train/{name}"], rel=0.03), name

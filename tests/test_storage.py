@@ -1,4 +1,4 @@
-"""A file is the old or the new one, whole."""
+"""A file is replaced atomically."""
 
 import os
 
@@ -7,8 +7,8 @@ import pytest
 from colorgan.run.storage import whole_file
 
 
-def test_it_takes_its_name_at_the_end(tmp_path):
-    path = tmp_path / f"{'x' * 250}.jpg"  # as long as names get
+def test_the_file_is_replaced_at_the_end(tmp_path):
+    path = tmp_path / f"{'x' * 250}.jpg"  # the longest possible name
     path.write_text("old")
     with whole_file(path) as scratch:
         assert (scratch.parent, scratch.suffix, scratch.name[0]) == (tmp_path, ".jpg", ".")
@@ -19,7 +19,7 @@ def test_it_takes_its_name_at_the_end(tmp_path):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("no more room")])
-def test_what_fails_leaves_the_old_one(tmp_path, error):
+def test_a_failure_keeps_the_old_file(tmp_path, error):
     def write():
         with whole_file(tmp_path / "x.jpg") as scratch:
             scratch.write_text("half")
@@ -32,6 +32,6 @@ def test_what_fails_leaves_the_old_one(tmp_path, error):
     assert os.listdir(tmp_path) == ["x.jpg"]
 
 
-def test_what_was_never_written_is_an_error(tmp_path):
+def test_a_file_that_is_never_written_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError), whole_file(tmp_path / "x.jpg"):
         pass

@@ -20,7 +20,9 @@ def draw_grid(
     """The grid as an RGB image.
 
     Args:
-      gray, fake, real: N images each, uint8 [H,W,3]; the longest side of all determines the size of a cell.
+      gray: N input images, uint8 [H,W,3].
+      fake: N predictions.
+      real: N ground truths; the longest side of all determines the size of a cell.
       captions: for each row the texts below its three images.
       heading: a line above the grid.
     """

@@ -1,0 +1,1 @@
+"""Coloring with a trained generator: photographs, videos, exported files."""

@@ -41,6 +41,7 @@ class Generator(nn.Module):
     lowering: str = "native"
 
     def setup(self) -> None:
+        """Creates the layers."""
         depth = self.image_size.bit_length() - 2  # layers with a skip connection
         widths = [min(self.width << n, self.max_width) for n in range(depth)]
         decoder_widths = [min(2 * width, self.max_width) for width in reversed(widths)]
@@ -54,7 +55,7 @@ class Generator(nn.Module):
         self.to_color = Convolution(OUTPUT_CHANNELS[self.output], convolve_up, **options)
 
     def __call__(self, gray: jax.Array, training: bool = False, momentum: Momentum = MOMENTUM) -> jax.Array:
-        """gray [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in [-1,1], float32.
+        """Predicts RGB [B,S,S,3] in [-1,1], float32, from gray [B,S,S,1] in [-1,1].
 
         Training normalizes by the batch (pass `mutable=["batch_stats"]`) and uses dropout (pass a "dropout" rng);
         otherwise the output for an image depends only on that image. `momentum` is that of the running averages of the
@@ -67,7 +68,7 @@ class Generator(nn.Module):
     def encode(
         self, gray: jax.Array, training: bool = False, momentum: Momentum = MOMENTUM
     ) -> tuple[jax.Array, list[Skip]]:
-        """gray [B,S,S,1] in [-1,1] to latent vectors [B,1,max_width] and the skip connections."""
+        """Encodes gray [B,S,S,1] in [-1,1] to latent vectors [B,1,max_width] and the skip connections."""
         x = gray
         skips = []
         for n, convolution in enumerate(self.encoder):

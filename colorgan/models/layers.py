@@ -33,6 +33,7 @@ class Normalized(NamedTuple):
         return cls(x, zeros, zeros + 1, zeros)
 
     def value(self) -> Array:
+        """The normalized array [...,C]."""
         return ((self.x - self.mean) * self.factor + self.shift).astype(self.x.dtype)
 
 

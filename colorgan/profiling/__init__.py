@@ -1,0 +1,1 @@
+"""What programs cost and how fast they run."""

@@ -15,7 +15,9 @@ from colorgan.run.append_file import AppendFile
 
 
 class EventFile:
-    """Writes TensorBoard events. (tensorboardX's own writer has a thread, which ends when the disk is full.)
+    """Writes TensorBoard events.
+
+    tensorboardX's own writer has a thread, which ends when the disk is full.
 
     TensorBoard ignores steps of earlier files from the first step of this file on.
     """

@@ -47,7 +47,8 @@ def migrate_config(saved: Mapping[str, Any]) -> dict[str, Any]:
     flat = traverse_util.flatten_dict(config, keep_empty_nodes=True, sep=".")
     for names in _since(RENAMED_KEYS, version):
         flat = {names.get(key, key): value for key, value in flat.items()}
-    return traverse_util.unflatten_dict(VALUES_BEFORE | flat, sep=".")
+    flat |= {key: value for key, value in VALUES_BEFORE.items() if key not in flat}
+    return traverse_util.unflatten_dict(flat, sep=".")
 
 
 def numbered(config: Mapping[str, Any]) -> dict[str, Any]:

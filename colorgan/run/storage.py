@@ -60,7 +60,7 @@ def check_bucket(path: epath.Path) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: Path, scratch: Path | None = None) -> Iterator[Path]:
-    """Writes a local file atomically: `with whole_file(path) as scratch`, then write to `scratch`.
+    """Writes a local file atomically, by a context manager that yields the path to write to.
 
     At the end of the block `scratch` replaces `path`. Where the block raises, `path` stays as it was.
 

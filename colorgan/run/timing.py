@@ -86,6 +86,7 @@ class Profiler:
         self._stop()
 
     def before_step(self, step: int) -> None:
+        """Starts the trace if it is due."""
         if self._steps and step == self._steps[0]:
             jax.profiler.start_trace(str(self._folder))
             self._running = True

@@ -57,9 +57,11 @@ class StreamedBatches:
         return sharding.to_global(self._mesh, next(self._batches)["image"])
 
     def metrics(self) -> dict[str, float]:
+        """Data metrics to log."""
         return self._batches.metrics()
 
     def close(self) -> None:
+        """Ends the workers."""
         self._batches.close()
 
 
@@ -92,9 +94,11 @@ class CachedBatches:
         return self._choose_fn(self._cache, sharding.to_global(self._mesh, next(self._indices)))
 
     def metrics(self) -> dict[str, float]:
+        """Data metrics to log."""
         return {"data/bad_records": self._num_bad}
 
     def close(self) -> None:
+        """Ends the threads."""
         self._indices.close()
 
 

@@ -49,6 +49,7 @@ class NetworkState(struct.PyTreeNode):
 
     @property
     def variables(self) -> "Variables":
+        """Parameters and running averages, as Flax modules take them."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
