@@ -48,7 +48,7 @@ def create_sum_step(generator: Generator, mesh: Mesh) -> SumStepFn:
 
 
 def evaluate(
-    sum_step_fn: SumStepFn, variables: Variables, batches: Iterable[pipeline.Batch], mesh: Mesh
+    sum_step_fn: SumStepFn, variables: Variables, batches: Iterable[pipeline.OrderedBatch], mesh: Mesh
 ) -> tuple[dict[str, dict[str, float]], int]:
     """The rows of `metrics.summarize` over all images of `batches`, and how many these are.
 
@@ -60,7 +60,7 @@ def evaluate(
     """
     sums: dict[str, Any] = {}
     for batch in batches:
-        arrays = [sharding.to_global(mesh, batch[key]) for key in ("image", "mask")]
+        arrays = [sharding.to_global(mesh, array) for array in (batch.image, batch.mask)]
         # In float64: the sums of whole sets lose digits in float32.
         batch_sums = jax.tree.map(np.float64, jax.device_get(sum_step_fn(variables, *arrays)))
         sums = jax.tree.map(np.add, sums, batch_sums) if sums else batch_sums

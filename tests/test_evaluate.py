@@ -104,7 +104,7 @@ def test_images_one_by_one_give_the_figures_of_the_set(run, images, one_by_one):
     for some in predictions.create_square_fn(run, sharding.create_mesh())(images.source):
         assert len(some.truths) == len(some.predictions) == len(some.indices)
         for index, truth in zip(some.indices, some.truths, strict=True):
-            np.testing.assert_array_equal(truth, images[int(index)]["image"])
+            np.testing.assert_array_equal(truth, images[int(index)].image)
         draws.add(some.indices, some.rows)
         indices += some.indices.tolist()
     names = [images.source.name(n) for n in range(13)]

@@ -51,6 +51,6 @@ def test_sampler_shows_what_the_average_makes_of_images_all_over_the_set(tiny_ga
     draw_samples(state.replace(generator_ema=average))
     ((_, fake, real, captions),) = drawn
     assert [[text.partition(" ")[0] for text in row] for row in captions] == [["", "true:", "true:"]] * 3
-    np.testing.assert_array_equal(real, [images[n]["image"] for n in (0, 4, 8)])
+    np.testing.assert_array_equal(real, [images[n].image for n in (0, 4, 8)])
     predicted = jax.jit(tiny_gan.generator.apply)(average, color.luma(color.to_signed(np.stack(real))))
     np.testing.assert_allclose(np.array(fake, int), color.to_pixels(predicted), atol=1)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from colorgan.data import sources
+from colorgan.data.source import Source
 from colorgan.errors import printable
 from colorgan.evaluation import image_grid
 from colorgan.evaluation.predictions import ExamplesFn, to_gray
@@ -15,7 +15,7 @@ _CELL = 256  # pixels; larger images are made smaller
 _NAME_LENGTH = 36  # letters that a cell has room for
 
 
-def draw(source: sources.Source, ranked: Sequence[int], color_all: ExamplesFn, heading: str) -> Image.Image:
+def draw(source: Source, ranked: Sequence[int], color_all: ExamplesFn, heading: str) -> Image.Image:
     """The sheet, of images that are coloured once more for it.
 
     Args:
@@ -55,7 +55,7 @@ def chosen(num_images: int) -> dict[int, str]:
 class _Chosen:
     """Some images of a source."""
 
-    def __init__(self, source: sources.Source, indices: Sequence[int]) -> None:
+    def __init__(self, source: Source, indices: Sequence[int]) -> None:
         self._source, self._indices = source, indices
 
     def __len__(self) -> int:

@@ -61,7 +61,7 @@ def create_sampler(
 ) -> Callable[[GANState], Image.Image]:
     """A function from a state to the grid of `num_samples` images, evenly spaced so that all folders show."""
     indices = np.linspace(0, len(images), min(num_samples, len(images)), endpoint=False, dtype=int)
-    real = np.stack([images[int(index)]["image"] for index in indices])
+    real = np.stack([images[int(index)].image for index in indices])
     real_on_devices = jax.device_put(real, sharding.replicated(mesh))
     sample_step_fn = jax.jit(
         functools.partial(sample_step, generator=gan.generator, critic=gan.critic),

@@ -11,7 +11,8 @@ from jax.sharding import Mesh
 from PIL import Image
 
 from colorgan import color, sharding
-from colorgan.data import pipeline, sources, transforms
+from colorgan.data import pipeline, transforms
+from colorgan.data.source import Source
 from colorgan.errors import printable, reason
 from colorgan.evaluation import metrics
 from colorgan.inference.colorizer import Colorizer
@@ -40,7 +41,7 @@ class Examples:
     rows: dict[str, metrics.Figures]
 
 
-ExamplesFn = Callable[[sources.Source], Iterator[Examples]]
+ExamplesFn = Callable[[Source], Iterator[Examples]]
 
 
 def create_square_fn(run: Trained, mesh: Mesh) -> ExamplesFn:
@@ -51,14 +52,14 @@ def create_square_fn(run: Trained, mesh: Mesh) -> ExamplesFn:
         functools.partial(eval_step, generator=run.generator), in_shardings=(everywhere, data), out_shardings=data
     )
 
-    def color_all(source: sources.Source) -> Iterator[Examples]:
+    def color_all(source: Source) -> Iterator[Examples]:
         images = pipeline.Images(source, run.config.image_size, max_bad_fraction=None)
         for n, batch in enumerate(pipeline.ordered_batches(images, batch_size, pipeline.Loading())):
-            outputs = jax.device_get(eval_step_fn(run.variables, sharding.to_global(mesh, batch["image"])))
-            good = np.flatnonzero(batch["mask"])
+            outputs = jax.device_get(eval_step_fn(run.variables, sharding.to_global(mesh, batch.image)))
+            good = np.flatnonzero(batch.mask)
             predictions, rows = jax.tree.map(lambda values, good=good: values[good], outputs)
             if len(good):
-                truths = batch["image"][good]
+                truths = batch.image[good]
                 yield Examples(n * batch_size + good, list(truths), list(predictions.astype(np.uint8)), rows)
 
     return color_all
@@ -68,7 +69,7 @@ def create_whole_fn(run: Trained) -> ExamplesFn:
     """Colours every image whole, as `colorize` does, and compares at its own size, in NumPy: nothing to compile."""
     colorizer = Colorizer.from_trained(run)
 
-    def color_all(source: sources.Source) -> Iterator[Examples]:
+    def color_all(source: Source) -> Iterator[Examples]:
         for index in range(len(source)):
             try:
                 photo = _check(transforms.decode_image(source.read(index)))
