@@ -17,7 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from colorgan import command_line
-from colorgan.data.sources import IMAGE_SUFFIXES, find_images
+from colorgan.data.folder import IMAGE_SUFFIXES, find_images
 from colorgan.errors import UserError, printable, reason
 from colorgan.inference.colorizer import Colorizer
 from colorgan.media import photo_file, video

@@ -67,7 +67,7 @@ def _real_images(run: load_run.LoadedRun) -> tuple[np.ndarray, str]:
         images = pipeline.Images(sources.open_source(data["validation"], size), size, data["max_bad_fraction"])
         with contextlib.closing(pipeline.ordered_batches(images, _NUM_IMAGES, pipeline.Loading())) as batches:
             batch = next(batches)
-        return batch["image"][batch["mask"]], "validation"
+        return batch.image[batch.mask], "validation"
     except UserError as error:
         log.warning("compared on drawn scenes, since the run's validation images cannot be had: %s", error)
         source = sources.open_source(f"procedural:{_NUM_IMAGES}", size)

@@ -19,7 +19,8 @@ from etils import epath
 from PIL import Image, UnidentifiedImageError
 
 from colorgan import colorize, command_line
-from colorgan.data import sources, transforms
+from colorgan.data import transforms
+from colorgan.data.folder import IMAGE_SUFFIXES
 from colorgan.errors import UserError
 from colorgan.inference.colorizer import Colorizer, paint, shrink
 from colorgan.media.photo_file import Photo, read_photo, write_photo
@@ -128,7 +129,7 @@ def create_page(colorizer: Colorizer, workdir: epath.Path | None, folder: Path) 
     with gr.Blocks(title="colorgan") as page:
         state = gr.State()
         with gr.Tab("Colour a photograph"):
-            photograph = gr.File(show_label=False, file_types=list(sources.IMAGE_SUFFIXES), height=160)
+            photograph = gr.File(show_label=False, file_types=list(IMAGE_SUFFIXES), height=160)
             with gr.Row(visible=False) as result:
                 images = gr.ImageSlider(show_label=False, buttons=["fullscreen"], max_height=700, scale=4)
                 with gr.Column(scale=1, min_width=240):

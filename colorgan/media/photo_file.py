@@ -12,7 +12,8 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin, TiffImagePlugin
 
-from colorgan.data import sources, transforms
+from colorgan.data import transforms
+from colorgan.data.folder import read_image_file
 from colorgan.media import exif, png_tiff
 from colorgan.run import storage
 
@@ -125,7 +126,7 @@ def _save(image: Image.Image, file: IO[bytes], image_format: str, metadata: Mapp
 
 def _decode(path: Path) -> tuple[np.ndarray, int, dict[str, Any]]:
     """Samples, as `beyond_pillow` has them, the EXIF orientation that they are stored with, and the metadata."""
-    data = sources.read_image_file(path)
+    data = read_image_file(path)
     image = transforms.open_image(data)
     samples = png_tiff.decode(image, data)
     if samples is None:

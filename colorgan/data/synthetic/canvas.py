@@ -120,9 +120,11 @@ class Scene:
         self.side = 1.0 if self.sun_x > 0.5 else -1.0  # from where things are lit
 
     def uniform(self, low: float, high: float) -> float:
+        """A random number from `low` to `high`."""
         return low + (high - low) * self.generator.random()
 
     def chance(self, probability: float) -> bool:
+        """True with `probability`."""
         return self.generator.random() < probability
 
     def shift(self) -> int:
