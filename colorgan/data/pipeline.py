@@ -16,6 +16,7 @@ from typing import NamedTuple
 import grain
 import numpy as np
 
+from colorgan import library_patches
 from colorgan.data import transforms
 from colorgan.data.source import Source
 from colorgan.errors import UserError, printable, reason
@@ -279,6 +280,7 @@ def _load(dataset: grain.MapDataset, loading: Loading) -> grain.IterDataset:
     options = grain.ReadOptions(num_threads=loading.num_threads, prefetch_buffer_size=2 * loading.num_threads)
     loaded = dataset.to_iter_dataset(options)
     if loading.num_workers:
+        library_patches.parse_no_absl_flags()
         workers = grain.MultiprocessingOptions(num_workers=loading.num_workers, per_worker_buffer_size=1)
         loaded = loaded.mp_prefetch(workers, worker_init_fn=_begin_worker)
     return loaded

@@ -22,7 +22,7 @@ Directory = dict[int, tuple[int, int, bytes]]
 
 
 def byte_order(tiff: bytes) -> Literal["<", ">"]:
-    """ "<" or ">", as `struct` has it. Raises ValueError for what is not a TIFF (nor a BigTIFF)."""
+    """The byte order, "<" or ">" as in `struct`. Raises ValueError for what is not a TIFF (nor a BigTIFF)."""
     if tiff[:4] not in (b"II*\0", b"MM\0*"):
         raise ValueError("not a TIFF")
     return "<" if tiff[:2] == b"II" else ">"
