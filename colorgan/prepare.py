@@ -33,9 +33,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "colorgan prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.create_parser("prepare", __doc__)
     parser.add_argument("--source", required=True, help=f"the images: one of {', '.join(sources.KINDS)}")
     parser.add_argument("--output", required=True, type=Path, help="a new or empty folder to write to")
     parser.add_argument("--num_shards", required=True, type=int, help="number of files")

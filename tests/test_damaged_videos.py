@@ -9,8 +9,8 @@ import pytest
 from videos import TIMES, av, colorize_film, read_frames, scene, tint, write_film
 
 from colorgan.errors import UserError
+from colorgan.inference import video
 from colorgan.inference.colorizer import Colorizer
-from colorgan.media import video
 
 
 def test_a_broken_frame_is_left_out(tmp_path, caplog):

@@ -10,8 +10,9 @@ import pytest
 from videos import HEIGHT, ORANGE, TIMES, WIDTH, av, colorize_film, read_frames, read_packets, scene, tint, write_film
 
 from colorgan import color
+from colorgan.inference import video
 from colorgan.inference.colorizer import Colorizer
-from colorgan.media import video, video_frames
+from colorgan.media import video_file
 from colorgan.media.temporal_smoothing import ChromaSmoother
 
 
@@ -20,7 +21,7 @@ def _chroma(frame):
     return 127.5 * color.rgb_to_chroma(frame.to_ndarray(format="rgb24") / np.float32(127.5) - 1)
 
 
-@pytest.mark.parametrize("suffix", video.VIDEO_SUFFIXES)
+@pytest.mark.parametrize("suffix", video_file.VIDEO_SUFFIXES)
 def test_times_and_sound_are_the_films(tmp_path, suffix):
     codec, sound = ("libvpx-vp9", "libopus") if suffix == ".webm" else ("libx264", "aac")
     source = write_film(
@@ -56,8 +57,8 @@ def test_size_and_luma_are_the_films(tmp_path, shape):
 
 
 def _color_frames(frames, network=tint):
-    look = video_frames.Look.of(next(_gray_frames([scene()])), takes_odd_sizes=True)
-    return video_frames.color_frames(frames, Colorizer(network, 32), ChromaSmoother(0.0), look)
+    look = video_file.Look.of(next(_gray_frames([scene()])), takes_odd_sizes=True)
+    return video.color_frames(frames, Colorizer(network, 32), ChromaSmoother(0.0), look)
 
 
 def _gray_frames(grays):
@@ -92,10 +93,10 @@ def test_no_more_frames_are_taken_than_a_batch():
         return tint(gray)
 
     for num_given, _ in enumerate(_color_frames(counted(), network), start=1):
-        assert num_taken <= num_given + video_frames.BATCH_SIZE
+        assert num_taken <= num_given + video.BATCH_SIZE
     assert num_given == 40
     assert len(list(_color_frames(_gray_frames([scene()] * 3), network))) == 3
-    assert sizes == {(video_frames.BATCH_SIZE, 32, 32, 1)}  # the last batch is no other
+    assert sizes == {(video.BATCH_SIZE, 32, 32, 1)}  # the last batch is no other
 
 
 def test_a_turned_film_is_seen_upright_and_stays_turned(tmp_path):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from colorgan import color
+from colorgan.inference import video
 from colorgan.inference.colorizer import Colorizer
-from colorgan.media import video
 
 av = pytest.importorskip("av", reason="PyAV is not installed: pip install -e '.[video]'")
 

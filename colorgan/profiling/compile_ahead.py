@@ -33,7 +33,7 @@ def describe_mesh(topology: str) -> Mesh:
         described = topologies.get_topology_desc(platform="tpu", topology_name=topology)
     except Exception as error:  # libtpu raises many types
         raise UserError(
-            f"the TPU compiler does not know --topology={topology}; examples are v5e:2x4 and v5p:2x2x1 ({reason(error)})"
+            f"the TPU compiler does not know --topology={topology}; such as v5e:2x4 or v5p:2x2x1 ({reason(error)})"
         ) from error
     return sharding.create_mesh(described.devices)
 
