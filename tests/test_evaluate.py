@@ -36,7 +36,7 @@ def _figures(gan, images, batch_size, num_devices, process_count=1):
     loadings = [pipeline.Loading(process_index=n, process_count=process_count) for n in range(process_count)]
     slices = [pipeline.ordered_batches(images, batch_size, loading) for loading in loadings]
     batches = [
-        {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} for parts in zip(*slices, strict=True)
+        pipeline.OrderedBatch(*map(np.concatenate, zip(*parts, strict=True))) for parts in zip(*slices, strict=True)
     ]
     return evaluate.evaluate(evaluate.create_sum_step(gan.generator, mesh), variables, batches, mesh)
 
