@@ -47,12 +47,12 @@ class TrainBatch(NamedTuple):
 
     Attributes:
       image: uint8 [N,S,S,3].
-      index: indices of the records in the source, int [N].
+      record_index: indices of the records in the source, int [N].
       bad: as in `Record`, int8 [N].
     """
 
     image: np.ndarray
-    index: np.ndarray
+    record_index: np.ndarray
     bad: np.ndarray
 
 
@@ -299,7 +299,7 @@ def _end_with_parent(parent: int) -> None:
 
 def _report_bad(images: Images, batch: TrainBatch, seen: set[int], handling: str) -> None:
     """Logs the batch's bad records that are not in `seen`, adds them to it, and raises UserError above the limit."""
-    for index in map(int, batch.index[batch.bad != GOOD]):
+    for index in map(int, batch.record_index[batch.bad != GOOD]):
         if index in seen:
             continue
         seen.add(index)
