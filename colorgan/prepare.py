@@ -34,7 +34,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "colorgan prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m colorgan.prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--source", required=True, help=f"the images: one of {', '.join(sources.KINDS)}")
     parser.add_argument("--output", required=True, type=Path, help="a new or empty folder to write to")
