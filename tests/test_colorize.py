@@ -194,7 +194,7 @@ def test_videos_are_colored_and_reported(orange, tmp_path, capsys, monkeypatch):
         "clip.MP4": {"num_frames": 7, "num_cuts": 1, "flicker_before": 2.5, "flicker_after": 0.5}
     }
     assert (tmp_path / "out" / "clip.MP4").read_bytes() == (
-        b'video {"smoothing": 0.4, "strength": 0.5, "saturation": 1.0}'
+        b'video {"strength": 0.5, "saturation": 1.0, "smoothing": 0.4}'
     )
 
 

@@ -81,7 +81,8 @@ def test_nothing_named_train_silently_does_nothing():
     assert "No module named colorgan.train" in done.stderr
 
 
-def test_a_name_and_its_file_are_the_same_config(tmp_path):
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # of ml_collections
+def test_a_name_and_its_file_are_the_same_config():
     named = command_line.load_config(["--config=gpu", "--config.batch_size=6"])
     assert named == command_line.load_config([f"--config={ROOT}/configs/gpu.py", "--config.batch_size=6"])
     assert named[0] == "gpu"

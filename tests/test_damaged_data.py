@@ -47,8 +47,8 @@ def _run_length_bmp(width: int, height: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
+def originals(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photographs")
     rng = np.random.default_rng(0)
     for n in range(NUM_PHOTOGRAPHS):
         smooth = Image.fromarray(rng.integers(0, 256, (4, 5, 3), np.uint8))
@@ -88,8 +88,8 @@ def _train(images, num_workers=0):
 def _assert_others_unchanged(images, undamaged, bad, num_workers=0):
     """Training and ordered batches equal those of `undamaged`, except for the records `bad`, which are all marked."""
     (drawn, metrics), (expected, _) = _train(images, num_workers), _train(undamaged)
-    np.testing.assert_array_equal(drawn.indices, expected.indices)
-    np.testing.assert_array_equal(drawn.bad != pipeline.GOOD, np.isin(drawn.indices, bad))
+    np.testing.assert_array_equal(drawn.record_index, expected.record_index)
+    np.testing.assert_array_equal(drawn.bad != pipeline.GOOD, np.isin(drawn.record_index, bad))
     good = drawn.bad == pipeline.GOOD
     np.testing.assert_array_equal(drawn.image[good], expected.image[good])
     assert good.any()
@@ -105,10 +105,10 @@ def _messages(caplog):
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_damaged_files_are_logged_and_change_nothing_else(whole, tmp_path, caplog, num_workers):
+def test_damaged_files_are_logged_and_change_nothing_else(originals, tmp_path, caplog, num_workers):
     caplog.set_level(logging.WARNING)
-    undamaged = _open(sources.open_source(f"folder:{whole}", SIZE))
-    shutil.copytree(whole, tmp_path / "damaged")
+    undamaged = _open(sources.open_source(f"folder:{originals}", SIZE))
+    shutil.copytree(originals, tmp_path / "damaged")
     source = sources.open_source(f"folder:{tmp_path}/damaged", SIZE)
     for n, (damage, _) in DAMAGE.items():
         damage(tmp_path / "damaged" / source.name(n))
@@ -124,9 +124,9 @@ def test_damaged_files_are_logged_and_change_nothing_else(whole, tmp_path, caplo
 
 
 @pytest.fixture(scope="module")
-def shards(whole, tmp_path_factory):
+def shards(originals, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shards") / "shards"
-    write_shards(sources.open_source(f"folder:{whole}", SIZE), folder, num_shards=4)
+    write_shards(sources.open_source(f"folder:{originals}", SIZE), folder, num_shards=4)
     return folder
 
 
@@ -152,7 +152,7 @@ LOST = list(range(12, 18))
         (0, Path.unlink),
     ],
 )
-def test_records_of_a_lost_shard_keep_their_indices(whole, shards, tmp_path, caplog, num_workers, damage):
+def test_records_of_a_lost_shard_keep_their_indices(originals, shards, tmp_path, caplog, num_workers, damage):
     caplog.set_level(logging.WARNING)
     shutil.copytree(shards, tmp_path / "shards")
     if damage is Path.unlink:  # deleted after it was opened; before, it would not be missed
@@ -162,11 +162,11 @@ def test_records_of_a_lost_shard_keep_their_indices(whole, shards, tmp_path, cap
         damage(tmp_path / "shards" / SHARD)
         source = sources.open_source(f"array_record:{tmp_path}/shards", SIZE)
         assert f"{SHARD} is cut short or damaged: its 6 images count as bad" in caplog.text
-    _assert_others_unchanged(_open(source), _open(sources.open_source(f"folder:{whole}", SIZE)), LOST, num_workers)
+    _assert_others_unchanged(_open(source), _open(sources.open_source(f"folder:{originals}", SIZE)), LOST, num_workers)
     messages = _messages(caplog)
     named = collections.Counter(message.partition(" (")[0] for message in messages)
-    handlings = ("replaced by a neighbor", "left out")  # in training and in validation
-    assert named == {f"bad record {handling}: record {n} of {SHARD}": 1 for n in range(6) for handling in handlings}
+    log_texts = ("replaced by a neighbor", "left out")  # in training and in validation
+    assert named == {f"bad record {text}: record {n} of {SHARD}": 1 for n in range(6) for text in log_texts}
     assert all("the shard is cut short" in message for message in messages)
     with pytest.raises(UserError, match=f"record . of {SHARD}"):
         _train(_open(source, 0.2))
@@ -203,17 +203,18 @@ def test_overwritten_bytes_in_a_shard_make_only_their_record_bad(shards, tmp_pat
     _assert_others_unchanged(images, _open(undamaged), [bad])
 
 
-def test_colored_photographs_stay_in_the_output_folder(whole, tmp_path, monkeypatch):
+def test_colored_photographs_stay_in_the_output_folder(originals, tmp_path, monkeypatch):
     from colorgan.colorize import find_files
 
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)
     for name in ("sub/..jpg.png", "sub/a\nb.png", "latin_\udce9.png", "...png"):
         (folder / name).touch()
-    (folder / "linked").symlink_to(whole)
-    (folder / "link.jpg").symlink_to(whole / "image_00.jpg")
+    (folder / "linked").symlink_to(originals)
+    (folder / "link.jpg").symlink_to(originals / "image_00.jpg")
     monkeypatch.chdir(folder)
-    inputs = [folder, Path("."), Path("sub/../link.jpg"), Path("../in/linked"), whole / "image_00.jpg", Path("sub/..")]
+    relative = [Path(name) for name in (".", "sub/../link.jpg", "../in/linked", "sub/..")]
+    inputs = [folder, originals / "image_00.jpg", *relative]
     names = [name for _, name in find_files(inputs, tmp_path / "out")]
     assert Path("linked/image_03.jpg") in names
     output = tmp_path / "out"

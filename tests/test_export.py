@@ -202,7 +202,7 @@ def test_export_without_its_library_says_what_to_install(finished_run, tmp_path,
 
 
 def test_the_reader_needs_no_training_code():
-    program = "import sys; from colorgan.inference import load_exported; print(*{name.partition('.')[0] for name in sys.modules})"
+    program = "import sys; from colorgan.inference import load_exported; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], env=COMMAND_ENVIRONMENT, capture_output=True, text=True)
     assert not {"jax", "flax", "orbax", "grain", "onnxruntime"} & set(done.stdout.split())
     assert "numpy" in done.stdout

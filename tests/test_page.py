@@ -1,4 +1,4 @@
-"""The page: uploads that are accepted and refused, and its use in a browser if Gradio, Playwright and Chromium exist."""
+"""The page: uploads that are accepted and refused, and its use in a browser, with Gradio, Playwright and Chromium."""
 
 import contextlib
 import importlib.util

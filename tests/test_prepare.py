@@ -1,5 +1,6 @@
 """Shards written from every kind of image, what is refused, and file names that are not trusted."""
 
+import argparse
 import io
 import json
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from colorgan import prepare
 from colorgan.data import sources
 from colorgan.data.shards import write_shards
 from colorgan.errors import UserError
@@ -42,6 +44,19 @@ def test_unreadable_images_are_listed(tmp_path, capsys):
     assert refused[0].startswith("bad.png: not an image")
     assert (tmp_path / "out" / "refused.txt").read_text() == refused[0] + "\n"
     assert len(sources.open_source(f"array_record:{tmp_path}/out", 32)) == 1
+
+
+def test_command_lists_refused_images_and_ends_with_a_line_of_json(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "in" / "good.png")
+    (tmp_path / "in" / "bad.png").write_text("not an image")
+    flags = {"source": f"folder:{tmp_path}/in", "output": tmp_path / "out", "num_shards": 1, "image_size": None}
+    prepare.main(argparse.Namespace(**flags))
+    refused, result = capsys.readouterr().out.splitlines()
+    assert refused == "refused bad.png: not an image of a known format"
+    data = f"array_record:{tmp_path}/out/*.array_record"
+    assert json.loads(result) == {"num_records": 1, "num_refused": 1, "data": data}
+    assert len(sources.open_source(data, 32)) == 1
 
 
 def test_wrong_arguments(tmp_path):

@@ -1,1 +1,1 @@
-"""From images on disk to uint8 batches in memory. Does not depend on JAX."""
+"""From images on disk to uint8 batches in memory. Contains no JAX code."""

@@ -48,12 +48,12 @@ class TrainBatch(NamedTuple):
 
     Attributes:
       image: uint8 [N,S,S,3].
-      indices: of the records in the source, int [N].
+      record_index: indices of the records in the source, int [N].
       bad: as in `Record`, int8 [N].
     """
 
     image: np.ndarray
-    indices: np.ndarray
+    record_index: np.ndarray
     bad: np.ndarray
 
 
@@ -213,10 +213,7 @@ def train_indices(
 
     Args:
       num_images: number of images of the source.
-      batch_size: as for `TrainBatches`.
-      seed: as for `TrainBatches`.
-      first_batch: as for `TrainBatches`.
-      loading: as for `TrainBatches`.
+      batch_size, seed, first_batch, loading: as for `TrainBatches`.
     """
     order = _train_order(num_images, batch_size, seed, first_batch, loading)
     iterator = iter(_load(order, dataclasses.replace(loading, num_workers=0)))
@@ -304,7 +301,7 @@ def _end_with_parent(parent: int) -> None:
 
 def _report_bad(images: Images, batch: TrainBatch, seen: set[int], handling: str) -> None:
     """Logs the batch's bad records that are not in `seen`, adds them to it, and raises UserError above the limit."""
-    for index in map(int, batch.indices[batch.bad != GOOD]):
+    for index in map(int, batch.record_index[batch.bad != GOOD]):
         if index in seen:
             continue
         seen.add(index)

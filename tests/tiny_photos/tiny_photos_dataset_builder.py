@@ -1,4 +1,4 @@
-"""A TensorFlow Datasets builder with six PNG images. TFDS finds it by the names of the folder and this file."""
+"""A TensorFlow Datasets builder with six PNG images, in the folder layout that TFDS requires."""
 
 import io
 from collections.abc import Iterator
