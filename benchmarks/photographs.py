@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from colorgan import color
-from colorgan.data.sources import find_images
+from colorgan.data.folder import find_images
 from colorgan.inference.colorizer import Colorizer
 from colorgan.media.photo_file import Photo, read_photo, write_photo
 

@@ -1,304 +1,49 @@
-"""`python -m colorgan.benchmark step|input|loop --config=FILE`: how fast training is, and each of its two parts.
+"""Measures the speed of training, and of each of its two parts.
 
-step   the jitted training step alone, on images that lie on the device
-input  the data path alone, beside a bare loop that reads, decodes and resizes the same images
-loop   `train` itself for a few epochs in a scratch folder, beside the two parts
+step   the jitted training step alone, on images that are on the device
+input  the data path alone, beside a minimal loop that reads, decodes and resizes the same images
+loop   training itself for a few epochs in a temporary folder, beside the two parts
 
-Each prints one line of JSON. Compilation and the first steps are left out, figures are medians over repeats.
+Each prints one JSON object. Compilation and the first steps are left out; values are medians over repeats.
 """
 
-import contextlib
-import datetime
-import gc
-import io
-import itertools
+import argparse
 import json
-import multiprocessing
-import platform
-import statistics
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import jax
-import numpy as np
-import psutil
-from absl import flags
-from jax.experimental.compilation_cache import compilation_cache
-from ml_collections import ConfigDict, config_flags
-from PIL import Image
 
 from colorgan import command_line, library_patches
 from colorgan import config as config_lib
 from colorgan.errors import UserError
 from colorgan.run import devices
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, e.g. configs/default.py.")
-_PRETTY = flags.DEFINE_bool("pretty", False, "One figure a line instead of JSON.")
-
-_REPEATS = 5
-_REPEAT_SECONDS = 1.0  # at least, each
-_WARM_UP = 3  # steps
-_LOOP_EPOCHS = 3  # at most; the first is left out
-
-Figures = dict[str, Any]
+PARTS = ("step", "input", "loop")
 
 
-def measure_step(config: ConfigDict) -> Figures:
-    """The training step on random images that lie on the devices."""
-    from colorgan import sharding
-    from colorgan.models.build import num_values as count_values
-    from colorgan.profiling import device_peaks, program_cost
-    from colorgan.run import timing
-    from colorgan.training import build
-    from colorgan.training import state as train_state
+def main(arguments: argparse.Namespace) -> None:
+    """Prints one JSON object, or one metric per line with --pretty."""
+    from colorgan.profiling import benchmarks  # not at the top: --help and every data worker import this module
 
-    mesh = sharding.create_mesh()
-    config_lib.check_batch_size(config.batch_size, mesh.size)
-    gan = build.create_gan(config, sharding.platform_of(mesh), build.SOME_EPOCHS)
-    state = train_state.create_state(gan, config.seed, sharding.replicated(mesh))
-    num_values = sum(count_values(network.variables) for network in (state.generator, state.critic))
-    shape = (config.batch_size, config.data.load_size, config.data.load_size, 3)
-    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    images = jax.device_put(pixels, sharding.batch_sharding(mesh))
-    with _fresh_compilation():
-        start = time.perf_counter()
-        train_step_fn = build.compile_train_step(config, gan, mesh, state)
-        compile_seconds = time.perf_counter() - start
-
-    def run(num_steps: int) -> None:
-        nonlocal state
-        for _ in range(num_steps):
-            state, metrics = train_step_fn(state, images)
-        jax.block_until_ready(metrics)
-
-    run(_WARM_UP)
-    seconds = _median_seconds(run)
-    cost = program_cost.program_cost(train_step_fn)  # of one device
-    figures = {
-        "images_per_second": config.batch_size / seconds,
-        "step_seconds": seconds,
-        "flop_per_image": cost.flop * mesh.size / config.batch_size,
-        "bytes_per_image": cost.bytes_accessed * mesh.size / config.batch_size,
-        "flop_per_second_per_device": cost.flop / seconds,
-        "num_values": num_values,
-        "compile_seconds": compile_seconds,
-        "device_memory_bytes": timing.device_memory_bytes(),
-    }
-    peaks = device_peaks.PEAKS.get(jax.devices()[0].device_kind)
-    if peaks and config.precision == "bfloat16":  # which the peaks are of
-        roofline = peaks.roofline_seconds(cost.flop, cost.bytes_accessed)
-        figures |= {
-            "share_of_peak": cost.flop / seconds / peaks.flop_per_second,
-            "share_of_roofline": roofline / seconds,
-        }
-    return figures
-
-
-def measure_input(config: ConfigDict) -> Figures:
-    """Training batches, to host memory, or from the cache on the devices."""
-    from colorgan import sharding
-    from colorgan.data import pipeline
-    from colorgan.training import batches as feed
-    from colorgan.training import build
-
-    mesh = sharding.create_mesh()
-    config_lib.check_batch_size(config.batch_size, mesh.size)
-    images, _ = build.open_images(config)
-    loading = build.create_loading(config)
-    arguments = (images, config.batch_size, config.seed, 0, loading)
-    decode = _bare_loop(images)
-    repeats, first_batch_seconds = [], []
-    with contextlib.ExitStack() as stack:
-        cached: Any = None
-        if config.data.cache == "device":
-            start = time.perf_counter()
-            cached = stack.enter_context(contextlib.closing(feed.CachedBatches(*arguments, mesh)))
-            jax.block_until_ready(next(cached))
-            first_batch_seconds.append(time.perf_counter() - start)
-        for _ in range(_REPEATS):  # in turns, since other work on the machine comes and goes
-            num_decoded, bare_cpu, _ = _draw_for(_REPEAT_SECONDS, decode)
-            if cached:
-                num_drawn, cpu, wall = _draw_for(_REPEAT_SECONDS, cached)
-            else:
-                # New workers each time: they have nothing ready yet, and rest while the bare loop runs.
-                start = time.perf_counter()
-                with contextlib.closing(pipeline.TrainBatches(*arguments)) as batches:
-                    next(batches)
-                    first_batch_seconds.append(time.perf_counter() - start)
-                    _draw_for(_REPEAT_SECONDS, batches)
-                    num_drawn, cpu, wall = _draw_for(_REPEAT_SECONDS, batches)
-            num_images = num_drawn * config.batch_size
-            repeats.append((num_decoded / bare_cpu, num_images / cpu, num_images / wall))
-    bare, per_core, images_per_second = (statistics.median(values) for values in zip(*repeats, strict=True))
-    return {
-        "images_per_second": images_per_second,
-        "images_per_second_per_core": per_core,
-        "bare_images_per_second_per_core": bare,
-        "ratio_to_bare": statistics.median(per_core / bare for bare, per_core, _ in repeats),
-        "first_batch_seconds": statistics.median(first_batch_seconds),
-    }
-
-
-def measure_loop(config: ConfigDict) -> Figures:
-    """`train` for up to three epochs; the first, with what compiles in it, is left out where there are more."""
-    from colorgan.run import timing
-    from colorgan.run.workdir import METRICS_FILE
-    from colorgan.training.loop import train
-
-    parts = {
-        "step": measure_step(config)["images_per_second"],
-        "input": measure_input(config)["images_per_second"],
-    }
-    gc.collect()
-    config = config.copy_and_resolve_references()
-    periods = {"validation": config.checkpoint_every_epochs, "checkpoint": config.checkpoint_every_epochs}
-    periods["sampling"] = config.num_epochs / len({config.num_epochs, *config.sample_epochs})
-    config.num_epochs = min(config.num_epochs, _LOOP_EPOCHS)
-    # In every epoch, so that each of these is seen after it has been compiled.
-    config.checkpoint_every_epochs, config.sample_epochs = 1, tuple(range(1, _LOOP_EPOCHS + 1))
-    with tempfile.TemporaryDirectory(prefix="colorgan-benchmark-") as folder:
-        workdir = Path(folder, "run")
-        train(config, workdir)
-        lines = [json.loads(line) for line in (workdir / METRICS_FILE).read_text().splitlines()]
-    counted = [line for line in lines if line["train/epoch"] > 1] or lines[1:] or lines
-    images_per_second = statistics.median(line["perf/images_per_second"] for line in counted)
-    slower = min(parts, key=lambda part: parts[part])
-    last = lines[-1]
-    steps_seconds = last["step"] * config.batch_size / last["train/epoch"] / images_per_second
-    costs = {name: last.get(f"perf/{name}_seconds", 0.0) for name in timing.SIDE_COSTS}
-    beside = sum(costs[name] / period for name, period in periods.items())  # logging is among the steps
-    return {
-        "images_per_second": images_per_second,
-        "ratio_to_slower_part": images_per_second / parts[slower],
-        "slower_part": slower,
-        **{f"{part}_images_per_second": value for part, value in parts.items()},
-        "data_wait_fraction": statistics.median(line["perf/data_wait_fraction"] for line in counted),
-        "epoch_seconds": steps_seconds + beside,
-        "logging_seconds_per_epoch": costs["logging"],
-        **{f"{name}_seconds_each": costs[name] for name in periods},
-    }
-
-
-PARTS: dict[str, Callable[[ConfigDict], Figures]] = {
-    "step": measure_step,
-    "input": measure_input,
-    "loop": measure_loop,
-}
-
-
-def main(part: str) -> None:
-    config = _CONFIG.value
+    config = arguments.config
     config_lib.check_config(config)
     devices.join_processes(config.platform, devices.Processes())
     devices.select_platform(config.platform)
     if jax.process_count() > 1:
         raise UserError("the benchmark measures one process; run it on a single host")
-    figures = {"part": part, **PARTS[part](config), **_circumstances(config)}
-    print(describe(figures) if _PRETTY.value else json.dumps(figures))
+    result = {"part": arguments.part, **benchmarks.measure(arguments.part, config)}
+    result |= benchmarks.describe_setup(config, arguments.config_name)
+    print(benchmarks.as_text(result) if arguments.pretty else json.dumps(result))
 
 
-def describe(figures: Figures) -> str:
-    """One figure a line, numbers with four digits."""
-    return "\n".join(f"{name:32} {_in_short(value)}" for name, value in figures.items())
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.create_parser("benchmark", __doc__)
+    parser.add_argument("part", choices=PARTS, help="what is measured")
+    command_line.add_config_flag(parser)
+    parser.add_argument("--pretty", action="store_true", help="one metric per line instead of JSON")
+    return parser
 
 
-def _circumstances(config: ConfigDict) -> Figures:
-    device = jax.devices()[0]
-    return {
-        "config": Path(flags.FLAGS["config"].config_filename).stem,
-        **{key: config[key] for key in ("batch_size", "image_size", "precision")},
-        "load_size": config.data.load_size,
-        "data": config.data.train,
-        "cache": config.data.cache,
-        "num_workers": config.data.num_workers,
-        "num_threads": config.data.num_threads,
-        "device": device.device_kind,
-        "num_devices": jax.device_count(),
-        "host_cores": len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else None,
-        "jax": jax.__version__,
-        "python": platform.python_version(),
-        "date": datetime.date.today().isoformat(),
-    }
-
-
-def _median_seconds(run: Callable[[int], None]) -> float:
-    """Seconds of one of what `run(n)` does n times: the median over repeats of a second or more each."""
-    number = max(1, round(_REPEAT_SECONDS / _measure(lambda: run(1))[1]))
-    return statistics.median(_measure(lambda: run(number))[1] for _ in range(_REPEATS)) / number
-
-
-def _draw_for(seconds: float, items: Iterator[Any]) -> tuple[int, float, float]:
-    """How many items come in `seconds`, and what `_measure` says of that."""
-    number = 0
-
-    def draw() -> None:
-        nonlocal number
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            jax.block_until_ready(next(items))
-            number += 1
-
-    cpu, wall = _measure(draw)
-    return number, cpu, wall
-
-
-def _measure(run: Callable[[], Any]) -> tuple[float, float]:
-    """Seconds of processor time, over this process and its data workers, and of wall time that `run()` takes."""
-    cpu, wall = _cpu_seconds(), time.perf_counter()
-    run()
-    return _cpu_seconds() - cpu, time.perf_counter() - wall
-
-
-def _cpu_seconds() -> float:
-    children = [psutil.Process(child.pid) for child in multiprocessing.active_children() if child.pid]
-    times = [process.cpu_times() for process in (psutil.Process(), *children)]
-    return sum(t.user + t.system for t in times)
-
-
-def _bare_loop(images: Any) -> Iterator[np.ndarray]:
-    """A plain loop over Pillow, in one thread: reads, decodes and resizes the same images, in random order."""
-    for index in itertools.cycle(np.random.default_rng(0).permutation(len(images)).tolist()):
-        encoded = images.source.read(index)
-        if not isinstance(encoded, bytes):  # made on the spot
-            yield encoded
-            continue
-        try:
-            image = Image.open(io.BytesIO(encoded))
-            image.draft("RGB", (2 * images.size, 2 * images.size))
-            side = min(image.size)
-            left, top = (image.width - side) / 2, (image.height - side) / 2
-            box = (left, top, left + side, top + side)
-            resized = image.convert("RGB").resize(
-                (images.size, images.size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0
-            )
-        except Exception:  # a bad record, of which decoders raise every kind
-            continue
-        yield np.asarray(resized)
-
-
-@contextlib.contextmanager
-def _fresh_compilation() -> Iterator[None]:
-    """Compiles, rather than loading what was compiled before."""
-    before = jax.config.values["jax_enable_compilation_cache"]
-    jax.config.update("jax_enable_compilation_cache", False)
-    compilation_cache.reset_cache()  # it remembers whether it is in use
-    try:
-        yield
-    finally:
-        jax.config.update("jax_enable_compilation_cache", before)
-        compilation_cache.reset_cache()
-
-
-def _in_short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-if __name__ == "__mp_main__":  # this is a data worker of the command, about to import Grain
+if __name__ == "__mp_main__":  # this is a data worker, about to import Grain
     library_patches.leave_out_orbax()
 if __name__ == "__main__":
-    command_line.run_with_config(main, tuple(PARTS))
+    command_line.run(main, _parser())

@@ -69,7 +69,10 @@ _WHITE = (0.95047, 1.0, 1.08883)
 
 
 def rgb_to_lab(rgb: Any) -> Any:
-    """Converts sRGB [...,3] in 0..255 to CIE L*a*b* under D65: L 0 to 100, a -86 to 98, b -108 to 94. NumPy or JAX arrays."""
+    """Converts sRGB [...,3] in 0..255 to CIE L*a*b* under D65. NumPy or JAX arrays.
+
+    L is from 0 to 100, a from -86 to 98, b from -108 to 94.
+    """
     xp = rgb.__array_namespace__()
     rgb = rgb / 255.0
     linear = xp.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)

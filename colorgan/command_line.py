@@ -11,67 +11,132 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import jax
-from absl import app, flags
+from absl import flags
+from ml_collections import ConfigDict, config_flags
 
 from colorgan import library_patches
 from colorgan.errors import Stopped, StoppedTogether, UserError
 from colorgan.run.preemption import EXIT_TRY_AGAIN, leave_at_once
 
-EXIT_ERROR = 1
+EXIT_ERROR, EXIT_USAGE = 1, 2
+_CONFIGS = Path(__file__).parent / "configs"
+
+
+def create_parser(command: str, description: str | None) -> argparse.ArgumentParser:
+    """The parser of `colorgan COMMAND`."""
+    return argparse.ArgumentParser(
+        f"colorgan {command}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_config_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds --config, and with it --config.KEY=VALUE. `run` sets `config` and `config_name` of the arguments."""
+    parser.add_argument(
+        "--config",
+        metavar="FILE_OR_NAME",
+        help=f"a config file, or one of {', '.join(shipped_configs())}; --config.KEY=VALUE sets a key",
+    )
+
+
+def shipped_configs() -> list[str]:
+    """The names of the configs in the package."""
+    return sorted(path.stem for path in _CONFIGS.glob("[!_]*.py"))
 
 
 def run(main: Callable[[argparse.Namespace], Any], parser: argparse.ArgumentParser) -> None:
-    """Parses the arguments and calls `main`; a `UserError` becomes one line on stderr and exit code 1."""
-    arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    """Parses the command line and calls `main`; a `UserError` becomes one line on stderr and exit code 1."""
+    has_config = any(action.dest == "config" for action in parser._actions)
+    # ml_collections parses --config.KEY by the type of its value, as absl flags, which argparse cannot know.
+    config_flag_values, others = _split(sys.argv[1:]) if has_config else ([], sys.argv[1:])
+    arguments, unknown = parser.parse_known_args(others)
+    if has_config:
+        if not any(flag.startswith("--config=") for flag in config_flag_values):
+            _exit(f"--config is missing, as in --config=default; there are {', '.join(shipped_configs())}", EXIT_USAGE)
+        arguments.config_name, arguments.config = load_config(config_flag_values)
+    if unknown:
+        _exit(_describe_unknown(unknown[0], arguments.config if has_config else None), EXIT_USAGE)
+    # With a config: until training handles them.
+    handlers = {signal.SIGINT: leave_at_once, signal.SIGTERM: leave_at_once}
+    for number, handler in handlers.items() if has_config else ((signal.SIGTERM, signal.default_int_handler),):
+        signal.signal(number, handler)
     _guard(lambda: main(arguments))
 
 
-def run_with_config(main: Callable[..., Any], choices: Sequence[str] = ()) -> None:
-    """The same for a command that has a --config flag: absl parses, and `main` reads its flags.
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """--config and its keys, as --NAME=VALUE, and all other arguments."""
+    config, others, rest = [], [], list(argv)
+    while rest:
+        name, equals, value = rest.pop(0).partition("=")
+        if name == "--config" or name.startswith("--config."):
+            if not equals and rest and not rest[0].startswith("--"):
+                equals, value = "=", rest.pop(0)
+            config.append(name + equals + value)
+        else:
+            others.append(name + equals + value)
+    return config, others
 
-    Where there are `choices`, the command line has to name one of them, and `main` gets it.
-    """
 
-    def parse(argv: Sequence[str]) -> list[str]:
-        try:
-            for name, value in zip(argv, [*argv[1:], ""], strict=True):
-                if name.startswith("--config=") or name == "--config":
-                    _check_path(name.partition("=")[2] or value)
-            try:
-                positional = flags.FLAGS(list(argv))
-            except SystemExit:
-                if any(name.startswith(("--help", "-help", "-h", "-?")) for name in argv):
-                    sys.exit(0)  # it has been answered; absl calls that an error
-                raise
-            if choices and (len(positional) < 2 or positional[1] not in choices):
-                _exit(f"say which: one of {', '.join(choices)}, as in {choices[0]} --config=FILE", EXIT_ERROR)
-            if unknown := positional[2 if choices else 1 :]:
-                _exit(f"{unknown[0]!r} is no flag of this command; --help lists them", EXIT_ERROR)
-            if flags.FLAGS["config"].value is None:
-                _exit("--config is missing, as in --config=configs/default.py", EXIT_ERROR)
-        except flags.UnrecognizedFlagError as error:
-            _exit(f"{error}; config keys are set as --config.KEY=VALUE, --help lists the flags", EXIT_ERROR)
-        except (AttributeError, KeyError) as error:
-            name, _, hint = _text(error).replace("'", "").partition(" Did you mean ")
-            hint = f"; did you mean {hint}" if hint else ""
-            _exit(f"--config, or one of its --config.KEY flags, names what is not there: {name}{hint}", EXIT_ERROR)
-        except flags.Error as error:
-            _exit(str(error), EXIT_ERROR)
-        except (TypeError, ValueError) as error:
-            _exit(f"cannot use --config or one of its --config.KEY flags: {_text(error)}", EXIT_ERROR)
-        except Exception as error:  # a config file is Python: anything can go wrong in it
-            _exit(f"the config file does not run: {type(error).__name__}: {_text(error)}", EXIT_ERROR)
-        return positional
+def load_config(config_flag_values: Sequence[str]) -> tuple[str, ConfigDict]:
+    """The name of a config and the config, from --config=FILE_OR_NAME and --config.KEY=VALUE. Exits if it cannot."""
+    resolved = [
+        f"--config={_find_config(flag.removeprefix('--config='))}" if flag.startswith("--config=") else flag
+        for flag in config_flag_values
+    ]
+    # So that a file in a checkout can say `from configs import default`, however colorgan was started.
+    sys.path.append(os.getcwd())
+    try:
+        values = flags.FlagValues()
+        config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=resolved)
+        values(["colorgan", *resolved])
+        config = values["config"].value
+        if not isinstance(config, ConfigDict):
+            raise TypeError(f"get_config() returns a {type(config).__name__}, not a ConfigDict")
+        return Path(values["config"].config_filename).stem, config
+    except (AttributeError, KeyError, flags.UnrecognizedFlagError) as error:
+        name, _, hint = _text(error).replace("'", "").partition(" Did you mean ")
+        hint = f"; did you mean {hint}" if hint else ""
+        _exit(
+            f"--config, or one of its --config.KEY flags, names something that does not exist: {name}{hint}", EXIT_ERROR
+        )
+    except flags.Error as error:
+        _exit(str(error), EXIT_ERROR)
+    except (TypeError, ValueError) as error:
+        _exit(f"cannot use --config or one of its --config.KEY flags: {_text(error)}", EXIT_ERROR)
+    except Exception as error:  # a config file is Python: any error is possible
+        _exit(f"the config file fails: {type(error).__name__}: {_text(error)}", EXIT_ERROR)
+    finally:
+        sys.path.pop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, leave_at_once)  # until training notes them
-    app.run(lambda argv: _guard(lambda: main(*argv[1:])), flags_parser=parse)
+
+def _find_config(file_or_name: str) -> str:
+    """The path of a config file; what follows a colon is passed to its get_config."""
+    name, colon, argument = file_or_name.partition(":")
+    path = Path(name)
+    if not path.is_file() and name in shipped_configs():
+        path = _CONFIGS / f"{name}.py"
+    if not path.is_file():
+        _exit(f"there is no config file {path}, and no config of that name: {', '.join(shipped_configs())}", EXIT_ERROR)
+    if path.suffix != ".py":
+        _exit(f"--config={path} must be a Python file, as configs/default.py is", EXIT_ERROR)
+    return f"{path}{colon}{argument}"
+
+
+def _describe_unknown(argument: str, config: ConfigDict | None) -> str:
+    name, equals, value = argument.partition("=")
+    message = f"{name!r} is not a flag of this command; --help lists them"
+    if config is None:
+        return message
+    if config.get(name.removeprefix("--")) is not None:
+        return f"{message}; a key of the config is set as --config.{name.removeprefix('--')}{equals}{value}"
+    return f"{message}; config keys are set as --config.KEY=VALUE"
 
 
 def _guard(main: Callable[[], Any]) -> None:
     library_patches.silence_libraries()
-    logging.basicConfig(format="%(message)s", force=True)  # absl and others have set up their own
+    logging.basicConfig(format="%(message)s", force=True)  # absl and others have installed their own
     logging.getLogger("colorgan").setLevel(logging.INFO)
     try:
         main()
@@ -90,25 +155,17 @@ def _guard(main: Callable[[], Any]) -> None:
         if not jax.distributed.is_initialized():
             raise
         traceback.print_exc()
-        _exit("an unexpected error, told above", EXIT_ERROR, at_once=True)
-
-
-def _check_path(config_flag: str) -> None:
-    path = Path(config_flag.partition(":")[0])  # what follows a colon is handed to get_config
-    if not path.is_file():
-        _exit(f"there is no config file {path}", EXIT_ERROR)
-    if path.suffix != ".py":
-        _exit(f"--config={path} must be a Python file, as configs/default.py is", EXIT_ERROR)
+        _exit("unexpected error (traceback above)", EXIT_ERROR, at_once=True)
 
 
 def _text(error: Exception) -> str:
-    # ml_collections puts one error's repr into the next, so quotes and line ends come escaped.
+    # ml_collections puts the repr of one error into the next, so quotes and line breaks are escaped.
     text = str(error).replace("\\n", " ").replace("\\", "")
     return " ".join(text.replace('"', "'").strip("'").split())
 
 
 def _flush_stdout() -> None:
-    """Also where what is said has no reader any more, as after `| head`: Python would make an exit code of that."""
+    """Flushes stdout, also if its reader has ended, as after `| head`: Python would set an exit code for that."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -118,7 +175,7 @@ def _flush_stdout() -> None:
 def _exit(message: str, code: int, at_once: bool = False) -> NoReturn:
     """Ends the process, with an orderly exit or `at_once`.
 
-    An orderly one can crash on what XLA's threads are at still, and waits minutes for other processes that are gone.
+    An orderly exit can crash while XLA's threads are running, and waits minutes for other processes that have ended.
     """
     _flush_stdout()
     print(f"colorgan: {message}", file=sys.stderr, flush=True)

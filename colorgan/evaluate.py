@@ -73,7 +73,7 @@ def _writing(flag: str, folder: Path | epath.Path | None) -> Iterator[None]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("colorgan evaluate", description=__doc__)
+    parser = command_line.create_parser("evaluate", __doc__)
     load_run.add_arguments(parser)
     parser.add_argument("--data", required=True, help=f"the images: one of {', '.join(sources.KINDS)}")
     size_help = "model: the central square at the generator's size; own: whole images at their own size, like colorize"

@@ -1,1 +1,1 @@
-"""One file per kind of run; `default.py` lists every key."""
+"""The shipped configs, one file for each kind of run; `default.py` lists every key. Installed as colorgan.configs."""

@@ -1,36 +1,42 @@
-"""Eight CPU devices, one compilation cache, and a config so small that its step compiles in seconds."""
+"""Eight CPU devices, one compilation cache, and a config so small that its step compiles in seconds.
+
+No test touches the checkout's `runs/`, the user's cache or home folder: commands run in an empty folder, and HOME and
+XDG_CACHE_HOME are temporary folders.
+"""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+HOME = tempfile.TemporaryDirectory(prefix="colorgan-tests-home-", ignore_cleanup_errors=True)
+os.environ |= {"HOME": HOME.name, "XDG_CACHE_HOME": f"{HOME.name}/.cache"}
 # Before JAX is imported. Commands run by tests share the cache, but see one device like any user.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "xla"))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Three times as fast to compile, and as slow to run, which networks this small do not show.
+# Three times as fast to compile, and slower to run, which does not matter for networks this small.
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 COMMAND_ENVIRONMENT = dict(os.environ, PYTHONPATH=str(ROOT))
 os.environ["XLA_FLAGS"] += " --xla_force_host_platform_device_count=8"
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and theirs, ignore Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell, and theirs, ignore Ctrl-C
 
-import jax
 import ml_collections
 import numpy as np
 import pytest
-from absl import flags
 from PIL import Image
 
+from colorgan import library_patches
 from colorgan.configs import baseline
 from colorgan.training import build
 from colorgan.training import state as train_state
 
-jax.config.update("jax_cpu_enable_async_dispatch", False)
-flags.FLAGS.mark_as_parsed()  # Grain's workers ask for flags
+library_patches.block_cpu_dispatch()
 
 TINY = {
     "seed": 3,
@@ -42,15 +48,27 @@ TINY = {
     "data.load_size": 36,
     "model.width": 4,
     "model.max_width": 16,
-    "optimizer.schedule": "constant",  # so that a run that is made longer is the one that was longer from the start
+    "optimizer.schedule": "constant",  # so that a longer run begins with the same steps
     "log_every_steps": 1,
     "num_samples": 2,
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unchanged_checkout() -> Iterator[None]:
+    """Fails the session if tests write to the checkout's `runs/` or create files beside its own."""
+
+    def content() -> set[Path]:
+        return {*ROOT.iterdir(), *(ROOT / "runs").rglob("*")} - {ROOT / ".pytest_cache", ROOT / ".mypy_cache"}
+
+    before = content()
+    yield
+    assert content() == before, "tests changed the checkout"
+
+
 @pytest.fixture(scope="session")
 def tiny_config() -> ml_collections.ConfigDict:
-    """The seed's recipe, in which every value of the step differs from its default and from its neighbours."""
+    """The baseline's recipe, in which every value of the step differs from its default and from its neighbors."""
     config = baseline.get_config()
     config.update_from_flattened_dict(TINY)
     config.loss.l1_weight, config.ema_decay = 30.0, 0.9
@@ -80,10 +98,14 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run_command(module: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-    """A command as a user runs it, in a process of its own with one CPU device."""
+def run_command(
+    module: str, *arguments: str, check: bool = True, root: Path = ROOT, cwd: Path | None = None
+) -> subprocess.CompletedProcess:
+    """A command in a process of its own with one CPU device, in an empty folder unless `cwd` is given."""
     command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=COMMAND_ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    environment = COMMAND_ENVIRONMENT | {"PYTHONPATH": str(root)}
+    with tempfile.TemporaryDirectory(prefix="colorgan-tests-") as empty:
+        done = subprocess.run(command, cwd=cwd or empty, env=environment, capture_output=True, text=True, timeout=300)
     if check and (done.returncode or "Warning" in done.stderr or "Traceback" in done.stderr):
         pytest.fail(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done
@@ -102,7 +124,7 @@ def tiny_flags(**changes: object) -> list[str]:
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of two epochs that nothing disturbed."""
+    """The folder of an uninterrupted run of two epochs."""
     workdir = tmp_path_factory.mktemp("runs") / "finished"
-    run_command("colorgan.main", "--config=configs/default.py", f"--workdir={workdir}", *tiny_flags())
+    run_command("colorgan.main", "--config=default", f"--workdir={workdir}", *tiny_flags())
     return workdir

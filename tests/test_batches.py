@@ -44,7 +44,7 @@ def test_cache_replaces_and_counts_bad_records(caplog):
     np.testing.assert_array_equal(np.stack(cached), np.stack(streamed))
     assert data_metrics == {"data/bad_records": 2}
     messages = [record.getMessage() for record in caplog.records]
-    assert messages.count("bad record replaced by a neighbour: number_21.png (damaged)") == 2  # cached and streamed
+    assert messages.count("bad record replaced by a neighbor: number_21.png (damaged)") == 2  # cached and streamed
     with pytest.raises(UserError, match="cannot be read"):
         _draw("device", bad=[1, 5, 9])
 

@@ -1,4 +1,4 @@
-"""The benchmark runs what training runs and reports what it says; how fast that is, is not tested."""
+"""The benchmarks run the same code as training and report its metrics; speed itself is not tested."""
 
 import argparse
 import contextlib
@@ -10,19 +10,19 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import pytest
-from absl import flags
-from conftest import ROOT, run_command, tiny_flags
+from conftest import ROOT
 
 from colorgan import benchmark
+from colorgan.profiling import benchmarks
 
-_fresh_compilation = benchmark._fresh_compilation
+_fresh_compilation = benchmarks._fresh_compilation
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(benchmark, "_REPEAT_SECONDS", 0.05)
-    monkeypatch.setattr(benchmark, "_REPEATS", 1)
-    monkeypatch.setattr(benchmark, "_fresh_compilation", contextlib.nullcontext)
+    monkeypatch.setattr(benchmarks, "_REPEAT_SECONDS", 0.05)
+    monkeypatch.setattr(benchmarks, "_REPEATS", 1)
+    monkeypatch.setattr(benchmarks, "_fresh_compilation", contextlib.nullcontext)
 
 
 def _config(tiny_config, **changes):
@@ -31,14 +31,14 @@ def _config(tiny_config, **changes):
     return config
 
 
-def test_compilation_is_timed_afresh():
+def test_compilation_is_measured_without_the_cache():
     events = []
     jax.monitoring.register_event_listener(lambda event, **_: events.append(event))
     least = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
 
     def was_loaded():
         events.clear()
-        # A new function each time, since JAX remembers what it compiled of one.
+        # A new function each time, since JAX caches compiled functions.
         jax.jit(lambda x: jnp.linalg.eigh(jnp.sin(x) @ x.T)).lower(jnp.ones((9, 9))).compile()
         return "/jax/compilation_cache/cache_hits" in events
 
@@ -53,31 +53,31 @@ def test_compilation_is_timed_afresh():
         jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
 
 
-def test_step_counts_what_a_step_does(tiny_config):
-    figures = benchmark.measure_step(_config(tiny_config))
-    assert figures["images_per_second"] == pytest.approx(8 / figures["step_seconds"])
-    assert figures["flop_per_second_per_device"] == pytest.approx(
-        figures["flop_per_image"] * figures["images_per_second"] / 8  # devices
+def test_step_reports_the_cost_of_a_step(tiny_config):
+    metrics = benchmarks.measure_step(_config(tiny_config))
+    assert metrics["images_per_second"] == pytest.approx(8 / metrics["step_seconds"])
+    assert metrics["flop_per_second_per_device"] == pytest.approx(
+        metrics["flop_per_image"] * metrics["images_per_second"] / 8  # devices
     )
-    # At the least the first layer's products, forward and backward, and its input and output.
-    assert figures["flop_per_image"] > 2 * 16 * 16 * 16 * 4 * 3
-    assert figures["bytes_per_image"] > 4 * (32 * 32 + 16 * 16 * 4)
-    assert figures["num_values"] > 1000
-    assert figures["compile_seconds"] > 0
-    assert "share_of_peak" not in figures  # a CPU's peaks are not known
+    # At least the products of the first layer, forward and backward, and its input and output.
+    assert metrics["flop_per_image"] > 2 * 16 * 16 * 16 * 4 * 3
+    assert metrics["bytes_per_image"] > 4 * (32 * 32 + 16 * 16 * 4)
+    assert metrics["num_values"] > 1000
+    assert metrics["compile_seconds"] > 0
+    assert "share_of_peak" not in metrics  # the peaks of a CPU are not known
 
 
 @pytest.mark.parametrize("changes", [{}, {"data__num_workers": 1}, {"data__cache": "device"}])
-def test_input_is_compared_with_a_bare_loop(tiny_config, photographs, changes):
-    figures = benchmark.measure_input(_config(tiny_config, data__train=f"folder:{photographs}", **changes))
-    assert figures["images_per_second"] > 0
-    assert figures["ratio_to_bare"] > 0
-    assert figures["bare_images_per_second_per_core"] > 100
+def test_input_is_compared_with_a_minimal_loop(tiny_config, photographs, changes):
+    metrics = benchmarks.measure_input(_config(tiny_config, data__train=f"folder:{photographs}", **changes))
+    assert metrics["images_per_second"] > 0
+    assert metrics["ratio_to_bare"] > 0
+    assert metrics["bare_images_per_second_per_core"] > 100
 
 
 def test_loop_is_compared_with_its_slower_part(tiny_config):
     config = _config(tiny_config, num_epochs=4, checkpoint_every_epochs=2, sample_epochs=(4,))
-    loop = benchmark.measure_loop(config)
+    loop = benchmarks.measure_loop(config)
     parts = {part: loop[f"{part}_images_per_second"] for part in ("step", "input")}
     assert loop["ratio_to_slower_part"] == pytest.approx(loop["images_per_second"] / min(parts.values()))
     assert parts[loop["slower_part"]] == min(parts.values())
@@ -88,34 +88,25 @@ def test_loop_is_compared_with_its_slower_part(tiny_config):
     assert loop["epoch_seconds"] == pytest.approx(24 / loop["images_per_second"] + beside)
 
 
-@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # ml_collections'
-def test_the_command_ends_in_one_line_of_json(monkeypatch, capsys):
-    given = [f"--config={ROOT}/configs/default.py", *tiny_flags(data__num_threads=1)]
-    monkeypatch.setattr(sys, "argv", ["benchmark", *given])  # config flags look there too
-    flags.FLAGS(sys.argv)
-    benchmark.main("input")
-    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (figures["part"], figures["config"], figures["device"]) == ("input", "default", "cpu")
-    assert {"images_per_second", "ratio_to_bare", "jax", "date"} <= figures.keys()
+def test_the_command_ends_in_one_line_of_json(tiny_config, monkeypatch, capsys):
+    config = _config(tiny_config, data__num_threads=1, platform="cpu")
+    arguments = argparse.Namespace(part="input", config=config, config_name="default", pretty=False)
+    benchmark.main(arguments)
+    metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (metrics["part"], metrics["config"], metrics["device"]) == ("input", "default", "cpu")
+    assert {"images_per_second", "ratio_to_bare", "jax", "date"} <= metrics.keys()
 
 
-def test_pretty_is_one_figure_a_line():
-    said = benchmark.describe(
+def test_pretty_prints_one_metric_per_line():
+    text = benchmarks.as_text(
         {"part": "loop", "images_per_second": 12345.678, "ratio": 0.97123, "num_values": 56925788}
     )
-    assert [line.split() for line in said.splitlines()] == [
+    assert [line.split() for line in text.splitlines()] == [
         ["part", "loop"],
         ["images_per_second", "12,346"],
         ["ratio", "0.9712"],
         ["num_values", "56,925,788"],
     ]
-
-
-@pytest.mark.parametrize("arguments", [(), ("train",)])
-def test_the_part_has_to_be_said(arguments):
-    done = run_command("colorgan.benchmark", *arguments, "--config=configs/default.py", check=False)
-    assert done.returncode == 1
-    assert done.stderr == "colorgan: say which: one of step, input, loop, as in step --config=FILE\n"
 
 
 def test_a_missing_peer_is_skipped_with_a_line(capsys):

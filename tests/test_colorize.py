@@ -1,4 +1,4 @@
-"""Files and folders of photographs in, the same coloured out."""
+"""Files and folders of photographs, colored into an output folder."""
 
 import argparse
 import json
@@ -10,10 +10,13 @@ import pytest
 from conftest import ROOT, run_command
 from PIL import Image
 
-from colorgan.colorize import find_files, load_colorizer, main
+from colorgan.colorize import main
 from colorgan.errors import UserError
+from colorgan.inference import video
+from colorgan.inference.colorize_files import find_files
 from colorgan.inference.colorizer import Colorizer
-from colorgan.media import photo_file, png_tiff, video
+from colorgan.inference.model_flags import load_colorizer
+from colorgan.media import photo_file, png_tiff
 
 
 def test_folders_keep_their_structure(photographs):
@@ -23,14 +26,14 @@ def test_folders_keep_their_structure(photographs):
     assert str(found[-1][1]) == "image_00.jpg"
 
 
-def test_missing_input_is_said(tmp_path):
+def test_missing_input_is_reported(tmp_path):
     with pytest.raises(UserError, match="there is no file or folder"):
         list(find_files([tmp_path / "nothing"], tmp_path))
     with pytest.raises(UserError, match="holds no images"):
         list(find_files([tmp_path], tmp_path))
 
 
-def test_a_link_in_the_output_folder_is_not_followed_out_of_it(finished_run, tmp_path):
+def test_a_link_out_of_the_output_folder_is_not_followed(finished_run, tmp_path):
     (tmp_path / "in").mkdir()
     Image.new("RGB", (8, 8), "gray").save(tmp_path / "in" / "x.png")
     (tmp_path / "out").mkdir()
@@ -48,15 +51,15 @@ def _arguments(tmp_path, *inputs, **changes):
     return argparse.Namespace(**given | changes)
 
 
-def test_a_checkpoint_is_not_asked_of_a_model(tmp_path):
+def test_a_model_has_no_checkpoints(tmp_path):
     arguments = _arguments(tmp_path, workdir=None, model=tmp_path / "mine.stablehlo", checkpoint="best")
-    with pytest.raises(UserError, match="^--checkpoint chooses among those of a run, and --model is of one"):
+    with pytest.raises(UserError, match="^--checkpoint chooses one of a run, and --model is of one"):
         load_colorizer(arguments)
 
 
 @pytest.fixture
 def orange(monkeypatch):
-    """Commands get a network that paints all orange."""
+    """Commands get a network that predicts orange everywhere."""
 
     def predict(gray):
         return np.clip(gray + np.float32((0.3, 0.0, -0.3)), -1, 1)
@@ -64,19 +67,19 @@ def orange(monkeypatch):
     monkeypatch.setattr(Colorizer, "from_workdir", classmethod(lambda cls, *_: cls(predict, 32)))
 
 
-def test_depth_alpha_and_orientation_are_kept_and_a_bad_file_stops_no_other(orange, tmp_path, capsys):
+def test_depth_alpha_and_orientation_are_kept_and_a_bad_file_does_not_stop_others(orange, tmp_path, capsys):
     deep = np.random.default_rng(0).integers(20000, 40000, (24, 36), np.uint16)
     photo_file.write_photo(tmp_path / "a.tif", photo_file.Photo(deep))
     (tmp_path / "b.jpg").write_bytes(b"no photograph")
     photo_file.write_photo(tmp_path / "c.png", photo_file.Photo(np.dstack([deep, deep[::-1] * 2])))
-    turned = Image.new("L", (36, 24), 90)
-    turned.getexif()[0x0112] = 6  # a quarter
-    turned.save(tmp_path / "d.jpg", exif=turned.getexif())
+    rotated = Image.new("L", (36, 24), 90)
+    rotated.getexif()[0x0112] = 6  # a quarter turn
+    rotated.save(tmp_path / "d.jpg", exif=rotated.getexif())
     with pytest.raises(UserError, match="1 of 4 files failed"):
         main(_arguments(tmp_path, tmp_path))
-    said = capsys.readouterr()
-    assert json.loads(said.out.splitlines()[-1])["num_colored"] == 3
-    assert said.err.splitlines()[-1] == f"failed: {tmp_path / 'b.jpg'}: not an image of a known format"
+    output = capsys.readouterr()
+    assert json.loads(output.out.splitlines()[-1])["num_colored"] == 3
+    assert output.err.splitlines()[-1] == f"failed: {tmp_path / 'b.jpg'}: not an image of a known format"
     for name in ("a.tif", "c.png"):
         colored = photo_file.read_photo(tmp_path / "out" / name)
         assert (colored.pixels.dtype, colored.pixels.shape) == (np.uint16, (24, 36, 3))
@@ -116,42 +119,42 @@ def test_no_photograph_is_written_over_another(orange, tmp_path, capsys):
     inputs = (tmp_path / "photos" / "x.png", tmp_path / "photos" / "sub" / "x.png")
     with pytest.raises(UserError, match="2 of 2 files failed"):
         main(_arguments(tmp_path, *inputs, output=tmp_path / "photos" / "sub", overwrite=True))
-    assert capsys.readouterr().err.count(f"is the place of {inputs[1]}: choose another --output") == 2
+    assert capsys.readouterr().err.count(f"is used by {inputs[1]}: choose another --output") == 2
     assert (tmp_path / "photos" / "sub" / "x.png").read_bytes() == before
     for _ in range(2):  # the second time the first one is there already
         with pytest.raises(UserError, match="1 of 2 files failed"):
             main(_arguments(tmp_path, *inputs))
-        said = capsys.readouterr().err
-        assert f"{inputs[1]}: {tmp_path / 'out' / 'x.png'} is the place of {inputs[0]}" in said
+        output = capsys.readouterr().err
+        assert f"{inputs[1]}: {tmp_path / 'out' / 'x.png'} is used by {inputs[0]}" in output
     main(_arguments(tmp_path, tmp_path / "photos", inputs[0], tmp_path / "photos" / "sub" / ".." / "x.png"))
-    assert json.loads(capsys.readouterr().out)["num_colored"] == 1  # sub/x.png; x.png is there
+    assert json.loads(capsys.readouterr().out)["num_colored"] == 1  # sub/x.png; x.png exists
 
 
-def test_an_output_folder_among_the_photographs_is_not_coloured_again(orange, tmp_path):
+def test_an_output_folder_among_the_photographs_is_not_colored_again(orange, tmp_path):
     Image.new("L", (8, 8), 90).save(tmp_path / "x.png")
     for _ in range(2):
         main(_arguments(tmp_path, tmp_path, overwrite=True))
     assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*.png"))] == ["out/x.png", "x.png"]
 
 
-def test_what_is_there_stays_and_what_is_left_out_is_told(orange, tmp_path, capsys):
+def test_existing_files_are_kept_and_left_out_files_reported(orange, tmp_path, capsys):
     Image.new("L", (8, 8), 90).save(tmp_path / "x.png")
     for name in ("a.heic", "b.heic", "notes"):
         (tmp_path / name).write_bytes(b"")
     main(_arguments(tmp_path, tmp_path))
-    said = capsys.readouterr()
-    assert said.err.partition("): ")[2].splitlines()[0] == "2 .heic, 1 no suffix"
+    output = capsys.readouterr()
+    assert output.err.partition("): ")[2].splitlines()[0] == "2 .heic, 1 no suffix"
     (tmp_path / "out" / "x.png").write_bytes(b"another")
     main(_arguments(tmp_path, tmp_path))
-    told = json.loads(capsys.readouterr().out)
-    assert (told["num_colored"], told["num_there"], told["num_failed"]) == (0, 1, 0)
+    result = json.loads(capsys.readouterr().out)
+    assert (result["num_colored"], result["num_there"], result["num_failed"]) == (0, 1, 0)
     assert (tmp_path / "out" / "x.png").read_bytes() == b"another"
     with pytest.raises(UserError, match="1 of 1 files failed"):
         main(_arguments(tmp_path, tmp_path / "a.heic"))
-    assert "neither a photograph nor a film by its name" in capsys.readouterr().err
+    assert "neither a photograph nor a video by its suffix" in capsys.readouterr().err
 
 
-def test_what_is_done_is_told_after_ctrl_c(orange, tmp_path, capsys, monkeypatch):
+def test_the_result_is_reported_after_ctrl_c(orange, tmp_path, capsys, monkeypatch):
     def write_photo(path, photo):
         if path.name == "b.png":
             raise KeyboardInterrupt
@@ -162,8 +165,8 @@ def test_what_is_done_is_told_after_ctrl_c(orange, tmp_path, capsys, monkeypatch
         Image.new("L", (8, 8), 90).save(tmp_path / name)
     with pytest.raises(KeyboardInterrupt):
         main(_arguments(tmp_path, tmp_path))
-    told = json.loads(capsys.readouterr().out)
-    assert (told["num_colored"], told["num_there"], told["num_failed"]) == (1, 0, 0)
+    result = json.loads(capsys.readouterr().out)
+    assert (result["num_colored"], result["num_there"], result["num_failed"]) == (1, 0, 0)
 
 
 def test_strength_and_saturation_come_from_the_command_line(orange, tmp_path, capsys):
@@ -177,19 +180,21 @@ def test_strength_and_saturation_come_from_the_command_line(orange, tmp_path, ca
     assert "1.5 is not from 0 to 1" in done.stderr
 
 
-def test_films_are_coloured_and_told_of(orange, tmp_path, capsys, monkeypatch):
+def test_videos_are_colored_and_reported(orange, tmp_path, capsys, monkeypatch):
     def colorize_video(source, target, colorizer, progress_fn, **how):
         progress_fn(1.0)
         target.write_bytes(source.read_bytes() + json.dumps(how).encode())
         return video.VideoReport(7, 1, 2.5, 0.5)
 
     monkeypatch.setattr(video, "colorize_video", colorize_video)
-    (tmp_path / "clip.MP4").write_bytes(b"film ")
+    (tmp_path / "clip.MP4").write_bytes(b"video ")
     main(_arguments(tmp_path, tmp_path, smoothing=0.4, strength=0.5))
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert told["films"] == {"clip.MP4": {"num_frames": 7, "num_cuts": 1, "flicker_before": 2.5, "flicker_after": 0.5}}
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["videos"] == {
+        "clip.MP4": {"num_frames": 7, "num_cuts": 1, "flicker_before": 2.5, "flicker_after": 0.5}
+    }
     assert (tmp_path / "out" / "clip.MP4").read_bytes() == (
-        b'film {"smoothing": 0.4, "strength": 0.5, "saturation": 1.0}'
+        b'video {"strength": 0.5, "saturation": 1.0, "smoothing": 0.4}'
     )
 
 
@@ -199,7 +204,7 @@ def test_a_sheet_shows_photographs_before_and_after(orange, tmp_path):
     draw_sheet = runpy.run_path(str(ROOT / "benchmarks" / "photographs.py"))["draw_sheet"]
     draw_sheet(Colorizer.from_workdir("runs/none"), tmp_path, tmp_path / "sheet.png")
     sheet = Image.open(tmp_path / "sheet.png")
-    assert sheet.size == (1060, 2 * (2 * 173 + 2) + 14)  # both rows alike, though one is not full
+    assert sheet.size == (1060, 2 * (2 * 173 + 2) + 14)  # both rows have the same height, though one is not full
     below = 173 + 2
     assert sheet.getpixel((500, 100)) == (50, 50, 50)
     assert np.ptp(sheet.getpixel((500, 100 + below))) > 20
@@ -210,5 +215,5 @@ def test_a_sheet_shows_photographs_before_and_after(orange, tmp_path):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
 def test_a_hundred_megapixels_take_less_than_two_gigabytes(finished_run):
     measure = runpy.run_path(str(ROOT / "benchmarks" / "photographs.py"))["measure"]
-    figures = measure(finished_run, "gray.jpg", 100)
-    assert 300 < figures["peak_megabytes"] < 2000
+    metrics = measure(finished_run, "gray.jpg", 100)
+    assert 300 < metrics["peak_megabytes"] < 2000

@@ -1,4 +1,4 @@
-"""Photographs of any size, depth and kind, whatever the network predicts."""
+"""Photographs of any size, bit depth and mode, with any prediction."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def _orange(gray):
-    """Stands in for a network: the same orange on any gray."""
+    """A network that predicts the same orange for any gray."""
     rgb = color.chroma_to_rgb(gray, np.broadcast_to(np.float32((-0.3, 0.3)), (*gray.shape[:3], 2)))
     return np.clip(rgb, -1, 1)
 
@@ -38,7 +38,7 @@ def test_size_depth_and_luma_are_the_photographs(shape, dtype):
     assert (red - blue > 0.2 * np.iinfo(dtype).max).all()
 
 
-def test_strips_make_what_the_whole_makes(monkeypatch):
+def test_strips_give_the_same_result_as_the_whole(monkeypatch):
     gray = _noise((301, 97))
     whole = colorizer.Colorizer(_orange, 32)(gray)
     small = colorizer.shrink(gray, 32)
@@ -46,10 +46,10 @@ def test_strips_make_what_the_whole_makes(monkeypatch):
     np.testing.assert_allclose(colorizer.shrink(gray, 32), small, atol=1e-6)
     difference = colorizer.Colorizer(_orange, 32)(gray).astype(int) - whole
     assert abs(difference).max() <= 1
-    assert (difference != 0).mean() < 1e-3  # rounded the other way
+    assert (difference != 0).mean() < 1e-3  # rounded differently
 
 
-def test_a_photograph_may_be_written_over():
+def test_a_photograph_can_be_overwritten():
     pixels = _noise((40, 30, 3))
     expected = colorizer.Colorizer(_orange, 32)(pixels)
     rgba = np.dstack([pixels, pixels[..., 0]])
@@ -59,7 +59,7 @@ def test_a_photograph_may_be_written_over():
         np.testing.assert_array_equal(whole[..., :3], expected)
 
 
-def test_colours_of_the_input_are_not_looked_at():
+def test_colors_of_the_input_are_not_used():
     photo = _noise((20, 30, 3), low=0.0, high=1.0)
     gray = np.rint(photo @ LUMA).astype(np.uint8)
     difference = colorizer.Colorizer(_orange, 32)(photo).astype(int) - colorizer.Colorizer(_orange, 32)(gray)
@@ -74,14 +74,14 @@ def test_arrays_that_are_no_photographs_are_refused(shape):
         colorizer.Colorizer(_orange, 32)(np.zeros((4, 4)))
 
 
-def test_bytes_may_come_in_any_order():
+def test_any_byte_order():
     pixels = _noise((20, 30), np.uint16)
     colored = colorizer.Colorizer(_orange, 32)(pixels.astype(">u2"))
     assert colored.dtype == np.uint16
     np.testing.assert_array_equal(colored, colorizer.Colorizer(_orange, 32)(pixels))
 
 
-def test_what_is_no_image_and_values_beyond_their_range_are_refused():
+def test_other_types_and_values_out_of_range_are_refused():
     colorize = colorizer.Colorizer(_orange, 32)
     with pytest.raises(TypeError, match="a Pillow image or a NumPy array, not str"):
         colorize("grandmother.jpg")
@@ -89,7 +89,7 @@ def test_what_is_no_image_and_values_beyond_their_range_are_refused():
         colorize(_noise((4, 4)), saturation=float("nan"))
 
 
-def test_strength_and_saturation_go_from_gray_to_more_than_full():
+def test_strength_and_saturation_go_from_gray_to_more_than_predicted():
     gray = _noise((20, 30))
     colorize = colorizer.Colorizer(_orange, 32)
     np.testing.assert_array_equal(colorize(gray, strength=0.0), np.repeat(gray[..., None], 3, axis=-1))
@@ -117,7 +117,7 @@ def test_pillow_images_of_every_mode(mode, result):
         assert colored.getchannel("A").getextrema() == (7, 7)
 
 
-def test_sixteen_bit_pillow_images_come_out_in_eight():
+def test_sixteen_bit_pillow_images_become_eight_bit():
     gray = _noise((20, 30), np.uint16)
     image = Image.fromarray(gray)
     for info in ({}, {"transparency": 0}):
@@ -139,18 +139,18 @@ def test_the_network_sees_the_whole_photograph_unstretched():
     (gray,) = seen
     assert gray.shape == (1, 32, 32, 1)
     assert gray.dtype == np.float32
-    middle = gray[0, 8:24, :, 0] > 0  # the photograph; above and below it is mirrored
+    middle = gray[0, 8:24, :, 0] > 0  # the photograph; it is mirrored above and below
     assert middle.any(axis=0).sum() == middle.any(axis=1).sum() == 12
 
 
-def test_the_network_sees_what_training_images_are():
-    """Block means and then bicubic make what Pillow makes of the whole."""
+def test_the_network_sees_images_like_those_of_training():
+    """Block means and then bicubic give the same as Pillow for the whole."""
     gray = np.asarray(Image.fromarray(_noise((9, 7), low=0.0, high=1.0)).resize((700, 900), Image.Resampling.BICUBIC))
     whole = np.asarray(Image.fromarray(gray.astype(np.float32)).resize((25, 32), Image.Resampling.BICUBIC))
     np.testing.assert_allclose((colorizer.shrink(gray, 32) + 1) * 127.5, whole, atol=1.5)
 
 
-def test_chroma_edges_lie_where_those_of_the_luma_do():
+def test_chroma_edges_are_at_the_edges_of_the_luma():
     y, x = np.mgrid[:256, :256]
     inside = ((x - 120) ** 2 + (y - 140) ** 2 < 80**2)[..., None]
     gray, chroma = np.where(inside, 0.6, -0.4)[..., 0], np.where(inside, (0.2, -0.1), (-0.3, 0.2))
@@ -166,5 +166,5 @@ def test_chroma_edges_lie_where_those_of_the_luma_do():
 def test_the_package_alone_imports_nothing_heavy():
     code = "import sys, colorgan; assert not {'jax', 'numpy', 'PIL'} & sys.modules.keys(); colorgan.Colorizer"
     subprocess.run([sys.executable, "-c", code], check=True)
-    with pytest.raises(AttributeError, match="no attribute 'Colouriser'"):
-        colorgan.Colouriser  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'Colorist'"):
+        colorgan.Colorist  # noqa: B018

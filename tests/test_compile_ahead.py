@@ -1,4 +1,4 @@
-"""Compiling for TPUs that are not here."""
+"""Compilation for TPUs that are not present."""
 
 import importlib.util
 import json
@@ -7,12 +7,12 @@ import conftest
 import pytest
 
 NEEDS_COMPILER = pytest.mark.skipif(
-    importlib.util.find_spec("libtpu") is None, reason="the TPU compiler is missing: pip install -e '.[tpu]'"
+    importlib.util.find_spec("libtpu") is None, reason="the TPU compiler is missing: pip install 'colorgan[tpu]'"
 )
 
 
 def _run(*arguments, check=True):
-    flags = ["--config=configs/default.py", *conftest.tiny_flags(), *arguments]
+    flags = ["--config=default", *conftest.tiny_flags(), *arguments]
     return conftest.run_command("colorgan.compile_ahead", *flags, check=check)
 
 
@@ -26,20 +26,20 @@ def _sentence(*arguments):
 
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is not None, reason="the TPU compiler is installed")
 def test_a_missing_compiler_is_named():
-    assert _sentence().endswith("pip install -e '.[tpu]' brings it")
+    assert _sentence().endswith("pip install 'colorgan[tpu]'")
 
 
 @NEEDS_COMPILER
 def test_misuse_is_one_sentence():
     unknown = _sentence("--topology=v5e:3x5x7")
-    assert unknown.startswith("colorgan: --topology=v5e:3x5x7 is none that the TPU compiler knows")
+    assert unknown.startswith("colorgan: the TPU compiler does not know --topology=v5e:3x5x7")
     uneven = _sentence("--config.batch_size=12")
     assert uneven == ("colorgan: config.batch_size is 12, which 8 devices cannot share evenly; use a multiple of 8")
 
 
 @NEEDS_COMPILER
 @pytest.mark.slow
-def test_the_real_step_is_compiled_and_priced():
+def test_the_real_step_is_compiled_and_its_cost_reported():
     report = json.loads(_run("--config.precision=bfloat16", "--topology=v5e:2x4", check=False).stdout.splitlines()[-1])
     assert (report["device_kind"], report["num_chips"], report["images_per_chip"]) == ("TPU v5 lite", 8, 1)
     assert report["fits"] is True

@@ -1,4 +1,4 @@
-"""How a process starts: what it imports, where it keeps what it compiled."""
+"""How a process starts: what it imports, and where it caches compiled programs."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from conftest import COMMAND_ENVIRONMENT, ROOT
 
 from colorgan.training import build
 
-# As multiprocessing does in a new data worker: the command's module, then what the pickled dataset names.
+# Like multiprocessing in a new data worker: the module of the command, then the modules of the pickled dataset.
 WORKER = """
 import runpy, sys
 runpy.run_module("colorgan.{module}", run_name="__mp_main__")
@@ -45,11 +45,13 @@ def test_help_imports_no_networks(module):
     assert not imported & {"flax", "orbax", "tensorflow", "optax", "tensorflow_datasets"}
 
 
-@pytest.mark.parametrize(("asked", "platform", "expected"), [(True, "gpu", 1), (True, "cpu", 0), (False, "gpu", 0)])
-def test_deterministic_asks_a_gpu_for_it(tiny_config, asked, platform, expected):
+@pytest.mark.parametrize(
+    ("deterministic", "platform", "expected"), [(True, "gpu", 1), (True, "cpu", 0), (False, "gpu", 0)]
+)
+def test_deterministic_sets_the_option_of_gpus(tiny_config, deterministic, platform, expected):
     config = ml_collections.ConfigDict(tiny_config)
-    config.deterministic = asked
-    options = build._compiler_options(config, platform)
+    config.deterministic = deterministic
+    options = build.compiler_options(config, platform)
     assert len(options) == expected
     jax.jit(lambda x: x + 1, compiler_options=options)(1)  # XLA knows the option
 
@@ -71,7 +73,7 @@ print(jax.config.jax_compilation_cache_dir)
         ({"HOME": "/proc/no/home"}, "None"),
     ],
 )
-def test_compiled_programs_are_kept_in_the_users_cache(tmp_path, environment, folder):
+def test_compiled_programs_are_in_the_users_cache(tmp_path, environment, folder):
     home = str(tmp_path)
     inherited = {key: value for key, value in os.environ.items() if key not in ("XDG_CACHE_HOME", "XLA_FLAGS")}
     inherited.pop("JAX_COMPILATION_CACHE_DIR")

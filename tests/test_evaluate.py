@@ -36,7 +36,7 @@ def _evaluate(gan, images, batch_size, num_devices, process_count=1):
     loadings = [pipeline.Loading(process_index=n, process_count=process_count) for n in range(process_count)]
     slices = [pipeline.ordered_batches(images, batch_size, loading) for loading in loadings]
     batches = [
-        {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} for parts in zip(*slices, strict=True)
+        pipeline.OrderedBatch(*map(np.concatenate, zip(*parts, strict=True))) for parts in zip(*slices, strict=True)
     ]
     return steps.evaluate(steps.create_sum_step(predict_fn(gan.generator), mesh), variables, batches, mesh)
 
@@ -122,7 +122,7 @@ def test_images_one_by_one_give_the_metrics_of_the_set(run, images, one_by_one):
     for some in _square_fn(run)(images.source):
         assert len(some.truths) == len(some.predictions) == len(some.indices)
         for index, truth in zip(some.indices, some.truths, strict=True):
-            np.testing.assert_array_equal(truth, images[int(index)]["image"])
+            np.testing.assert_array_equal(truth, images[int(index)].image)
         draws.add(some.indices, some.rows)
         indices += some.indices.tolist()
     names = [images.source.name(n) for n in range(13)]

@@ -1,4 +1,4 @@
-"""EXIF is kept byte by byte, without orientation and thumbnail, by way of `photo_file`."""
+"""EXIF is kept byte by byte, without orientation and thumbnail, through `photo_file`."""
 
 import dataclasses
 import struct
@@ -32,7 +32,7 @@ def _exif() -> bytes:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".bmp"])
-def test_what_a_file_says_is_kept(tmp_path, suffix, dtype):
+def test_metadata_is_kept(tmp_path, suffix, dtype):
     path, in_tiff = tmp_path / f"photo{suffix}", Image.Exif()
     in_tiff.load(_exif())
     in_tiff[700] = XMP.encode()
@@ -60,7 +60,7 @@ def test_what_a_file_says_is_kept(tmp_path, suffix, dtype):
         assert suffix == ".png" or written.info["xmp"].decode() == XMP.replace('tiff:Orientation="6"', "")
 
 
-def test_damaged_exif_is_not_in_the_way(tmp_path):
+def test_damaged_exif_is_ignored(tmp_path):
     write_photo(tmp_path / "photo.png", Photo(RGB, {"exif": b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\1\x12"}))
     photo = read_photo(tmp_path / "photo.png")
     np.testing.assert_array_equal(photo.pixels, RGB)

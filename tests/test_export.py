@@ -1,4 +1,4 @@
-"""A file that colours as the run does, or no file."""
+"""An exported file colors like the run, or is not kept."""
 
 import argparse
 import dataclasses
@@ -18,8 +18,9 @@ from conftest import COMMAND_ENVIRONMENT, run_command
 
 from colorgan import export
 from colorgan.errors import UserError
-from colorgan.inference import load_exported, load_run
-from colorgan.training.step import predict
+from colorgan.inference import export_model, load_exported, load_run
+from colorgan.models.generator import predict
+from colorgan.run import migrations
 
 HAS_ONNX = all(importlib.util.find_spec(name) for name in ("jax2onnx", "onnx", "onnxruntime"))
 FORMATS = [
@@ -45,33 +46,34 @@ def test_export(finished_run, tmp_path, file_format):
     path = tmp_path / "new" / f"model.{file_format}"
     flags = (f"--workdir={finished_run}", "--checkpoint=latest", f"--output={path}", f"--format={file_format}")
     done = run_command("colorgan.export", *flags)
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["num_bytes"] == path.stat().st_size
+    description = json.loads(done.stdout.splitlines()[-1])
+    assert description["num_bytes"] == path.stat().st_size
     assert list(path.parent.iterdir()) == [path]
 
     model = load_exported.load(path)
     assert model.image_size == 32
-    assert {name: told[name] for name in model.description} == model.description
-    assert (told["step"], told["checkpoint"], told["model_output"]) == (6, "latest", "chroma")
-    assert (told["input"]["name"], told["input"]["shape"]) == ("gray", ["batch", 32, 32, 1])
-    assert (told["output"]["name"], told["output"]["shape"]) == ("rgb", ["batch", 32, 32, 3])
-    config = json.loads((finished_run / "config.json").read_text())
-    assert told["config_sha256"] == hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-    difference = told["difference"]
+    assert {name: description[name] for name in model.description} == model.description
+    assert (description["step"], description["checkpoint"], description["model_output"]) == (6, "latest", "chroma")
+    assert (description["input"]["name"], description["input"]["shape"]) == ("gray", ["batch", 32, 32, 1])
+    assert (description["output"]["name"], description["output"]["shape"]) == ("rgb", ["batch", 32, 32, 3])
+    config = migrations.migrate_config(json.loads((finished_run / "config.json").read_text()))
+    assert description["format_version"] == load_exported.FORMAT_VERSION
+    assert description["config_sha256"] == hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+    difference = description["difference"]
     assert 0 < difference["mean"] < difference["max"] < 0.01
     assert (difference["num_noise"], difference["num_validation"]) == (8, 8)
 
-    run = load_run.load_trained(finished_run, "latest")
+    run = load_run.load_run(finished_run, "latest")
     gray = np.random.default_rng(1).uniform(-1, 1, (5, 32, 32, 1)).astype(np.float32)
     live = np.asarray(jax.jit(functools.partial(predict, run.generator))(run.variables, gray))
-    assert np.abs(live - gray).max() > 0.01  # there is some colour to get wrong
+    assert np.abs(live - gray).max() > 0.01  # there is some color to compare
     for some in (slice(5), slice(1)):
         rgb = model.predict(gray[some])
         assert (rgb.dtype, rgb.shape) == (np.float32, live[some].shape)
         np.testing.assert_allclose(rgb, live[some], atol=1e-4)
 
 
-def test_one_file_has_products_for_cpus_and_native_convolutions_for_the_rest(model_file):
+def test_one_file_has_products_for_cpus_and_native_convolutions_elsewhere(model_file):
     with zipfile.ZipFile(model_file) as parts:
         program = jax.export.deserialize(bytearray(parts.read(load_exported.PROGRAM_FILE)))
     assert program.platforms == ("cpu", "cuda", "tpu")
@@ -81,38 +83,38 @@ def test_one_file_has_products_for_cpus_and_native_convolutions_for_the_rest(mod
     assert "convolution(" not in lowered.compile().as_text()
 
 
-def test_a_model_that_colours_otherwise_is_refused(finished_run, model_file, tmp_path, monkeypatch):
-    _add_to_exported_colours(monkeypatch, 0.6 / 127.5)
-    with pytest.raises(UserError, match="up to 0.6 grey levels off the run's"):
+def test_a_model_that_colors_differently_is_refused(finished_run, model_file, tmp_path, monkeypatch):
+    _add_to_exported_colors(monkeypatch, 0.6 / 127.5)
+    with pytest.raises(UserError, match="differs from the run by up to 0.6 gray levels"):
         export.main(_arguments(finished_run, tmp_path / "model.stablehlo"))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_that_is_right_but_for_one_value_is_refused(finished_run, model_file):
+def test_a_model_with_one_wrong_value_is_refused(finished_run, model_file):
     def predict_wrongly(gray):
         rgb = model.predict(gray).copy()
         rgb[-1, 3, 5, 2] = np.nan
         return rgb
 
-    model, run = load_exported.load(model_file), load_run.load_trained(finished_run, "latest")
-    assert export.check(model, run)["max"] < 0.01
-    with pytest.raises(UserError, match="up to nan grey levels"):
-        export.check(dataclasses.replace(model, predict=predict_wrongly), run)
+    model, run = load_exported.load(model_file), load_run.load_run(finished_run, "latest")
+    assert export_model.check(model, run)["max"] < 0.01
+    with pytest.raises(UserError, match="up to nan gray levels"):
+        export_model.check(dataclasses.replace(model, predict=predict_wrongly), run)
 
 
-def test_rounding_is_allowed_for_and_real_images_that_are_gone(finished_run, tmp_path, monkeypatch, capsys):
+def test_rounding_and_missing_validation_images_are_tolerated(finished_run, tmp_path, monkeypatch, capsys):
     run = shutil.copytree(finished_run, tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
     config["data"]["validation"] = f"folder:{tmp_path}/gone"
     (run / "config.json").write_text(json.dumps(config))
-    _add_to_exported_colours(monkeypatch, 0.4 / 127.5)
+    _add_to_exported_colors(monkeypatch, 0.4 / 127.5)
     export.main(_arguments(run, tmp_path / "model.stablehlo"))
     difference = json.loads(capsys.readouterr().out)["difference"]
     assert difference["max"] == pytest.approx(0.4, rel=1e-2)
     assert difference["num_procedural"] == 8
 
 
-def _add_to_exported_colours(monkeypatch, value):
+def _add_to_exported_colors(monkeypatch, value):
     monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cpu, default: cpu(*args) + np.float32(value))
 
 
@@ -125,11 +127,11 @@ def test_a_bfloat16_run_is_exported_in_float32(finished_run, tmp_path, capsys):
     assert difference["max"] < 1e-3 < 1e-2 < difference["max_from_own_precision"]
 
 
-def test_a_file_that_is_there_is_kept(finished_run, model_file):
+def test_an_existing_file_is_kept(finished_run, model_file):
     before = model_file.read_bytes()
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists already"):
         export.main(_arguments(finished_run, model_file))
-    with pytest.raises(UserError, match=r"ends in \.onnx if"):
+    with pytest.raises(UserError, match=r"must end in \.onnx for"):
         export.main(_arguments(finished_run, model_file, format="onnx", overwrite=True))
     with pytest.raises(UserError, match="cannot write --output="):
         export.main(_arguments(finished_run, model_file / "below"))
@@ -146,11 +148,11 @@ def test_damaged_and_foreign_files_are_refused(model_file, tmp_path):
     np.savez(foreign, gray=np.zeros(3))
     with zipfile.ZipFile(tmp_path / "newer", "w") as parts:
         parts.writestr(load_exported.META_FILE, json.dumps({"image_size": 32, "jax": "9.9"}))
-        parts.writestr(load_exported.PROGRAM_FILE, b"of a JAX to come")
+        parts.writestr(load_exported.PROGRAM_FILE, b"of a later JAX")
     cases = {
-        "no model that colorgan.export has written, or cut short": data[:-30],
+        "was not written by colorgan export, or is truncated": data[:-30],
         "is damaged": _flip(data, len(data) // 2),
-        "no model that colorgan.export has written: There is no item": foreign.read_bytes(),
+        "was not written by colorgan export: There is no item": foreign.read_bytes(),
         "which JAX 9.9 wrote": (tmp_path / "newer").read_bytes(),
     }
     for reason, content in cases.items():
@@ -189,7 +191,7 @@ def test_a_reader_without_its_library_says_what_to_install(tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("missing", "name", "install"),
     [
-        ("jax2onnx", "model.onnx", r"'\.\[onnx\]' && pip install --no-deps jax2onnx==0\.17\.1"),
+        ("jax2onnx", "model.onnx", r"'colorgan\[onnx\]' && pip install --no-deps jax2onnx==0\.17\.1"),
         ("flatbuffers", "model.stablehlo", "pip install flatbuffers"),
     ],
 )
@@ -200,7 +202,16 @@ def test_export_without_its_library_says_what_to_install(finished_run, tmp_path,
 
 
 def test_the_reader_needs_no_training_code():
-    program = "import sys; from colorgan import exported; print(*{name.partition('.')[0] for name in sys.modules})"
+    program = "import sys; from colorgan.inference import load_exported; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], env=COMMAND_ENVIRONMENT, capture_output=True, text=True)
     assert not {"jax", "flax", "orbax", "grain", "onnxruntime"} & set(done.stdout.split())
     assert "numpy" in done.stdout
+
+
+def test_a_file_of_a_newer_version_is_refused(model_file, tmp_path):
+    with zipfile.ZipFile(model_file) as parts, zipfile.ZipFile(tmp_path / "newer.stablehlo", "w") as newer:
+        description = json.loads(parts.read(load_exported.META_FILE))
+        newer.writestr(load_exported.META_FILE, json.dumps(description | {"format_version": 99}))
+        newer.writestr(load_exported.PROGRAM_FILE, parts.read(load_exported.PROGRAM_FILE))
+    with pytest.raises(UserError, match="newer version of colorgan .format 99, .*pip install --upgrade colorgan"):
+        load_exported.load(tmp_path / "newer.stablehlo")

@@ -74,9 +74,7 @@ def test_colorize_evaluate_and_export(old_run, tmp_path):
 def test_resume(old_run):
     flags = [f"--config.{key}={value}" for key, value in (SHARED | FLAGS[old_run.name]).items()]
     before = read_lines(old_run)
-    done = run_command(
-        "colorgan.main", "--config=configs/default.py", f"--workdir={old_run}", *flags, "--config.num_epochs=3"
-    )
+    done = run_command("colorgan.main", "--config=default", f"--workdir={old_run}", *flags, "--config.num_epochs=3")
     assert f"resuming from step {STEPS_OF_TWO_EPOCHS}" in done.stdout
     lines = read_lines(old_run)
     assert lines[: len(before)] == before
@@ -93,7 +91,7 @@ def test_a_difference_from_an_old_run_is_refused_by_name(tmp_path):
     flags = [f"--config.{key}={value}" for key, value in (SHARED | FLAGS["2026-11-22"]).items()]
     done = run_command(
         "colorgan.main",
-        "--config=configs/default.py",
+        "--config=default",
         f"--workdir={workdir}",
         *flags,
         "--config.model.critic=patch",

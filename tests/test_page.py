@@ -1,4 +1,4 @@
-"""The page: what it takes and refuses, and all of it in a browser where there are Gradio, Playwright and Chromium."""
+"""The page: uploads that are accepted and refused, and its use in a browser, with Gradio, Playwright and Chromium."""
 
 import contextlib
 import importlib.util
@@ -26,17 +26,19 @@ from PIL import Image
 
 from colorgan import page
 from colorgan.errors import UserError
+from colorgan.inference import page_app
 from colorgan.inference.colorizer import Colorizer
+from colorgan.run.workdir import find_samples
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell"))), None
 )
-NEEDS_GRADIO = pytest.mark.skipif(importlib.util.find_spec("gradio") is None, reason="pip install -e '.[page]'")
+NEEDS_GRADIO = pytest.mark.skipif(importlib.util.find_spec("gradio") is None, reason="pip install 'colorgan[page]'")
 NEEDS_BROWSER = pytest.mark.skipif(
     CHROMIUM is None or importlib.util.find_spec("playwright") is None,
     reason="pip install playwright, and Chromium in PATH or in the variable CHROMIUM",
 )
-# The command, with a network that knows one colour. It tells when that runs, and of every other machine looked up.
+# The command with a network of one color. It prints when the network runs and when another machine is looked up.
 SERVER = """
 import runpy, socket
 import numpy as np
@@ -68,7 +70,7 @@ def photo(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def workdir(tmp_path: Path) -> Path:
-    """The folder of a run with two sample grids, and a file beside them that is none."""
+    """The folder of a run with two sample grids and another file."""
     folder = tmp_path / "run" / "samples"
     folder.mkdir(parents=True)
     for epoch in (10, 2):
@@ -78,7 +80,7 @@ def workdir(tmp_path: Path) -> Path:
 
 
 def _claim_size(path: Path, width: int, height: int) -> None:
-    """A tiny PNG whose header tells of a size that its content has not."""
+    """A tiny PNG whose header has another size than its content."""
     encoded = io.BytesIO()
     Image.new("L", (1, 1)).save(encoded, "PNG")
     start, end = encoded.getvalue()[:12], encoded.getvalue()[33:]
@@ -91,27 +93,27 @@ def _claim_size(path: Path, width: int, height: int) -> None:
 def test_too_many_pixels_are_refused_by_the_header(tmp_path, size):
     _claim_size(tmp_path / "huge.png", *size)
     with pytest.raises(UserError, match="^huge.png has more than 100 megapixels: make it smaller first.$"):
-        page.read_upload(tmp_path / "huge.png")
+        page_app.read_upload(tmp_path / "huge.png")
 
 
-def test_what_is_no_photograph_is_refused_in_a_sentence(tmp_path, photo):
+def test_other_files_are_refused_in_one_sentence(tmp_path, photo):
     (tmp_path / "notes.jpg").write_text("no photograph")
     with pytest.raises(UserError, match="^notes.jpg is not a photograph of a known format.$"):
-        page.read_upload(tmp_path / "notes.jpg")
+        page_app.read_upload(tmp_path / "notes.jpg")
     photo.write_bytes(photo.read_bytes()[:2000])
     with pytest.raises(UserError, match="^grandmother.jpg cannot be read: "):
-        page.read_upload(photo)
+        page_app.read_upload(photo)
     with pytest.raises(UserError, match="^gone.jpg has been deleted"):
-        page.read_upload(tmp_path / "gone.jpg")
+        page_app.read_upload(tmp_path / "gone.jpg")
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
-def test_the_file_has_its_name_size_and_format_and_the_browser_gets_a_small_one(tmp_path, photo, suffix):
+def test_the_result_has_the_name_size_and_format_of_the_upload(tmp_path, photo, suffix):
     path = photo.with_suffix(suffix)
     Image.open(photo).save(path)
-    opened = page.open_photo(Colorizer(lambda gray: 0 * gray + np.float32((0.3, 0, -0.3)), 32), path)
+    opened = page_app.open_photo(Colorizer(lambda gray: 0 * gray + np.float32((0.3, 0, -0.3)), 32), path)
     assert opened.gray.shape == (800, 1600)
-    colored, gray = (page.write_colored(opened, strength, 1.0, tmp_path) for strength in (1, 0))
+    colored, gray = (page_app.write_colored(opened, strength, 1.0, tmp_path) for strength in (1, 0))
     assert colored.name == gray.name == f"grandmother-colorized{suffix}"
     with Image.open(path) as before, Image.open(colored) as after, Image.open(gray) as same:
         assert (after.format, after.size) == (before.format, before.size)
@@ -119,30 +121,30 @@ def test_the_file_has_its_name_size_and_format_and_the_browser_gets_a_small_one(
         assert np.ptp(np.asarray(same).astype(int), axis=-1).mean() < 2
 
 
-def test_files_and_empty_folders_are_deleted_when_their_time_is_over(tmp_path):
+def test_old_files_and_empty_folders_are_deleted(tmp_path):
     (tmp_path / "session").mkdir()
     old, new = tmp_path / "session" / "old.webp", tmp_path / "new.jpg"
     old.touch()
     time.sleep(0.3)
     new.touch()
-    os.utime(new, (0, 0))  # the time of what was copied here
-    page.delete_older(tmp_path, 0.2)
+    os.utime(new, (0, 0))  # the time of a copied file
+    page_app.delete_older(tmp_path, 0.2)
     assert (old.exists(), old.parent.exists(), new.exists()) == (False, True, True)
     time.sleep(0.3)
     (tmp_path / "new").mkdir()  # may be about to be written to
-    page.delete_older(tmp_path, 0.2)
+    page_app.delete_older(tmp_path, 0.2)
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_grids_are_in_order_of_epochs(workdir):
-    grids = page.find_grids(epath.Path(workdir))
+    grids = find_samples(epath.Path(workdir))
     assert [(epoch, path.name) for epoch, path in grids.items()] == [(2, "epoch_0002.png"), (10, "epoch_0010.png")]
-    assert page.find_grids(epath.Path(workdir / "nothing")) == {}
+    assert find_samples(epath.Path(workdir / "nothing")) == {}
 
 
-def test_missing_gradio_and_a_taken_port_are_said(monkeypatch, tmp_path):
+def test_missing_gradio_and_a_used_port_are_reported(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(UserError, match=r"pip install -e '\.\[page\]'"):
+    with pytest.raises(UserError, match=r"pip install 'colorgan\[page\]'"):
         page.main(page._parser().parse_args([f"--workdir={tmp_path}"]))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -152,7 +154,7 @@ def test_missing_gradio_and_a_taken_port_are_said(monkeypatch, tmp_path):
 
 @contextlib.contextmanager
 def _serving(workdir: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The page's address and what its server says. It has to end by Ctrl-C and to leave nothing behind."""
+    """The address of the page and the file with its output. It must end with Ctrl-C and leave no files."""
     folder, output = tmp_path / "temporary", tmp_path / "output.txt"
     folder.mkdir()
     command = [sys.executable, "-c", SERVER, f"--workdir={workdir}"]

@@ -1,4 +1,4 @@
-"""Photographs come back from files as they went in, with what the files say about them."""
+"""Photographs are read from files as they were written, with their metadata."""
 
 import io
 import os
@@ -44,7 +44,7 @@ def test_lossless_formats_keep_pixels(tmp_path, suffix, pixels):
     photo.pixels[:] = 0  # raises where they are read-only
 
 
-def test_jpeg_keeps_full_colour_and_gray_is_one_byte_a_pixel(tmp_path):
+def test_jpeg_has_full_color_resolution_and_gray_one_byte_per_pixel(tmp_path):
     smooth = np.asarray(Image.fromarray(RGB).resize((50, 40), Image.Resampling.BICUBIC))
     photo = _written(tmp_path / "photo.jpg", smooth)
     assert np.abs(photo.pixels.astype(int) - smooth).max() < 12
@@ -103,7 +103,7 @@ def test_profiles_of_gray_are_left_out(tmp_path):
 
 
 def _black_ink_profile() -> bytes:
-    """An ICC profile of a press whose coloured inks leave no trace."""
+    """An ICC profile of a press whose colored inks are invisible."""
     ramp = bytes(range(256))
     table = struct.pack(">4s4xBBBx9i", b"mft1", 4, 3, 2, *[65536, 0, 0, 0, 65536, 0, 0, 0, 65536])
     table += ramp * 4 + bytes([255, 128, 128, 0, 128, 128]) * 8 + ramp * 3
@@ -131,7 +131,7 @@ def test_palette_with_transparency(tmp_path):
     assert (photo.pixels[0, 1].tolist(), photo.alpha[0, :2].tolist()) == ([255, 0, 0], [0, 255])
 
 
-def test_phones_pairs_become_one_jpeg(tmp_path):
+def test_pairs_of_images_of_phones_become_one_jpeg(tmp_path):
     path, image = tmp_path / "photo.jpg", Image.fromarray(RGB)
     image.save(path, "MPO", save_all=True, append_images=[image], xmp=XMP.encode(), exif=_exif(6))
     photo = read_photo(path)
@@ -142,7 +142,7 @@ def test_phones_pairs_become_one_jpeg(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".webp", ".png"])
-def test_further_pages_are_told(tmp_path, suffix, caplog):
+def test_further_pages_are_reported(tmp_path, suffix, caplog):
     path = tmp_path / f"album{suffix}"
     Image.new("L", (8, 8), 90).save(path)
     read_photo(path)
@@ -153,7 +153,7 @@ def test_further_pages_are_told(tmp_path, suffix, caplog):
     assert caplog.messages == [f"{path} holds 3 pages or frames: only the first is read"]
 
 
-def test_webp_stays_what_it_is(tmp_path):
+def test_webp_stays_lossless_or_lossy(tmp_path):
     transparent = np.dstack([RGB, np.zeros_like(RGB[..., 0])])
     for lossless in (False, True):
         photo = _written(tmp_path / "photo.webp", transparent, icc_profile=SRGB, lossless=lossless)

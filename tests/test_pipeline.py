@@ -1,4 +1,4 @@
-"""The order of the data, its slices, and records that cannot be read."""
+"""The order of the batches, the parts of processes, and records that cannot be read."""
 
 import logging
 
@@ -10,7 +10,7 @@ from colorgan.errors import UserError
 
 
 class Numbers:
-    """A source whose image n is filled with n; indices in `bad` cannot be read."""
+    """A source whose image n is filled with the value n. Records in `bad` cannot be read."""
 
     def __init__(self, count, bad=()):
         self.count, self.bad = count, frozenset(bad)
@@ -34,7 +34,7 @@ def _images(count, bad=(), max_bad_fraction=0.1):
 def _draw(images, num_batches, batch_size=4, seed=0, first_batch=0, **loading):
     batches = pipeline.TrainBatches(images, batch_size, seed, first_batch, pipeline.Loading(**loading))
     try:
-        return np.concatenate([next(batches)["image"][:, 0, 0, 0] for _ in range(num_batches)])
+        return np.concatenate([next(batches).image[:, 0, 0, 0] for _ in range(num_batches)])
     finally:
         batches.close()
 
@@ -45,34 +45,34 @@ def test_every_epoch_is_a_new_permutation():
     assert len({tuple(epoch) for epoch in drawn}) == 3
 
 
-def test_epochs_follow_each_other_where_batches_do_not_divide_them():
+def test_batches_can_span_two_epochs():
     drawn = _draw(_images(10), 5)
     assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
 
 
-def test_order_follows_from_the_seed_alone():
+def test_order_depends_only_on_the_seed():
     order = _draw(_images(20), 10)
     np.testing.assert_array_equal(order, _draw(_images(20), 10, num_threads=1))
     assert not np.array_equal(order, _draw(_images(20), 10, seed=1))
 
 
-def test_any_place_can_be_the_first():
+def test_training_can_start_at_any_batch():
     order = _draw(_images(20), 12)
     np.testing.assert_array_equal(order[7 * 4 :], _draw(_images(20), 5, first_batch=7))
 
 
 @pytest.mark.parametrize("process_count", [2, 4])
-def test_processes_hold_contiguous_slices_of_the_same_batches(process_count):
+def test_processes_get_contiguous_parts_of_the_same_batches(process_count):
     whole = _draw(_images(20), 6, first_batch=3).reshape(6, 4)
-    slices = [
+    parts = [
         _draw(_images(20), 6, first_batch=3, process_index=p, process_count=process_count).reshape(6, -1)
         for p in range(process_count)
     ]
-    np.testing.assert_array_equal(whole, np.concatenate(slices, axis=1))
+    np.testing.assert_array_equal(whole, np.concatenate(parts, axis=1))
 
 
-def test_workers_change_nothing():
-    # Workers unpickle the source, so it is one that they can import.
+def test_workers_do_not_change_the_batches():
+    # Workers unpickle the source, so they must be able to import its class.
     images = pipeline.Images(sources.open_source("procedural:12", 8), 8, 0.1)
     whole = _draw(images, 5, first_batch=2).reshape(5, 4)
     np.testing.assert_array_equal(whole, _draw(images, 5, first_batch=2, num_workers=1).reshape(5, 4))
@@ -80,16 +80,16 @@ def test_workers_change_nothing():
     np.testing.assert_array_equal(whole[:, 2:], second.reshape(5, 2))
 
 
-def test_bad_record_is_replaced_named_and_counted_once(caplog):
+def test_bad_record_is_replaced_and_logged_and_counted_once(caplog):
     caplog.set_level(logging.WARNING)
     images = _images(20, bad=[7])
     batches = pipeline.TrainBatches(images, 4, 0, 0, pipeline.Loading())
-    drawn = np.concatenate([next(batches)["image"][:, 0, 0, 0] for _ in range(10)])
+    drawn = np.concatenate([next(batches).image[:, 0, 0, 0] for _ in range(10)])
     batches.close()
     assert batches.metrics() == {"data/bad_records": 1}
     messages = [record.getMessage() for record in caplog.records]
-    assert messages == ["bad record replaced by a neighbour: number_7.png (damaged)"]
-    # Everything else is as it would be, and number 8 stands in for number 7.
+    assert messages == ["bad record replaced by a neighbor: number_7.png (damaged)"]
+    # Number 8 replaces number 7, and all other images are unchanged.
     expected = _draw(_images(20), 10)
     np.testing.assert_array_equal(drawn, np.where(expected == 7, 8, expected))
 
@@ -99,7 +99,7 @@ def test_too_many_bad_records_end_the_run():
         _draw(_images(20, bad=[3, 9, 15]), 10)
 
 
-def test_a_source_that_is_all_bad_ends_the_run_at_once():
+def test_source_without_a_good_record_ends_the_run_at_once():
     with pytest.raises(UserError, match="cannot be read"):
         _draw(_images(20, bad=range(20)), 1)
 
@@ -112,34 +112,34 @@ class CountedNumbers(Numbers):
         return super().read(index)
 
 
-def test_many_lost_records_in_a_row_cost_few_reads_and_are_many_others():
+def test_long_run_of_bad_records_costs_few_reads_and_gets_different_neighbors():
     source = CountedNumbers(10_000, bad=range(3000, 4250))
     images = pipeline.Images(source, 8, 0.125)
     drawn = images.load(np.arange(10_000))
-    assert (np.flatnonzero(drawn["bad"] == pipeline.BAD) == np.arange(3000, 4250)).all()
+    assert (np.flatnonzero(drawn.bad == pipeline.BAD) == np.arange(3000, 4250)).all()
     assert source.num_reads < 10_000 + 1250 * 13
-    assert len(np.unique(drawn["image"][3000:4250, 0, 0, 0])) > 200
+    assert len(np.unique(drawn.image[3000:4250, 0, 0, 0])) > 200
 
 
-def test_that_all_is_lost_is_found_out_once_a_batch():
+def test_search_for_a_good_record_fails_only_once_per_batch():
     source = CountedNumbers(10_000, bad=range(10_000))
     drawn = pipeline.Images(source, 8, 0.1).load(np.arange(100))
-    assert drawn["bad"][0] == pipeline.TOO_MANY_BAD
-    assert not drawn["image"].any()
+    assert drawn.bad[0] == pipeline.TOO_MANY_BAD
+    assert not drawn.image.any()
     assert source.num_reads < 1100
 
 
-def test_the_last_good_record_within_the_limit_is_found():
+def test_only_good_record_within_the_limit_is_found():
     for good in range(8):
         images = _images(8, bad=set(range(8)) - {good}, max_bad_fraction=7 / 8)
-        assert (images.load(np.arange(8))["image"] == good).all()
+        assert (images.load(np.arange(8)).image == good).all()
 
 
-def test_any_number_of_bad_records_is_borne_where_there_is_no_limit(caplog):
+def test_without_a_limit_any_number_of_bad_records_is_left_out(caplog):
     images = _images(10, bad=[0, *range(2, 10)], max_bad_fraction=None)
     (batch,) = pipeline.ordered_batches(images, 10, pipeline.Loading())
-    np.testing.assert_array_equal(batch["mask"], np.arange(10) == 1)
-    assert not batch["image"][~batch["mask"]].any()
+    np.testing.assert_array_equal(batch.mask, np.arange(10) == 1)
+    assert not batch.image[~batch.mask].any()
     assert caplog.text.count("bad record left out: number_") == 9
 
 
@@ -149,6 +149,6 @@ def test_validation_counts_every_image_once(process_count):
     for index in range(process_count):
         loading = pipeline.Loading(process_index=index, process_count=process_count)
         for batch in pipeline.ordered_batches(_images(10, bad=[4]), 4, loading):
-            assert batch["image"].shape == (4 // process_count, 8, 8, 3)
-            seen += list(batch["image"][batch["mask"]][:, 0, 0, 0])
+            assert batch.image.shape == (4 // process_count, 8, 8, 3)
+            seen += list(batch.image[batch.mask][:, 0, 0, 0])
     assert sorted(seen) == [0, 1, 2, 3, 5, 6, 7, 8, 9]

@@ -14,14 +14,14 @@ import psutil
 import pytest
 from conftest import COMMAND_ENVIRONMENT, ROOT, read_lines, tiny_flags
 
-CONFIG = "--config=configs/default.py"
+CONFIG = "--config=default"
 EIGHT_DEVICES = {"XLA_FLAGS": COMMAND_ENVIRONMENT["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"}
 
 
 def _command(num_processes, workdir, changes):
     launch = [str(ROOT / "launch" / "local_processes.sh"), str(num_processes)]
     launch = launch if num_processes > 1 else [sys.executable, "-m", "colorgan.main"]
-    return [*launch, "--config=configs/default.py", f"--workdir={workdir}", *tiny_flags(**changes)]
+    return [*launch, "--config=default", f"--workdir={workdir}", *tiny_flags(**changes)]
 
 
 def _train(num_processes, workdir, environment=None, **changes):
@@ -151,7 +151,7 @@ def test_a_run_of_four_processes_resumes_with_two_with_one_and_on_eight_devices(
     ],
 )
 def test_flags_that_are_not_valid_are_reported(tmp_path, flags, sentence):
-    command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", f"--workdir={tmp_path}", *flags]
+    command = [sys.executable, "-m", "colorgan.main", "--config=default", f"--workdir={tmp_path}", *flags]
     done = subprocess.run(command, cwd=ROOT, env=COMMAND_ENVIRONMENT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert sentence in done.stderr

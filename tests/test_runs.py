@@ -15,7 +15,7 @@ import orbax.checkpoint as ocp
 import psutil
 import pytest
 from chaos import train_lines
-from conftest import COMMAND_ENVIRONMENT, ROOT, read_lines, run_command, tiny_flags
+from conftest import COMMAND_ENVIRONMENT, read_lines, run_command, tiny_flags
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -36,7 +36,7 @@ VALIDATION_METRICS = {
 }
 
 
-def _train(workdir, *arguments, config="configs/default.py", check=True):
+def _train(workdir, *arguments, config="default", check=True):
     return run_command("colorgan.main", f"--config={config}", f"--workdir={workdir}", *arguments, check=check)
 
 
@@ -148,7 +148,7 @@ def test_a_complete_run_is_reported(finished_run):
     before = [(finished_run / name).read_bytes() for name in ("metrics.jsonl", "config.json")]
     done = _train(finished_run, *tiny_flags(num_epochs=1))
     assert "the run is complete: 6 of 3 steps are done; increase config.num_epochs to continue" in done.stdout
-    for place in ("samples", "tensorboard", "colorgan.evaluate", "colorgan.colorize"):
+    for place in ("samples", "tensorboard", "colorgan evaluate", "colorgan colorize"):
         assert place in done.stdout
     assert [(finished_run / name).read_bytes() for name in ("metrics.jsonl", "config.json")] == before
 
@@ -184,7 +184,7 @@ def test_a_run_without_a_checkpoint_is_not_overwritten_with_another_config(finis
 def test_tpu_config_runs_with_small_networks_on_a_cpu(tmp_path, photographs):
     data = f"folder:{photographs}"
     flags = tiny_flags(data__train=data, data__validation=data, num_epochs=1, data__num_workers=0)
-    _train(tmp_path / "run", "--config.platform=cpu", "--config.profile_steps=(1, 2)", *flags, config="configs/tpu.py")
+    _train(tmp_path / "run", "--config.platform=cpu", "--config.profile_steps=(1, 2)", *flags, config="tpu")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["precision"] == "bfloat16"
     assert read_lines(tmp_path / "run")[-1]["step"] == 2  # 12 photographs in steps of 8
@@ -246,10 +246,10 @@ def test_without_a_good_checkpoint_the_run_ends_and_keeps_them(finished_run, tmp
 def test_a_full_disk_loses_checkpoints_and_nothing_else(finished_run, tmp_path):
     workdir = shutil.copytree(finished_run, tmp_path / "run")
     shutil.rmtree(workdir / "checkpoints" / "6")
-    command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", f"--workdir={workdir}"]
+    command = [sys.executable, "-m", "colorgan.main", "--config=default", f"--workdir={workdir}"]
     limited = subprocess.run(  # no file may grow beyond 16 KiB
         ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", *command, *tiny_flags(num_epochs=3)],
-        cwd=ROOT,
+        cwd=tmp_path,
         env=COMMAND_ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -268,9 +268,9 @@ def test_a_full_disk_loses_checkpoints_and_nothing_else(finished_run, tmp_path):
 
 
 def test_workers_end_with_a_killed_trainer_and_another_run_is_refused(tmp_path):
-    command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", f"--workdir={tmp_path}"]
+    command = [sys.executable, "-m", "colorgan.main", "--config=default", f"--workdir={tmp_path}"]
     flags = tiny_flags(num_epochs=10_000, data__num_workers=1)
-    trainer = subprocess.Popen([*command, *flags], cwd=ROOT, env=COMMAND_ENVIRONMENT, stdout=subprocess.DEVNULL)
+    trainer = subprocess.Popen([*command, *flags], cwd=tmp_path, env=COMMAND_ENVIRONMENT, stdout=subprocess.DEVNULL)
     workers: list[psutil.Process] = []
     try:
         for _ in range(600):
@@ -293,9 +293,11 @@ def test_workers_end_with_a_killed_trainer_and_another_run_is_refused(tmp_path):
 def test_a_run_that_receives_a_signal_saves_after_the_step(tmp_path, number):
     flags = [f"--workdir={tmp_path}/run", *tiny_flags(num_epochs=2, data__train="procedural:8000")]
     flags += ["--config.data.num_workers=1", "--config.log_every_steps=7"]
-    command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", *flags]
+    command = [sys.executable, "-m", "colorgan.main", "--config=default", *flags]
     with open(tmp_path / "errors", "w+") as errors:
-        trainer = subprocess.Popen(command, cwd=ROOT, env=COMMAND_ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=errors)
+        trainer = subprocess.Popen(
+            command, cwd=tmp_path, env=COMMAND_ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=errors
+        )
         metrics = tmp_path / "run" / "metrics.jsonl"
         for _ in range(600):
             time.sleep(0.2)
@@ -314,11 +316,11 @@ def test_a_run_that_receives_a_signal_saves_after_the_step(tmp_path, number):
 
 
 def test_a_run_that_receives_a_signal_while_it_starts_ends_at_once(tmp_path):
-    command = [sys.executable, "-m", "colorgan.main", "--config=configs/default.py", f"--workdir={tmp_path}/run"]
+    command = [sys.executable, "-m", "colorgan.main", "--config=default", f"--workdir={tmp_path}/run"]
     environment = COMMAND_ENVIRONMENT | {"JAX_COMPILATION_CACHE_DIR": ""}  # compiles for seconds
     with open(tmp_path / "errors", "w+") as errors:
         trainer = subprocess.Popen(
-            [*command, *tiny_flags()], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=errors
+            [*command, *tiny_flags()], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=errors
         )
         while not (tmp_path / "run" / "log.txt").exists():
             time.sleep(0.05)

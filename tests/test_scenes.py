@@ -1,4 +1,4 @@
-"""The scenes made on the spot: the same everywhere, the same at each size, varied and colourful."""
+"""Synthetic images: the same bytes on every machine, the same scene at every size, varied and colorful."""
 
 import hashlib
 import threading
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from colorgan.data.synthetic import canvas
 from colorgan.data.synthetic.scenes import create_image
 
-# (index, size, seed): the start of the SHA-256 of the pixels. Equal on all machines; a change of these values
-# means that data sets, sample grids and benchmarks made before can no longer be compared.
+# (index, size, seed): the start of the SHA-256 of the pixels. If these values change, datasets, sample grids and
+# benchmark results can no longer be compared with earlier ones.
 _GOLDEN = {
     (0, 64, 0): "294700856f73c72cdbde5f07324ab2ed",
     (1, 64, 0): "b836979e57a6d538bba6b6c1347617b5",
@@ -36,7 +36,7 @@ _GOLDEN = {
 
 
 def _colorfulness(image: NDArray[np.uint8]) -> float:
-    """Hasler and Suesstrunk's measure: 0 is gray, 30 to 60 is vivid."""
+    """The metric of Hasler and Suesstrunk (2003): 0 is gray, 30 to 60 is colorful."""
     red, green, blue = (image[..., channel].astype(np.float64) for channel in range(3))
     red_green, yellow_blue = red - green, (red + green) / 2 - blue
     spread = np.hypot(red_green.std(), yellow_blue.std())
@@ -48,7 +48,7 @@ def _luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("key", _GOLDEN, ids=str)
-def test_pixels_are_the_golden_ones(key: tuple[int, int, int]) -> None:
+def test_pixels_have_the_golden_hashes(key: tuple[int, int, int]) -> None:
     index, size, seed = key
     assert hashlib.sha256(create_image(index, size, seed).tobytes()).hexdigest()[:32] == _GOLDEN[key]
 
@@ -62,12 +62,12 @@ def test_shape_and_type(size: int) -> None:
     assert image.flags.writeable
 
 
-def test_each_index_and_seed_is_another_image() -> None:
+def test_each_index_and_seed_gives_another_image() -> None:
     images = {create_image(index, 32, seed).tobytes() for index in range(40) for seed in range(5)}
     assert len(images) == 200
 
 
-def test_index_and_seed_do_not_swap_or_add_up() -> None:
+def test_index_and_seed_are_not_interchangeable() -> None:
     assert not np.array_equal(create_image(1, 32, seed=2), create_image(2, 32, seed=1))
     assert not np.array_equal(create_image(3, 32, seed=0), create_image(0, 32, seed=3))
 
@@ -79,25 +79,25 @@ def test_same_scene_at_twice_the_size() -> None:
         assert np.abs(small - large).mean() < 12, index  # two unrelated scenes differ by about 60
 
 
-def test_no_image_is_flat_in_gray() -> None:
+def test_every_image_has_contrast_in_gray() -> None:
     for index in range(64):
         assert _luma(create_image(index, 64)).std() > 6, index
 
 
-def test_images_are_colourful() -> None:
+def test_images_are_colorful() -> None:
     values = [_colorfulness(create_image(index, 64)) for index in range(64)]
     assert np.mean(values) > 45
     assert min(values) > 20
 
 
-def test_gray_tells_the_colour() -> None:
-    """A least-squares guess from gray alone finds most of how warm (red against blue) unseen pictures are."""
+def test_color_can_be_predicted_from_gray() -> None:
+    """Linear regression on the gray image explains most of the variance of warmth (red - blue) of unseen images."""
     images = [create_image(index, 64) for index in range(700)]
     gray = np.stack([_luma(image) for image in images])
-    bands = gray.reshape(len(images), 16, -1)  # 16 bands of 4 rows: how bright, how varied, how rough they are
+    bands = gray.reshape(len(images), 16, -1)  # 16 bands of 4 rows: mean, deviation and roughness
     rough = [np.abs(np.diff(gray, axis=axis))[:, :60].reshape(len(images), 12, -1) for axis in (1, 2)]
-    measures = [bands.mean(axis=2), bands.std(axis=2), *(band.mean(axis=2) for band in rough)]
-    inputs = np.concatenate([*measures, *(measure * measure for measure in measures), np.ones((700, 1))], axis=1)
+    features = [bands.mean(axis=2), bands.std(axis=2), *(band.mean(axis=2) for band in rough)]
+    inputs = np.concatenate([*features, *(feature * feature for feature in features), np.ones((700, 1))], axis=1)
     warmth = np.array([float(image[..., 0].mean()) - float(image[..., 2].mean()) for image in images])
     weights = np.linalg.lstsq(inputs[:500], warmth[:500], rcond=None)[0]
     error = np.square(inputs[500:] @ weights - warmth[500:]).mean()
@@ -105,13 +105,13 @@ def test_gray_tells_the_colour() -> None:
 
 
 def test_arithmetic_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A float64 that slips in costs time; every layer passes through `blend`."""
+    """A float64 array would cost time. Every layer is drawn with `blend`."""
     types = set()
     blend = canvas.Scene.blend
 
-    def recording(self: canvas.Scene, where, colour, cover) -> None:  # type: ignore[no-untyped-def]
-        types.update({np.asarray(colour).dtype, np.asarray(cover).dtype, self.canvas.dtype})
-        blend(self, where, colour, cover)
+    def recording(self: canvas.Scene, where, color, cover) -> None:  # type: ignore[no-untyped-def]
+        types.update({np.asarray(color).dtype, np.asarray(cover).dtype, self.canvas.dtype})
+        blend(self, where, color, cover)
 
     monkeypatch.setattr(canvas.Scene, "blend", recording)
     for index in range(64):
@@ -119,9 +119,9 @@ def test_arithmetic_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     assert types == {np.dtype(np.float32)}
 
 
-def test_threads_do_not_disturb_each_other() -> None:
+def test_threads_do_not_interfere() -> None:
     expected = [create_image(index, 40).tobytes() for index in range(32)]
-    for table in (canvas.texture_of, canvas.dots, canvas._centres, canvas.rgb):
+    for table in (canvas.texture_of, canvas.dots, canvas._centers, canvas.rgb):
         table.cache_clear()
     found: dict[int, list[bytes]] = {}
 
@@ -137,6 +137,6 @@ def test_threads_do_not_disturb_each_other() -> None:
 
 
 def test_cached_tables_are_read_only() -> None:
-    tables = canvas.texture_of("rock", 32), canvas.dots(32), canvas._centres(32)
+    tables = canvas.texture_of("rock", 32), canvas.dots(32), canvas._centers(32)
     assert not any(table.flags.writeable for table in (*tables, canvas.rgb(0xFFFFFF)))
-    assert not canvas._hour_colours("day").flags.writeable
+    assert not canvas._time_colors("day").flags.writeable

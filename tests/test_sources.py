@@ -1,4 +1,4 @@
-"""Each kind of source, and one clear sentence for each that cannot be used."""
+"""Every kind of data source, and the error messages."""
 
 import functools
 import http.server
@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from tiny_photos import tiny_photos_dataset_builder as tiny_photos
 
-from colorgan.configs import tpu
 from colorgan.data import sources, transforms
+from colorgan.data.folder import find_images
+from colorgan.data.shards import write_shards
 from colorgan.errors import UserError
-from colorgan.prepare import prepare
+from configs import tpu
 
 
-def test_procedural_tells_training_from_validation():
+def test_procedural_images_differ_between_training_and_validation():
     train, validation = (sources.open_source("procedural:5", 32, seed) for seed in (0, 1))
     assert len(train) == 5
     assert train.read(2).shape == (32, 32, 3)
@@ -36,25 +37,25 @@ def test_folder_is_read_recursively_in_a_fixed_order(photographs):
     assert source.read(0) == (photographs / names[0]).read_bytes()
 
 
-def test_order_does_not_hang_on_the_file_system(tmp_path):
+def test_folder_order_does_not_depend_on_the_file_system(tmp_path):
     names = [f"{folder}/{file}.png" for folder in "qbxaldmc" for file in "tofue"]
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert list(sources.find_images(str(tmp_path))) == sorted(names)
+    assert list(find_images(str(tmp_path))) == sorted(names)
 
 
-def test_links_are_followed_but_not_in_circles(photographs, tmp_path):
+def test_links_to_folders_are_followed_once(photographs, tmp_path):
     (tmp_path / "linked").symlink_to(photographs)
     (tmp_path / "back").symlink_to(tmp_path)
-    names = list(sources.find_images(str(tmp_path)))
+    names = list(find_images(str(tmp_path)))
     assert len(names) == 12
     assert names[0] == "linked/class_0/image_00.jpg"
 
 
-def test_array_record_holds_the_bytes_and_names_of_the_folder(photographs, tmp_path):
+def test_array_record_has_the_bytes_and_names_of_the_folder(photographs, tmp_path):
     folder = sources.open_source(f"folder:{photographs}", 32)
-    prepare(folder, tmp_path / "shards", num_shards=3)
+    write_shards(folder, tmp_path / "shards", num_shards=3)
     for pattern in (f"{tmp_path}/shards/*.array_record", f"{tmp_path}/shards"):
         records = sources.open_source(f"array_record:{pattern}", 32)
         assert len(records) == 12
@@ -63,14 +64,14 @@ def test_array_record_holds_the_bytes_and_names_of_the_folder(photographs, tmp_p
 
 
 @pytest.mark.parametrize("kind", ["procedural", "folder", "array_record"])
-def test_sources_travel_to_workers(kind, photographs, tmp_path):
+def test_sources_can_be_pickled(kind, photographs, tmp_path):
     if kind == "array_record":
-        prepare(sources.open_source("procedural:4", 32), tmp_path / "shards", num_shards=2)
+        write_shards(sources.open_source("procedural:4", 32), tmp_path / "shards", num_shards=2)
     place = {"procedural": "4", "folder": photographs, "array_record": tmp_path / "shards"}[kind]
     source = sources.open_source(f"{kind}:{place}", 32)
-    travelled = pickle.loads(pickle.dumps(source))
-    assert len(travelled) == len(source)
-    np.testing.assert_array_equal(travelled.read(1), source.read(1))
+    unpickled = pickle.loads(pickle.dumps(source))
+    assert len(unpickled) == len(source)
+    np.testing.assert_array_equal(unpickled.read(1), source.read(1))
 
 
 @pytest.mark.parametrize(
@@ -81,39 +82,55 @@ def test_sources_travel_to_workers(kind, photographs, tmp_path):
         ("folder:", "unknown data source"),
         ("procedural:many", "needs a number of images"),
         ("procedural:0", "needs a number of images"),
-        ("tfds:imagenette", "needs a set and a split"),
+        ("tfds:imagenette", "needs a dataset and a split"),
         ("folder:/no/such/place", "there is no folder '/no/such/place'"),
         ("array_record:/no/such/*.place", "no file matches"),
         ("tfds:no_such_set/train", "no_such_set not found"),
     ],
 )
-def test_what_cannot_be_used_is_said(name, message):
+def test_errors_name_the_problem(name, message):
     with pytest.raises(UserError, match=message):
         sources.open_source(name, 32)
 
 
-def test_folder_without_images_is_said(tmp_path):
+@pytest.mark.parametrize("name", ["procedural:1", "folder:/no/such/place", "array_record:/no/such/*", "tfds:none/x"])
+def test_check_name_opens_nothing(name):
+    sources.check_name(name)
+
+
+@pytest.mark.parametrize("name", ["photos", "zip:photos", "folder:", "procedural:many", "procedural:0", "tfds:none"])
+def test_check_name_finds_wrong_syntax(name):
+    with pytest.raises(UserError, match="data source"):
+        sources.check_name(name)
+
+
+def test_path_of_a_folder_without_its_kind_gets_a_hint(tmp_path):
+    with pytest.raises(UserError, match=f"did you mean folder:{tmp_path}"):
+        sources.check_name(str(tmp_path))
+
+
+def test_folder_without_images_is_an_error(tmp_path):
     with pytest.raises(UserError, match="holds no images"):
         sources.open_source(f"folder:{tmp_path}", 32)
 
 
-def test_file_that_is_no_array_record_is_said(tmp_path):
+def test_file_that_is_not_an_array_record_is_an_error(tmp_path):
     (tmp_path / "a.array_record").write_bytes(b"nonsense" * 100)
     with pytest.raises(UserError, match="cannot be read"):
         sources.open_source(f"array_record:{tmp_path}/*", 32)
 
 
-def test_a_damaged_shard_that_nobody_counted_is_said(photographs, tmp_path):
-    prepare(sources.open_source(f"folder:{photographs}", 32), tmp_path / "set", num_shards=2)
-    shard = tmp_path / "set" / "images-00001-of-00002.array_record"
+def test_damaged_shard_without_a_recorded_count_is_an_error(photographs, tmp_path):
+    write_shards(sources.open_source(f"folder:{photographs}", 32), tmp_path / "shards", num_shards=2)
+    shard = tmp_path / "shards" / "images-00001-of-00002.array_record"
     os.truncate(shard, 70_000)
     for counts in (None, "no JSON", "[]", "{}"):
         if counts is None:
-            (tmp_path / "set" / "shards.json").unlink()
+            (tmp_path / "shards" / "shards.json").unlink()
         else:
-            (tmp_path / "set" / "shards.json").write_text(counts)
+            (tmp_path / "shards" / "shards.json").write_text(counts)
         with pytest.raises(UserError, match=rf"the shard {shard} cannot be read \(.*\), and no shards.json"):
-            sources.open_source(f"array_record:{tmp_path}/set", 32)
+            sources.open_source(f"array_record:{tmp_path}/shards", 32)
 
 
 @pytest.fixture
@@ -125,18 +142,18 @@ def tfds(monkeypatch, tmp_path):
     return tensorflow_datasets
 
 
-@pytest.mark.filterwarnings("default")  # of TFDS and its dependencies
-def test_tfds_prepares_a_set_and_reads_its_bytes(tfds, tmp_path):
+@pytest.mark.filterwarnings("default")  # TFDS and its dependencies warn
+def test_tfds_prepares_a_dataset_and_reads_its_bytes(tfds, tmp_path):
     source = sources.open_source("tfds:tiny_photos/train", 32)
     assert len(source) == tiny_photos.NUM_IMAGES
     expected = {tiny_photos.encoded_image(n) for n in range(tiny_photos.NUM_IMAGES)}
     assert {source.read(n) for n in range(len(source))} == expected
-    travelled = pickle.loads(pickle.dumps(source))
-    assert travelled.read(1) == source.read(1)
+    unpickled = pickle.loads(pickle.dumps(source))
+    assert unpickled.read(1) == source.read(1)
     assert "tensorflow" not in sys.modules
     with pytest.raises(UserError, match="tfds:tiny_photos/nosplit"):
         sources.open_source("tfds:tiny_photos/nosplit", 32)
-    # A shard cut short: TFDS has written down how many records it holds.
+    # A truncated shard: TFDS has recorded how many records it had.
     (shard,) = tmp_path.glob("tiny_photos/*/*.array_record*")
     os.truncate(shard, 65536)
     damaged = sources.open_source("tfds:tiny_photos/train", 32)
@@ -146,8 +163,8 @@ def test_tfds_prepares_a_set_and_reads_its_bytes(tfds, tmp_path):
 
 
 @pytest.mark.filterwarnings("default")
-def test_tfds_fetches_the_set_of_the_configs(tfds, monkeypatch, tmp_path):
-    """TFDS's own builder, from download to records, with a small archive from a server on this machine."""
+def test_tfds_downloads_the_dataset_of_the_configs(tfds, monkeypatch, tmp_path):
+    """Runs TFDS's own builder, from the download to the records, with a small archive from a local server."""
     from tensorflow_datasets.datasets.imagenette import imagenette_dataset_builder
 
     with tarfile.open(tmp_path / "imagenette2-320.tgz", "w:gz") as archive:
@@ -174,7 +191,7 @@ def test_tfds_fetches_the_set_of_the_configs(tfds, monkeypatch, tmp_path):
 def test_tfds_mock(tfds, monkeypatch):
     from tensorflow_datasets.core.features import image_feature
 
-    # The mock encodes its random images with TensorFlow, which is not there.
+    # The mock encodes its random images with TensorFlow, which is not installed.
     encode = lambda encoder, image: tiny_photos.encode(image)  # noqa: E731
     monkeypatch.setattr(image_feature._ImageEncoder, "encode_image_or_path", encode)
     with tfds.testing.mock_data(num_examples=5):

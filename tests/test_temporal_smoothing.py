@@ -1,4 +1,4 @@
-"""Chroma over time: still where nothing moves, fresh where something does."""
+"""Chroma is averaged over time where nothing moves, and not where something does."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def _scene(seed=0):
     return np.random.default_rng(seed).uniform(-0.8, 0.8, (20, 30)).astype(np.float32)
 
 
-def test_flicker_on_a_still_scene_falls_by_the_factor_of_a_moving_average():
+def test_flicker_of_a_still_scene_is_reduced_as_by_a_moving_average():
     smoother = ChromaSmoother(0.9)
     for n in range(200):
         smooth = smoother(_scene(), 0.2 + _noise(n))
@@ -27,14 +27,14 @@ def test_flicker_on_a_still_scene_falls_by_the_factor_of_a_moving_average():
     assert smooth.dtype == np.float32
 
 
-def test_without_smoothing_all_stays_as_predicted():
+def test_without_smoothing_chroma_is_as_predicted():
     smoother = ChromaSmoother(0.0)
     for n in range(5):
         np.testing.assert_array_equal(smoother(_scene(), _noise(n)), _noise(n))
     assert smoother.flicker[0] == smoother.flicker[1] > 0
 
 
-def test_a_cut_leaves_no_colour_behind():
+def test_colors_do_not_persist_across_a_cut():
     smoother = ChromaSmoother(0.9)
     second = np.where(np.arange(30) < 3, _scene(), _scene(1))  # three columns look the same
     for gray, level in ((_scene(), 0.3), (_scene(), 0.3), (second, -0.3)):
@@ -46,8 +46,8 @@ def test_a_cut_leaves_no_colour_behind():
 
 
 @pytest.mark.parametrize("columns_a_frame", [0.25, 1, 3])
-def test_colours_stay_with_what_moves(columns_a_frame):
-    """A bright red disc on a dark blue ground, which at the slowest takes four frames a pixel."""
+def test_colors_follow_moving_objects(columns_a_frame):
+    """A bright red disc on dark blue, which moves by a quarter of a pixel per frame at the slowest."""
     smoother = ChromaSmoother(0.9)
     y, x = np.mgrid[:40, :60]
     for n in range(12):
@@ -59,7 +59,7 @@ def test_colours_stay_with_what_moves(columns_a_frame):
     assert abs(smooth - chroma).max() < 8 * STEP
 
 
-def test_slow_change_is_change_too():
+def test_slow_changes_are_followed():
     """Six steps of 255 a frame, less than `_TOLERANCE`: an average that looked at the last frame only lags by 15."""
     smoother = ChromaSmoother(0.9)
     for level in np.arange(-0.5, 0.5, 0.05, np.float32):
@@ -76,7 +76,7 @@ def test_flicker_counts_only_what_does_not_move():
     assert smoother.flicker == (0, 0)
 
 
-def test_brightness_that_changes_within_a_scene_is_no_cut():
+def test_a_change_of_brightness_within_a_scene_is_no_cut():
     assert not is_cut(_scene(), _scene() + 0.1)
     assert not is_cut(_scene(), np.roll(_scene(), 1, axis=0) * 0.1 + _scene() * 0.9)
     assert is_cut(_scene(), _scene(1))

@@ -1,4 +1,4 @@
-"""Every kind of image becomes upright, square, uint8 RGB."""
+"""Decoding to upright RGB, and resizing to a square."""
 
 import io
 import struct
@@ -44,12 +44,12 @@ def test_gray():
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_what_is_transparent_is_white(mode):
+def test_transparent_pixels_become_white(mode):
     image = Image.new(mode, (4, 4), (10, 20, 30, 0) if mode == "RGBA" else (10, 0))
     assert (_decode(image, "PNG") == 255).all()
 
 
-def test_half_transparent_is_half_white():
+def test_half_transparent_pixels_are_blended_with_white():
     assert abs(int(_decode(Image.new("RGBA", (4, 4), (0, 0, 0, 128)), "PNG")[0, 0, 0]) - 127) <= 1
 
 
@@ -75,7 +75,7 @@ def test_sixteen_bit_gray_is_scaled_not_clipped(image_format):
 
 def test_exif_orientation():
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned; rotate by 270 degrees to see it upright
+    exif[0x0112] = 6  # upright after a rotation by 270 degrees
     pixels = _decode(Image.fromarray(RED_LEFT), "PNG", exif=exif)
     assert pixels.shape == (8, 6, 3)
     assert (pixels[0] == (255, 0, 0)).all()
@@ -83,37 +83,37 @@ def test_exif_orientation():
 
 
 @pytest.mark.parametrize("damaged", [b"", b"not an image", None])
-def test_what_is_no_whole_image_raises(damaged):
+def test_incomplete_image_raises(damaged):
     if damaged is None:
         whole = _encode(Image.effect_noise((64, 64), 50), "JPEG")
         damaged = whole[: len(whole) // 2]
-    with pytest.raises((OSError, ValueError)):  # Pillow's errors differ by decoder
+    with pytest.raises((OSError, ValueError)):  # the type depends on the decoder
         transforms.decode_image(damaged)
 
 
 @pytest.mark.parametrize("image_format", ["EPS", "GIF", "PPM", "PCX", "ICO", "TGA"])
-def test_formats_that_are_not_documented_are_left_alone(image_format):
+def test_other_formats_are_refused(image_format):
     with pytest.raises(ValueError, match="not an image of a known format"):
         _decode(Image.fromarray(RED_LEFT), image_format)
 
 
-def test_phones_pairs_of_photographs_are_read():
+def test_first_image_of_an_mpo_file_is_read():
     image = Image.fromarray(RED_LEFT)
     assert _decode(image, "MPO", save_all=True, append_images=[image]).shape == (6, 8, 3)
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # as the module says for all programs
-def test_scans_of_a_hundred_megapixels_are_read_but_not_bombs(monkeypatch):
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # as transforms does for programs
+def test_hundred_megapixels_are_decoded_and_nine_hundred_refused(monkeypatch):
     scan = _encode(Image.new("L", (10_000, 10_200)), "JPEG", quality=1)
     assert transforms.decode_image(scan, 64).size == (1250, 1275)
     bomb = bytearray(_encode(Image.new("L", (64, 64)), "BMP"))
     bomb[18:26] = struct.pack("<ii", 30_000, -30_000)
-    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decodes a bomb"))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decodes the bomb"))
     with pytest.raises(ValueError, match="more than 200 megapixels"):
         transforms.decode_image(bytes(bomb))
 
 
-def test_whole_numbers_beyond_sixteen_bits_are_refused():
+def test_integers_beyond_sixteen_bits_are_refused():
     with pytest.raises(ValueError, match="beyond 16 bits"):
         transforms.decode_image(_encode(Image.fromarray(np.full((2, 2), 100_000, np.int32)), "TIFF"))
 
@@ -123,38 +123,38 @@ def test_floating_point_pixels_are_refused():
         transforms.decode_image(_encode(Image.new("F", (4, 4)), "TIFF"))
 
 
-def test_square_cuts_the_middle_and_does_not_stretch():
+def test_square_is_the_center_and_is_not_stretched():
     pixels = np.zeros((20, 60, 3), np.uint8)
     pixels[:, 20:40] = 200  # exactly the middle square
     square = transforms.square(Image.fromarray(pixels), 10)
     assert square.shape == (10, 10, 3)
     assert square.dtype == np.uint8
     assert (square[:, 2:-2] == 200).all()
-    assert square.min() > 180  # the cubic kernel sees a pixel beyond the edge
-    # A circle stays one: as wide as high.
+    assert square.min() > 180  # the cubic kernel reaches a pixel beyond the edge
+    # A circle stays as wide as high.
     y, x = np.mgrid[:40, :90]
     disc = ((x - 45) ** 2 + (y - 20) ** 2 < 15**2)[..., None] * np.uint8(255) * np.ones(3, np.uint8)
-    seen = transforms.square(Image.fromarray(disc), 20)[..., 0] > 127
-    assert seen.any(axis=0).sum() == seen.any(axis=1).sum()
+    inside = transforms.square(Image.fromarray(disc), 20)[..., 0] > 127
+    assert inside.any(axis=0).sum() == inside.any(axis=1).sum()
 
 
 def test_shrinking_is_antialiased():
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 255
-    shrunk = transforms.square(Image.fromarray(stripes), 8)
-    assert abs(shrunk.astype(int) - 127).max() <= 12
+    resized = transforms.square(Image.fromarray(stripes), 8)
+    assert abs(resized.astype(int) - 127).max() <= 12
 
 
-def test_square_of_the_right_size_is_untouched():
+def test_square_of_the_right_size_is_unchanged():
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     np.testing.assert_array_equal(transforms.square(Image.fromarray(pixels), 16), pixels)
 
 
-def test_large_jpegs_are_decoded_smaller_and_look_the_same():
+def test_large_jpegs_are_decoded_at_reduced_size_with_almost_equal_results():
     noise = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
     photograph = Image.fromarray(noise).resize((800, 600), Image.Resampling.BICUBIC)
     encoded = _encode(photograph, "JPEG", quality=90)
-    assert transforms.decode_image(encoded, 64).size == (200, 150)  # a quarter; an eighth would be below 2 x 64
+    assert transforms.decode_image(encoded, 64).size == (200, 150)  # 1/4; 1/8 would be below 2 x 64
     assert transforms.decode_image(encoded, 256).size == transforms.decode_image(encoded).size == (800, 600)
     assert transforms.decode_image(_encode(photograph, "PNG"), 64).size == (800, 600)
     expected = transforms.square(transforms.decode_image(encoded), 64).astype(int)

@@ -1,17 +1,30 @@
-"""Films in, the same films in colour out: times, sound, size, turn and luma are the film's own.
+"""Colored videos keep the times, audio, size, rotation and luma of the video.
 
-Films are made on the spot; the network is a function of the gray frame.
+Videos are made on the spot; the network is a function of the gray frame.
 """
 
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from videos import HEIGHT, ORANGE, TIMES, WIDTH, av, colorize_film, read_frames, read_packets, scene, tint, write_film
+from videos import (
+    HEIGHT,
+    ORANGE,
+    TIMES,
+    WIDTH,
+    av,
+    colorize_synthetic,
+    read_frames,
+    read_packets,
+    scene,
+    tint,
+    write_video,
+)
 
 from colorgan import color
+from colorgan.inference import video
 from colorgan.inference.colorizer import Colorizer
-from colorgan.media import video, video_frames
+from colorgan.media import video_file
 from colorgan.media.temporal_smoothing import ChromaSmoother
 
 
@@ -20,17 +33,17 @@ def _chroma(frame):
     return 127.5 * color.rgb_to_chroma(frame.to_ndarray(format="rgb24") / np.float32(127.5) - 1)
 
 
-@pytest.mark.parametrize("suffix", video.VIDEO_SUFFIXES)
-def test_times_and_sound_are_the_films(tmp_path, suffix):
+@pytest.mark.parametrize("suffix", video_file.VIDEO_SUFFIXES)
+def test_times_and_audio_are_kept(tmp_path, suffix):
     codec, sound = ("libvpx-vp9", "libopus") if suffix == ".webm" else ("libx264", "aac")
-    source = write_film(
-        tmp_path / f"film{suffix}", [scene()] * 24, codec, sound, options={"cpu-used": "8", "crf": "10"}
+    source = write_video(
+        tmp_path / f"video{suffix}", [scene()] * 24, codec, sound, options={"cpu-used": "8", "crf": "10"}
     )
     shares = []
-    target, report = colorize_film(source, progress_fn=shares.append)
-    coloured = read_frames(target)
-    assert [frame.time for frame in coloured] == [time / 1000 for time in TIMES]
-    assert (coloured[0].width, coloured[0].height, coloured[0].format.name) == (WIDTH, HEIGHT, "yuv420p")
+    target, report = colorize_synthetic(source, progress_fn=shares.append)
+    colored = read_frames(target)
+    assert [frame.time for frame in colored] == [time / 1000 for time in TIMES]
+    assert (colored[0].width, colored[0].height, colored[0].format.name) == (WIDTH, HEIGHT, "yuv420p")
     assert len(read_packets(target, "audio")) > 40
     assert read_packets(target, "audio") == read_packets(source, "audio")
     assert (report.num_frames, report.num_cuts) == (24, 0)
@@ -40,13 +53,13 @@ def test_times_and_sound_are_the_films(tmp_path, suffix):
     assert list(target.parent.iterdir()) == [target]
     if suffix in (".mp4", ".m4v", ".mov"):  # a browser shows it before it has loaded
         assert target.read_bytes().index(b"moov") < target.read_bytes().index(b"mdat")
-    np.testing.assert_allclose(_chroma(coloured[5]).mean(axis=(0, 1)), 127.5 * ORANGE, atol=2)
+    np.testing.assert_allclose(_chroma(colored[5]).mean(axis=(0, 1)), 127.5 * ORANGE, atol=2)
 
 
 @pytest.mark.parametrize("shape", [(32, 48), (31, 48), (32, 47), (33, 49), (18, 130)])
-def test_size_and_luma_are_the_films(tmp_path, shape):
-    source = write_film(tmp_path / "film.mp4", [scene(*shape)] * 3)
-    target, _ = colorize_film(source)
+def test_size_and_luma_are_kept(tmp_path, shape):
+    source = write_video(tmp_path / "video.mp4", [scene(*shape)] * 3)
+    target, _ = colorize_synthetic(source)
     before, after = read_frames(source), read_frames(target)
     assert (after[0].height, after[0].width) == shape
     for one, other in zip(before, after, strict=True):
@@ -56,8 +69,8 @@ def test_size_and_luma_are_the_films(tmp_path, shape):
 
 
 def _color_frames(frames, network=tint):
-    look = video_frames.Look.of(next(_gray_frames([scene()])), takes_odd_sizes=True)
-    return video_frames.color_frames(frames, Colorizer(network, 32), ChromaSmoother(0.0), look)
+    look = video_file.Look.of(next(_gray_frames([scene()])), takes_odd_sizes=True)
+    return video.color_frames(frames, Colorizer(network, 32), ChromaSmoother(0.0), look)
 
 
 def _gray_frames(grays):
@@ -67,7 +80,7 @@ def _gray_frames(grays):
         yield frame
 
 
-def test_the_encoder_gets_the_luma_to_the_bit_and_chooses_key_frames():
+def test_the_encoder_gets_the_exact_luma_and_chooses_key_frames():
     grays = [scene(33, 47), scene(33, 47, 0, 255)]
     for frame, colored in zip(_gray_frames(grays), _color_frames(_gray_frames(grays)), strict=True):
         luma = [np.frombuffer(x.planes[0], np.uint8).reshape(33, -1)[:, :47] for x in (frame, colored)]
@@ -76,7 +89,7 @@ def test_the_encoder_gets_the_luma_to_the_bit_and_chooses_key_frames():
         assert (colored.pict_type, colored.pts) == (0, frame.pts)
 
 
-def test_no_more_frames_are_taken_than_a_batch():
+def test_at_most_a_batch_of_frames_is_read_ahead():
     num_taken = 0
 
     def counted():
@@ -92,13 +105,13 @@ def test_no_more_frames_are_taken_than_a_batch():
         return tint(gray)
 
     for num_given, _ in enumerate(_color_frames(counted(), network), start=1):
-        assert num_taken <= num_given + video_frames.BATCH_SIZE
+        assert num_taken <= num_given + video.BATCH_SIZE
     assert num_given == 40
     assert len(list(_color_frames(_gray_frames([scene()] * 3), network))) == 3
-    assert sizes == {(video_frames.BATCH_SIZE, 32, 32, 1)}  # the last batch is no other
+    assert sizes == {(video.BATCH_SIZE, 32, 32, 1)}  # the last batch has the same size
 
 
-def test_a_turned_film_is_seen_upright_and_stays_turned(tmp_path):
+def test_a_rotated_video_is_seen_upright_and_stays_rotated(tmp_path):
     seen = []
 
     def network(gray):
@@ -108,26 +121,26 @@ def test_a_turned_film_is_seen_upright_and_stays_turned(tmp_path):
 
     upright = scene(48, 32)
     upright[:24] = 220
-    source = write_film(
-        tmp_path / "film.mp4", [np.rot90(upright, -1).copy()] * 3, rotation=90, sample_aspect_ratio=Fraction(4, 3)
+    source = write_video(
+        tmp_path / "video.mp4", [np.rot90(upright, -1).copy()] * 3, rotation=90, sample_aspect_ratio=Fraction(4, 3)
     )
-    target = tmp_path / "coloured.mp4"
+    target = tmp_path / "colored.mp4"
     video.colorize_video(source, target, Colorizer(network, 32))
     assert seen[0][0, :14, 8:24].mean() > 0.6 > 0.4 > seen[0][0, 18:, 8:24].mean()
     frame = read_frames(target)[0]
     assert (frame.rotation, frame.width, frame.height) == (90, 48, 32)
-    with av.open(target) as film:
-        assert film.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+    with av.open(target) as file:
+        assert file.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
     rows = np.rot90(_chroma(frame)[..., 1]).mean(axis=1)
     assert rows[4] > rows[24] > rows[44]
 
 
 @pytest.mark.parametrize("color_range", [1, 2])
 @pytest.mark.parametrize("colorspace", [1, 6])
-def test_matrix_and_range_are_kept_and_meant(tmp_path, colorspace, color_range):
+def test_matrix_and_range_are_kept_and_used(tmp_path, colorspace, color_range):
     tags = {"colorspace": colorspace, "color_range": color_range, "color_primaries": 1, "color_trc": 1}
-    source = write_film(tmp_path / "film.mp4", [scene()] * 3, **tags)
-    target, _ = colorize_film(source)
+    source = write_video(tmp_path / "video.mp4", [scene()] * 3, **tags)
+    target, _ = colorize_synthetic(source)
     frame = read_frames(target)[0]
     assert {name: getattr(frame, name) for name in tags} == tags
     rgb = frame.to_ndarray(format="rgb24", src_colorspace={1: 1, 6: 5}[colorspace], src_color_range=color_range)
@@ -138,27 +151,27 @@ def test_matrix_and_range_are_kept_and_meant(tmp_path, colorspace, color_range):
     assert abs(error).mean() < 3
 
 
-def test_colours_do_not_cross_a_cut(tmp_path):
+def test_colors_do_not_cross_a_cut(tmp_path):
     dark = 240 - scene()
     dark[:, :8] = scene()[:, :8]  # nobody sees from these that the scene is another
     dark[:, 8:] //= 2
-    source = write_film(tmp_path / "film.mp4", [scene()] * 12 + [dark] * 12)
-    target, report = colorize_film(source)
+    source = write_video(tmp_path / "video.mp4", [scene()] * 12 + [dark] * 12)
+    target, report = colorize_synthetic(source)
     frames = read_frames(target)
     assert report.num_cuts == 1
     for frame, sign in ((frames[11], 1), (frames[12], -1)):
         assert (sign * _chroma(frame)[4:-4, 4:-4, 1]).min() > 15
 
 
-def test_flicker_falls_to_a_fraction(tmp_path):
+def test_flicker_is_reduced(tmp_path):
     rng = np.random.default_rng(0)
 
     def network(gray):
         noise = rng.normal(0, 0.05, (len(gray), 1, 1, 2)).astype(np.float32)
         return np.clip(color.chroma_to_rgb(gray, (ORANGE + noise).repeat(32, 1).repeat(32, 2)), -1, 1)
 
-    source = write_film(tmp_path / "film.mp4", [scene()] * 24)
-    target = tmp_path / "coloured.mp4"
+    source = write_video(tmp_path / "video.mp4", [scene()] * 24)
+    target = tmp_path / "colored.mp4"
     report = video.colorize_video(source, target, Colorizer(network, 32))
     assert report.flicker_before > 4
     assert report.flicker_after < report.flicker_before / 5
@@ -166,38 +179,38 @@ def test_flicker_falls_to_a_fraction(tmp_path):
     assert np.linalg.norm(np.diff(levels, axis=0), axis=1).mean() < report.flicker_before / 4
 
 
-def test_strength_and_saturation_reach_the_film(tmp_path):
-    source = write_film(tmp_path / "film.mp4", [scene()] * 3)
+def test_strength_and_saturation_are_applied(tmp_path):
+    source = write_video(tmp_path / "video.mp4", [scene()] * 3)
     for arguments, share in (({"strength": 0.0}, 0), ({"saturation": 0.5}, 0.5), ({"strength": 0.5}, 0.5)):
-        target, _ = colorize_film(source, **arguments)
+        target, _ = colorize_synthetic(source, **arguments)
         np.testing.assert_allclose(_chroma(read_frames(target)[0]).mean(axis=(0, 1)), share * 127.5 * ORANGE, atol=2)
 
 
 def test_subtitles_titles_and_chapters_are_kept(tmp_path):
-    plain = write_film(tmp_path / "plain.mkv", [scene()] * 24)
-    source = tmp_path / "film.mkv"
-    with av.open(plain) as film, av.open(source, "w") as out:
+    plain = write_video(tmp_path / "plain.mkv", [scene()] * 24)
+    source = tmp_path / "video.mkv"
+    with av.open(plain) as file, av.open(source, "w") as out:
         out.metadata["title"] = "The Garden"
         out.set_chapters(
             [{"id": 1, "start": 0, "end": 500, "time_base": Fraction(1, 1000), "metadata": {"title": "One"}}]
         )
-        copies = {stream.index: out.add_stream_from_template(stream) for stream in film.streams}
+        copies = {stream.index: out.add_stream_from_template(stream) for stream in file.streams}
         copies[1].metadata["language"], copies[1].disposition = "fre", av.stream.Disposition.comment
         text = out.add_mux_stream("subrip")
         packet = av.Packet(b"Bonjour")
         packet.pts = packet.dts = 100
         packet.duration, packet.time_base, packet.stream = 400, Fraction(1, 1000), text
         out.mux(packet)
-        for packet in film.demux():
+        for packet in file.demux():
             if packet.dts is not None:
                 packet.stream = copies[packet.stream.index]
                 out.mux(packet)
-    target, _ = colorize_film(source)
+    target, _ = colorize_synthetic(source)
     assert read_packets(target, "subtitles") == read_packets(source, "subtitles")
     assert read_packets(target, "subtitles")[0][:2] == (b"Bonjour", Fraction(1, 10))
     assert read_packets(target, "audio")[0] == read_packets(source, "audio")[0]
     assert read_packets(target, "audio")[0][2] == "fre"
-    with av.open(target) as film:
-        assert film.metadata["title"] == "The Garden"
-        assert film.streams.audio[0].disposition == av.stream.Disposition.comment
-        assert [chapter["metadata"]["title"] for chapter in film.chapters()] == ["One"]
+    with av.open(target) as file:
+        assert file.metadata["title"] == "The Garden"
+        assert file.streams.audio[0].disposition == av.stream.Disposition.comment
+        assert [chapter["metadata"]["title"] for chapter in file.chapters()] == ["One"]

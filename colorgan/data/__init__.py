@@ -1,1 +1,1 @@
-"""From images on disk to uint8 batches. Knows nothing of JAX devices."""
+"""From images on disk to uint8 batches in memory. Contains no JAX code."""

@@ -1,4 +1,4 @@
-"""The interface of a source of images."""
+"""What the input pipeline needs of a source of images."""
 
 from typing import Protocol
 
@@ -6,15 +6,26 @@ import numpy as np
 
 
 class Source(Protocol):
-    """Images by index. It holds names, not pixels, and is sent to data workers by pickle."""
+    """Images by index. Keeps names or file offsets, not pixels, since it is pickled and sent to the data workers."""
 
     def __len__(self) -> int: ...
 
     def read(self, index: int) -> bytes | np.ndarray:
-        """An encoded image, or uint8 RGB [H,W,3]. Raises an exception of any type for a record that cannot be read."""
+        """Returns one image.
+
+        Args:
+          index: from 0 to the number of images - 1.
+
+        Returns:
+          An encoded image in a format of `transforms.FORMATS`, or RGB pixels, uint8 [H,W,3].
+
+        Raises:
+          Exception: of any type, for a record that cannot be read.
+        """
 
     def name(self, index: int) -> str:
-        """The name of the image in messages: its relative path, if it has one; never a path to write to.
+        """Returns the image's name for messages, such as its relative path. Raises nothing.
 
-        It may hold any character of a file name (see `errors.printable`). Raises nothing.
+        The name comes from the data and can contain any character of a file name: print it with `errors.printable`,
+        and do not write to it.
         """

@@ -1,38 +1,42 @@
-"""Encoded bytes to uint8 RGB: decode, bring to RGB, cut to a square, resize."""
+"""From encoded images to uint8 RGB: decode, convert to RGB, crop to a square, resize."""
 
 import io
-import warnings
 from typing import cast
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-# Pillow warns of large photographs and odd metadata; here an image is either good or an error. Said once for the
-# process, since changing the filters around each image would not be safe in threads.
-warnings.filterwarnings("ignore", module=r"PIL\.")
+from colorgan import library_patches
 
-# Nothing else that Pillow knows: it would start Ghostscript for an EPS named .jpg. JPEG includes the MPO of phones.
+library_patches.ignore_pillow_warnings()
+
+# Pillow's other formats are refused: for an EPS file named .jpg it would start Ghostscript. JPEG includes the MPO files
+# of phones.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
-# What the largest phones and medium-format cameras take; up to 16 bytes a pixel, 3.2 GB, while one is decoded.
+# Enough for the largest phones and medium-format cameras. Decoding takes up to 16 bytes a pixel, 3.2 GB.
 MAX_PIXELS = 200_000_000
-# Pillow raises above twice its own limit, for an image, a TIFF's tile or a WebP's canvas, before it makes room for it.
+# Pillow raises an error above twice its own limit, for an image, a TIFF tile or a WebP canvas, before it allocates it.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 
-# How much larger than its target the decoder leaves a JPEG: Pillow's own choice for thumbnails, `reducing_gap`.
+# A JPEG is decoded at no less than this many times the target size, as with `reducing_gap` of Pillow's `thumbnail`.
 _DRAFT_GAP = 2
-# 16-bit gray to 8 bit, rounded.
+# Table from 16-bit to 8-bit gray, rounded.
 _SIXTEEN_TO_EIGHT = [(value * 255 + 32767) // 65535 for value in range(65536)]
 
 
 def decode_image(image: bytes | np.ndarray, target_size: int | None = None) -> Image.Image:
-    """An encoded image, or an array [H,W], [H,W,1] or [H,W,3] of uint8, to an upright 8-bit RGB image.
+    """Decodes an image to upright 8-bit RGB.
 
-    Gray, palette, CMYK and 16-bit images become RGB; what is transparent is laid on white; EXIF orientation is
-    applied. With `target_size`, the side in pixels that `square` is to bring it to, a JPEG much larger than that is
-    decoded at a half, a quarter or an eighth, which takes a fraction of the time.
+    Gray, palette, CMYK and 16-bit images become RGB, transparent parts are blended with white, and EXIF orientation is
+    applied.
+
+    Args:
+      image: an encoded image, or uint8 pixels [H,W], [H,W,1] or [H,W,3].
+      target_size: the side in pixels to which `square` will resize the result. A JPEG much larger than that is decoded
+        at 1/2, 1/4 or 1/8 of its size, in a fraction of the time.
 
     Raises:
-      Exception: of many kinds, from the decoder, for anything that is not a whole image of `FORMATS` with at most
+      Exception: of many types, from the decoder, for anything that is not a complete image of `FORMATS` with at most
         `MAX_PIXELS`.
     """
     if isinstance(image, np.ndarray):
@@ -40,35 +44,35 @@ def decode_image(image: bytes | np.ndarray, target_size: int | None = None) -> I
     else:
         opened = open_image(image)
         if target_size:
-            opened.draft(None, (_DRAFT_GAP * target_size, _DRAFT_GAP * target_size))  # for other formats nothing
+            opened.draft(None, (_DRAFT_GAP * target_size, _DRAFT_GAP * target_size))  # no effect on other formats
         opened.load()
         ImageOps.exif_transpose(opened, in_place=True)
     return to_rgb(opened)
 
 
 def open_image(encoded: bytes) -> ImageFile.ImageFile:
-    """An encoded image whose pixels are not decoded yet.
+    """Opens an encoded image without decoding its pixels.
 
     Raises:
-      Exception: of many kinds, for what does not begin like an image of `FORMATS` with at most `MAX_PIXELS`.
+      Exception: of many types, for data that does not begin like an image of `FORMATS` with at most `MAX_PIXELS`.
     """
     try:
         opened = Image.open(io.BytesIO(encoded), formats=FORMATS)
-    except UnidentifiedImageError as error:  # its own text is of memory addresses
+    except UnidentifiedImageError as error:  # its own message contains a memory address
         raise ValueError("not an image of a known format") from error
     except Image.DecompressionBombError as error:
         raise ValueError(f"more than {MAX_PIXELS // 10**6} megapixels") from error
     if any(part[0] == "bmp_rle" for part in opened.tile):
-        # Unpacked by a loop in Python: 60 bytes could keep it busy for 20 seconds.
+        # Pillow decodes it with a loop in Python: 60 bytes can take 20 seconds.
         raise ValueError("run-length encoded BMP is not supported")
     return opened
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow mode to "RGB".
+    """Converts an image of any Pillow mode to mode "RGB". Transparent parts are blended with white.
 
     Raises:
-      ValueError: floating-point pixels, or whole numbers beyond 16 bits, whose range nobody knows.
+      ValueError: the pixels are floating-point, or integers of more than 16 bits, so their range is unknown.
     """
     if image.mode == "RGB" and "transparency" not in image.info:
         return image  # convert() would copy it
@@ -83,22 +87,22 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def sixteen_bits(image: Image.Image) -> Image.Image:
-    """A gray image of Pillow's modes "F", "I" or "I;16" as mode "I" with values from 0 to 65535.
+    """Converts a gray image of Pillow's modes "F", "I" or "I;16" to mode "I" with values from 0 to 65535.
 
     Raises:
-      ValueError: floating-point pixels, or whole numbers beyond 16 bits, whose range nobody knows.
+      ValueError: the pixels are floating-point, or integers of more than 16 bits, so their range is unknown.
     """
     if image.mode == "F":
-        raise ValueError("images of floating-point numbers are not supported")
+        raise ValueError("floating-point images are not supported")
     image = image.convert("I")
     low, high = cast(tuple[int, int], image.getextrema())
     if low < 0 or high > 65535:
-        raise ValueError("images of whole numbers beyond 16 bits are not supported")
+        raise ValueError("images with integers beyond 16 bits are not supported")
     return image
 
 
 def square(image: Image.Image, size: int) -> np.ndarray:
-    """The central square of an RGB image at `size` pixels, antialiased: uint8 [size,size,3]."""
+    """Returns the central square of an RGB image, resized with antialiasing: uint8 [size,size,3]."""
     width, height = image.size
     side = min(width, height)
     if (width, height) != (size, size):

@@ -63,11 +63,11 @@ def create_square_fn(
     def predict_set(source: Source) -> Iterator[Predictions]:
         images = pipeline.Images(source, image_size, max_bad_fraction=None)
         for n, batch in enumerate(pipeline.ordered_batches(images, batch_size, pipeline.Loading())):
-            outputs = jax.device_get(step_fn(variables, sharding.to_global(mesh, batch["image"])))
-            good = np.flatnonzero(batch["mask"])
+            outputs = jax.device_get(step_fn(variables, sharding.to_global(mesh, batch.image)))
+            good = np.flatnonzero(batch.mask)
             predictions, rows = jax.tree.map(lambda values, good=good: values[good], outputs)
             if len(good):
-                truths = batch["image"][good]
+                truths = batch.image[good]
                 yield Predictions(n * batch_size + good, list(truths), list(predictions.astype(np.uint8)), rows)
 
     return predict_set

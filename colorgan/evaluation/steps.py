@@ -58,7 +58,7 @@ def create_sum_step(predict_fn: PredictFn, mesh: Mesh) -> SumStepFn:
 
 
 def evaluate(
-    sum_step_fn: SumStepFn, variables: Any, batches: Iterable[pipeline.Batch], mesh: Mesh
+    sum_step_fn: SumStepFn, variables: Any, batches: Iterable[pipeline.OrderedBatch], mesh: Mesh
 ) -> tuple[dict[str, dict[str, float]], int]:
     """The rows of `metrics.summarize` over all images of `batches`, and the number of images.
 
@@ -70,7 +70,7 @@ def evaluate(
     """
     sums: Any = None
     for batch in batches:
-        arrays = [sharding.to_global(mesh, batch[key]) for key in ("image", "mask")]
+        arrays = [sharding.to_global(mesh, array) for array in (batch.image, batch.mask)]
         # In float64: float32 sums over large sets lose digits.
         batch_sums = jax.tree.map(np.float64, jax.device_get(sum_step_fn(variables, *arrays)))
         sums = batch_sums if sums is None else jax.tree.map(np.add, sums, batch_sums)

@@ -1,4 +1,4 @@
-"""A trained generator as a function from photographs to coloured photographs."""
+"""A trained generator as a function from photographs to colored photographs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 ImageT = TypeVar("ImageT", Image.Image, np.ndarray)
 
-_STRIP_PIXELS = 2**20  # of a photograph, that are in memory as float32 at a time
-_REDUCING_GAP = 3  # how much larger than its target plain means of blocks leave an image, as in `transforms.square`
+_STRIP_PIXELS = 2**20  # of a photograph that are in memory as float32 at a time
+_REDUCING_GAP = 3  # block means reduce an image to this multiple of its target size, as in `transforms.square`
 
 
 class Colorizer:
-    """Colours photographs of any size.
+    """Colors photographs of any size.
 
-    The network sees the whole photograph at its own size, the longer side filling its square, so that the colours are
-    the same at every size of the photograph. Its chroma is brought up to the photograph's size and joined with the
+    The network sees the whole photograph at its own size, with the longer side filling its square, so that the colors
+    are the same at every size of the photograph. Its chroma is scaled up to the photograph's size and combined with the
     photograph's own luma.
 
         colorizer = colorgan.Colorizer.from_workdir("runs/mine")
@@ -55,10 +55,10 @@ class Colorizer:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
-        """A generator that `colorgan.export` wrote; no training code is loaded.
+        """A generator in a file of `colorgan export`. No training code is loaded.
 
         Raises:
-          colorgan.errors.UserError: the file cannot be used, or what reads it is not installed.
+          colorgan.errors.UserError: the file cannot be used, or a library is not installed.
         """
         from colorgan.inference import load_exported
 
@@ -76,25 +76,25 @@ class Colorizer:
         return cls(lambda gray: np.asarray(predict(run.variables, gray)), run.image_size)
 
     def __call__(self, image: ImageT, strength: float = 1.0, saturation: float = 1.0) -> ImageT:
-        """A photograph, taken as gray, in colour.
+        """Colors a photograph, which is treated as gray.
 
         Args:
           image: a Pillow image, upright, of any mode but floating point; or uint8 or uint16 [H,W], [H,W,1] or [H,W,3],
             of any byte order.
-          strength: 0 for the gray photograph to 1 for the coloured one.
-          saturation: what colours are multiplied by before those that RGB has no room for are made paler; 0 to 2.
+          strength: 0 for the gray photograph to 1 for the colored one.
+          saturation: 0 to 2, factor of the colors before they are limited to the range of RGB.
 
         Returns:
-          A Pillow image of 8 bits, "RGB", or "RGBA" where the photograph has transparency (and 8 bits); or RGB [H,W,3]
-          of the array's type.
+          A Pillow image of 8 bits, "RGB", or "RGBA" if the photograph has transparency (and 8 bits); or RGB [H,W,3] of
+          the array's type.
         """
         if not isinstance(image, Image.Image | np.ndarray):
             raise TypeError(f"a photograph is a Pillow image or a NumPy array, not {type(image).__name__}")
         if isinstance(image, np.ndarray):
             return self.colorize(image, strength, saturation)
         if image.mode == "La":
-            image = image.convert("LA")  # which is all that Pillow can make of it
-        if image.has_transparency_data and not image.mode.startswith("I"):  # of 16 bits Pillow would clip all at 255
+            image = image.convert("LA")  # the only conversion that Pillow has
+        if image.has_transparency_data and not image.mode.startswith("I"):  # Pillow would clip 16 bits at 255
             rgba = np.array(image.convert("RGBA"))
             self.colorize(rgba[..., :3], strength, saturation, out=rgba[..., :3])
             return Image.fromarray(rgba)
@@ -104,10 +104,10 @@ class Colorizer:
     def colorize(
         self, pixels: np.ndarray, strength: float = 1.0, saturation: float = 1.0, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """The same for arrays. With `pixels` as `out`, see `paint`, a large photograph is in memory once.
+        """The same for arrays. With `pixels` as `out` (see `paint`), a large photograph is in memory once.
 
         Raises:
-          ValueError: `pixels` has another type or shape, or `strength` or `saturation` is beyond its range.
+          ValueError: `pixels` has another type or shape, or `strength` or `saturation` is out of range.
         """
         pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         is_shape = pixels.ndim >= 2 and pixels.shape[2:] in ((), (1,), (3,)) and pixels.size > 0
@@ -121,19 +121,19 @@ class Colorizer:
         return paint(pixels, small, self.predict_chroma(small[None])[0], strength, saturation, out)
 
     def predict_chroma(self, gray: np.ndarray) -> np.ndarray:
-        """Luma as `shrink` made it, [B,h,w] in [-1,1], to (Cb, Cr) [B,h,w,2] as `color.chroma_to_rgb` takes them."""
+        """Luma from `shrink`, [B,h,w] in [-1,1], to (Cb, Cr) [B,h,w,2] as in `color.chroma_to_rgb`."""
         height, width = gray.shape[1:]
         top, left = (self.image_size - height) // 2, (self.image_size - width) // 2
-        # The rest of the square is filled with the image mirrored at its edges.
+        # The rest of the square is filled with the mirrored image.
         padding = ((0, 0), (top, self.image_size - height - top), (left, self.image_size - width - left))
         rgb = self._predict_fn(np.pad(gray, padding, mode="symmetric")[..., None])
         return color.rgb_to_chroma(np.asarray(rgb, np.float32)[:, top : top + height, left : left + width])
 
 
 def shrink(pixels: np.ndarray, size: int) -> np.ndarray:
-    """The luma of uint8 or uint16 [H,W], [H,W,1] or [H,W,3] as a network sees it: [h,w] in [-1,1], the longer `size`.
+    """The luma of uint8 or uint16 [H,W], [H,W,1] or [H,W,3] as input of a network: [h,w] in [-1,1], longer side `size`.
 
-    Antialiased, as training images are: means of blocks where there is much to shrink, then bicubic.
+    Antialiased like training images: block means for large factors, then bicubic.
     """
     height, width = pixels.shape[:2]
     scale = size / max(height, width)
@@ -155,15 +155,15 @@ def paint(
     saturation: float = 1.0,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A photograph's luma with a network's chroma.
+    """Combines a photograph's luma with a network's chroma.
 
     Args:
       pixels: uint8 or uint16 [H,W], [H,W,1] or [H,W,3].
       small: its luma from `shrink`, [h,w].
-      chroma: predicted of that, [h,w,2].
+      chroma: predicted for it, [h,w,2].
       strength: see `Colorizer.__call__`.
-      saturation: see there.
-      out: what to write to and return, [H,W,3] of the type of `pixels`, which it may be; a new array unless given.
+      saturation: see `Colorizer.__call__`.
+      out: the array to write to and return, [H,W,3] of the type of `pixels`, which it may be; a new array by default.
     """
     if out is None:
         out = np.empty((*pixels.shape[:2], 3), pixels.dtype)
@@ -177,7 +177,7 @@ def paint(
 
 
 def _strips(pixels: np.ndarray, num_rows: int) -> Iterator[tuple[int, np.ndarray]]:
-    """The luma of so many rows at a time, float32 [N,W] in [-1,1], and the number of the first."""
+    """The luma of `num_rows` rows at a time, float32 [N,W] in [-1,1], with the number of the first row."""
     half = np.float32(np.iinfo(pixels.dtype).max / 2)
     for top in range(0, len(pixels), num_rows):
         strip = pixels[top : top + num_rows].astype(np.float32) / half - 1

@@ -1,4 +1,4 @@
-"""What a generator can be exported as. Each format makes a function that writes it, weights inside, to one file."""
+"""The formats of exported files. Each has a function that returns a writer of one file with the weights."""
 
 import contextlib
 import functools
@@ -20,28 +20,28 @@ from colorgan.inference.load_run import LoadedRun
 from colorgan.models.convolutions import lowering_for
 from colorgan.models.generator import predict
 
-INSTALL_ONNX = "pip install -e '.[onnx]' && pip install --no-deps jax2onnx==0.17.1"
-_OPSET = 18  # of 2022, which older runtimes read too
+INSTALL_ONNX = "pip install 'colorgan[onnx]' && pip install --no-deps jax2onnx==0.17.1"
+_OPSET = 18  # from 2022, which older runtimes read too
 
-# Writes a description and the model; and what the format adds to the description.
+# A function that writes a description and the model, and additions to the description.
 Format = tuple[Callable[[Path, dict[str, Any]], None], dict[str, Any]]
 
 
 def create_stablehlo(run: LoadedRun) -> Format:
-    """JAX's own, for batches of any size: Winograd's products for CPUs, native convolutions for the rest.
+    """JAX's own format, for batches of any size: Winograd's products for CPUs, native convolutions elsewhere.
 
     Raises:
       UserError: a library is missing.
     """
     try:
-        import flatbuffers  # noqa: F401 (jax.export needs it, and does not ask for it)
+        import flatbuffers  # noqa: F401 (jax.export needs it without requiring it)
     except ImportError as error:
         raise UserError("StableHLO needs flatbuffers: pip install flatbuffers") from error
-    variables = jax.device_get(run.variables)  # off this machine's devices, of which the file is to know nothing
+    variables = jax.device_get(run.variables)  # off the devices of this machine
     winograd, native = (float32_fn(run, lowering_for(platform)) for platform in ("cpu", "gpu"))
 
     def color_all(gray: jax.Array) -> jax.Array:
-        return jax.lax.platform_dependent(variables, gray, cpu=winograd, default=native)  # weights once for both
+        return jax.lax.platform_dependent(variables, gray, cpu=winograd, default=native)  # weights once
 
     size = run.image_size
     gray = jax.ShapeDtypeStruct((*export.symbolic_shape("batch"), size, size, 1), np.float32)
@@ -61,13 +61,13 @@ def create_onnx(run: LoadedRun) -> Format:
     """ONNX, for batches of any size: native convolutions, which its runtimes have for every device.
 
     Raises:
-      UserError: a library is missing, or converts no such generator.
+      UserError: a library is missing, or cannot convert this generator.
     """
-    logging.getLogger("jax2onnx").setLevel(logging.CRITICAL)  # tells at length what it could convert besides
+    logging.getLogger("jax2onnx").setLevel(logging.CRITICAL)  # logs at length which other layers it could convert
     try:
         import jax2onnx
         import onnx
-        import onnxruntime  # noqa: F401 (for the check)
+        import onnxruntime  # noqa: F401 (for the comparison)
     except ImportError as error:
         raise UserError(f"ONNX needs {error.name}: {INSTALL_ONNX}") from error
     version, size = importlib.metadata.version("jax2onnx"), run.image_size
@@ -82,7 +82,7 @@ def create_onnx(run: LoadedRun) -> Format:
                 input_names=[load_exported.INPUT_NAME],
                 output_names=[load_exported.OUTPUT_NAME],
             )
-    except Exception as error:  # of every kind, where it does not know this JAX or Flax
+    except Exception as error:  # of any type, with an unknown version of JAX or Flax
         raise UserError(
             f"jax2onnx {version} cannot convert this generator ({reason(error)}): {INSTALL_ONNX}"
         ) from error
@@ -95,10 +95,10 @@ def create_onnx(run: LoadedRun) -> Format:
 
 
 def float32_fn(run: LoadedRun, lowering: str) -> Callable[[Any, jax.Array], jax.Array]:
-    """`predict` of (variables, gray) in float32, whatever the run's precision is."""
+    """`predict` of (variables, gray) in float32, independent of the run's precision."""
     return functools.partial(predict, run.generator.clone(dtype=np.float32, lowering=lowering))
 
 
 def exact_products() -> contextlib.AbstractContextManager[None]:
-    """Within it, GPUs and TPUs take all bits of float32 factors: the same numbers, nearly, on every device."""
+    """Within it, GPUs and TPUs use all bits of float32 factors: nearly the same numbers on every device."""
     return jax.default_matmul_precision("float32")

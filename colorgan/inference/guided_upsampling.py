@@ -1,21 +1,21 @@
-"""A network's few chroma pixels brought up to a photograph's size, guided by its luma. NumPy, strip by strip."""
+"""Scales the chroma of a network up to a photograph's size, guided by its luma. NumPy, in strips."""
 
 import numpy as np
 from PIL import Image
 
 _RADIUS = 1  # of the guided filter's windows, in the network's pixels
-# How much variance of luma, in [-1,1], a window needs for its chroma to follow. Of 1e-4 to 0.1, and radius 1 and 2, the
-# least error on photographs whose true chroma was made 4, 8 and 15 times smaller and brought up again.
+# The variance of luma, in [-1,1], above which chroma follows it. Of 1e-4 to 0.1, and radius 1 and 2, these have the
+# least error on photographs whose real chroma was reduced by factors of 4, 8 and 15 and scaled up again.
 _EPSILON = 0.03
 
 
 class GuidedChroma:
-    """Chroma at a photograph's size, whose edges lie where those of the luma do.
+    """Chroma at a photograph's size, with edges at the edges of its luma.
 
-    The fast guided filter (He and Sun 2015, arXiv:1505.00996): in every window of the small image chroma is taken for
-    a line of luma, and the slopes are brought up to the photograph's size. Here they are used for what the photograph's
-    luma has beyond the small one's, and bicubic interpolation does the rest: chroma that does not follow the luma comes
-    out no worse than it would by that alone.
+    The fast guided filter (He and Sun 2015, arXiv:1505.00996): in every window of the small image chroma is modeled as
+    a linear function of luma, and the slopes are scaled up to the photograph's size. Here they are applied to the
+    difference of the photograph's luma from the upsampled small one, and added to bicubic interpolation: chroma that
+    does not follow the luma is no worse than by interpolation alone.
     """
 
     def __init__(self, gray: np.ndarray, chroma: np.ndarray, size: tuple[int, int]) -> None:
@@ -27,7 +27,7 @@ class GuidedChroma:
         self._size = size
 
     def rows(self, gray: np.ndarray, top: int) -> np.ndarray:
-        """Chroma [N,W,C] of the N rows from `top` on, whose luma is `gray` [N,W], the photograph's own."""
+        """Chroma [N,W,C] of the N rows from `top` on, with the photograph's luma `gray` [N,W]."""
         small_gray, chroma, slope = (self._enlarge(x, top, len(gray)) for x in (self._gray, self._chroma, self._slope))
         return chroma + slope * (gray[..., None] - small_gray)
 
@@ -43,7 +43,7 @@ class GuidedChroma:
 
 
 def _window_mean(x: np.ndarray) -> np.ndarray:
-    """[h,w,C]: means over square windows; at the edges the outermost pixel is repeated."""
+    """[h,w,C]: means over square windows; pixels at the edges are repeated."""
     padded = np.pad(x, ((_RADIUS, _RADIUS), (_RADIUS, _RADIUS), (0, 0)), mode="edge")
     side = 2 * _RADIUS + 1
     windows = [padded[r : r + x.shape[0], c : c + x.shape[1]] for r in range(side) for c in range(side)]

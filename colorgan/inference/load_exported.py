@@ -1,4 +1,4 @@
-"""Reads the files that `colorgan.export` writes; needs NumPy and, for StableHLO, JAX or, for ONNX, onnxruntime."""
+"""Loads files written by `colorgan export`; needs NumPy and, for StableHLO, JAX or, for ONNX, onnxruntime."""
 
 import dataclasses
 import json
@@ -11,6 +11,7 @@ import numpy as np
 
 from colorgan.errors import UserError, reason
 
+FORMAT_VERSION = 1  # of the description; files until 2026-11-23 have no number
 META_FILE, PROGRAM_FILE = "meta.json", "model.stablehlo"  # inside a StableHLO file, which is a zip
 META_KEY = "colorgan"  # in the metadata_props of an ONNX file
 INPUT_NAME, OUTPUT_NAME = "gray", "rgb"  # of an ONNX file
@@ -20,12 +21,12 @@ PredictFn = Callable[[np.ndarray], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """What colours.
+    """An exported generator.
 
     Attributes:
       predict: gray float32 [B,S,S,1] in [-1,1] to RGB float32 [B,S,S,3] in [-1,1], NumPy arrays in and out.
       image_size: S.
-      description: of the file: sizes, colour space, step, config hash, versions, how far it was off at export.
+      description: of the file: sizes, color space, step, config hash, versions, difference at export.
     """
 
     predict: PredictFn
@@ -34,20 +35,20 @@ class Model:
 
 
 def load(path: Path) -> Model:
-    """The model in a file of `colorgan.export`. Files hold programs: load only those that you trust.
+    """The model in a file of `colorgan export`. Files contain programs: load only those that you trust.
 
     Raises:
-      UserError: it is no such file, damaged, from a version that this one cannot read, or its library is missing.
+      UserError: it is not such a file, damaged, of a version that this one cannot read, or its library is missing.
     """
     try:
         with open(path, "rb") as file:
             is_zip = zipfile.is_zipfile(file)
     except IsADirectoryError as error:
-        raise UserError(f"{path} is a folder; --workdir names that of a run") from error
+        raise UserError(f"{path} is a folder; use --workdir for a run's folder") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error}") from error
     if not is_zip and path.suffix != ".onnx":
-        raise UserError(f"{path} is no model that colorgan.export has written, or cut short")
+        raise UserError(f"{path} was not written by colorgan export, or is truncated")
     return _load_stablehlo(path) if is_zip else _load_onnx(path)
 
 
@@ -59,20 +60,21 @@ def _load_stablehlo(path: Path) -> Model:
     except ImportError as error:
         raise UserError(f"{path} is StableHLO, which needs JAX ({error}): pip install jax flatbuffers") from error
     try:
-        with zipfile.ZipFile(path) as parts:  # compares checksums
+        with zipfile.ZipFile(path) as parts:  # verifies checksums
             description, program = json.loads(parts.read(META_FILE)), parts.read(PROGRAM_FILE)
         size = description["image_size"]
     except KeyError as error:
-        raise UserError(f"{path} is no model that colorgan.export has written: {error.args[0]}") from error
-    except Exception as error:  # of many kinds
-        raise UserError(f"{path} is damaged ({error}); copy it anew") from error
+        raise UserError(f"{path} was not written by colorgan export: {error.args[0]}") from error
+    except Exception as error:  # of many types
+        raise UserError(f"{path} is damaged ({error}); copy it again") from error
+    _check_version(description, path)
     try:
         predict = jax.jit(export.deserialize(bytearray(program)).call)
-        predict.lower(jax.ShapeDtypeStruct((1, size, size, 1), np.float32))  # finds out what JAX cannot read
+        predict.lower(jax.ShapeDtypeStruct((1, size, size, 1), np.float32))  # fails for what JAX cannot read
     except Exception as error:
         raise UserError(
             f"JAX {jax.__version__} cannot read {path}, which JAX {description['jax']} wrote ({reason(error)}): "
-            "it reads what is up to 6 months older or 3 weeks newer than itself; install another, or export anew"
+            "it reads files that are up to 6 months older or 3 weeks newer than itself; export the run again"
         ) from error
     return Model(lambda gray: np.asarray(predict(np.asarray(gray, np.float32))), size, description)
 
@@ -84,17 +86,26 @@ def _load_onnx(path: Path) -> Model:
         raise UserError(f"{path} is ONNX, which needs its runtime ({error}): pip install onnxruntime") from error
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    except Exception as error:  # likewise
+    except Exception as error:  # of many types
         raise UserError(f"onnxruntime {onnxruntime.__version__} cannot read {path} ({reason(error)})") from error
     if META_KEY not in session.get_modelmeta().custom_metadata_map:
-        raise UserError(f"{path} is no model that colorgan.export has written: it has no {META_KEY!r} in its metadata")
+        raise UserError(f"{path} was not written by colorgan export: it has no {META_KEY!r} in its metadata")
     try:
         description = json.loads(session.get_modelmeta().custom_metadata_map[META_KEY])
         size = int(description["image_size"])
     except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} is damaged ({error}); copy it anew") from error
+        raise UserError(f"{path} is damaged ({error}); copy it again") from error
+    _check_version(description, path)
 
     def predict(gray: np.ndarray) -> np.ndarray:
         return session.run([OUTPUT_NAME], {INPUT_NAME: np.asarray(gray, np.float32)})[0]
 
     return Model(predict, size, description)
+
+
+def _check_version(description: dict[str, Any], path: Path) -> None:
+    if (version := description.get("format_version", 0)) > FORMAT_VERSION:
+        raise UserError(
+            f"{path} was written by a newer version of colorgan (format {version}, this one reads up to "
+            f"{FORMAT_VERSION}): pip install --upgrade colorgan"
+        )

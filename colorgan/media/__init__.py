@@ -1,1 +1,1 @@
-"""Photographs and films, from files and to files, with all that these hold."""
+"""Photograph and video files, with everything that they hold."""

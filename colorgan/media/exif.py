@@ -1,6 +1,6 @@
-"""EXIF from one photograph to another, byte by byte.
+"""Copies EXIF from one photograph to another, byte by byte.
 
-Pillow decodes and encodes it anew, and then "©" is "?" and the types are guesses.
+Pillow decodes and encodes it again, which turns "©" into "?" and guesses the types.
 """
 
 import struct
@@ -10,26 +10,26 @@ from typing import Any, Literal
 # EXIF is a TIFF without pixels, and its tags are TIFF's.
 ORIENTATION, XMP, ICC_PROFILE = 274, 700, 34675
 RESOLUTION = (282, 283, 296)
-_DIRECTORIES: Mapping[int, Any] = {34665: {40965: {}}, 34853: {}}  # EXIF, in it interoperability; GPS
-# What describes the pixels as they were stored, has a place of its own here, or shows the photograph once more
-# (SubIFDs, Photoshop's thumbnail and layers).
+_DIRECTORIES: Mapping[int, Any] = {34665: {40965: {}}, 34853: {}}  # EXIF, which contains interoperability; GPS
+# Tags that describe the stored pixels, that are written elsewhere, or that contain the photograph again (SubIFDs,
+# Photoshop's thumbnail and layers).
 _LEFT_OUT = {*range(254, 269), *range(273, 282), 284, *range(288, 294), 301, *range(317, 348), *range(512, 533)}
 _LEFT_OUT |= {400, XMP, *range(32995, 32999), 34377, ICC_PROFILE, 37724, 40962, 40963}
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 
-NONE = b"II*\0\x08\0\0\0" + bytes(6)  # EXIF that says nothing
+NONE = b"II*\0\x08\0\0\0" + bytes(6)  # empty EXIF
 Directory = dict[int, tuple[int, int, bytes]]
 
 
 def byte_order(tiff: bytes) -> Literal["<", ">"]:
-    """ "<" or ">", as `struct` has it. Raises ValueError for what is not a TIFF (nor a BigTIFF)."""
+    """The byte order, "<" or ">" as in `struct`. Raises ValueError if it is not a TIFF (or a BigTIFF)."""
     if tiff[:4] not in (b"II*\0", b"MM\0*"):
         raise ValueError("not a TIFF")
     return "<" if tiff[:2] == b"II" else ">"
 
 
 def read_directory(tiff: bytes, offset: int | None = None) -> Directory:
-    """What a directory, by default the first, says that holds for other pixels: {tag: (type, count, value)}.
+    """The entries of a directory, by default the first, that are valid for other pixels: {tag: (type, count, value)}.
 
     Raises:
       ValueError, struct.error: it is damaged.
@@ -51,7 +51,7 @@ def read_directory(tiff: bytes, offset: int | None = None) -> Directory:
 
 
 def copy_exif(tiff: bytes) -> bytes:
-    """EXIF, or that of a TIFF's first page, without what belongs to its pixels, orientation and thumbnail; b"" if none.
+    """EXIF, or that of a TIFF's first page, without orientation, thumbnail and tags of its pixels; b"" if none.
 
     Raises:
       ValueError, struct.error: it is damaged.
@@ -62,13 +62,13 @@ def copy_exif(tiff: bytes) -> bytes:
 
 
 def _pack(tiff: bytes, entries: Directory, place: int, directories: Mapping[int, Any]) -> bytes:
-    """The bytes of a directory at `place`, and behind it of what it points to; `directories` are the tags that may."""
+    """The bytes of a directory at `place`, followed by what it points to; `directories` are the tags of directories."""
     order = byte_order(tiff)
     inner: dict[int, Directory] = {}
     for tag in directories.keys() & entries.keys():
         try:
             inner[tag] = read_directory(tiff, *struct.unpack(order + "L", entries[tag][2]))
-        except struct.error:  # it points nowhere, as Pillow's own do at times
+        except struct.error:  # an invalid pointer, which Pillow itself writes at times
             entries = {other: entry for other, entry in entries.items() if other != tag}
     head, rest = struct.pack(order + "H", len(entries)), b""
     behind = place + 2 + 12 * len(entries) + 4

@@ -1,4 +1,4 @@
-"""Photographs from files and to files, with what the files say about them."""
+"""Reads and writes photographs with their metadata."""
 
 import dataclasses
 import io
@@ -12,7 +12,8 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin, TiffImagePlugin
 
-from colorgan.data import sources, transforms
+from colorgan.data import transforms
+from colorgan.data.folder import read_image_file
 from colorgan.media import exif, png_tiff
 from colorgan.run import storage
 
@@ -20,12 +21,12 @@ log = logging.getLogger(__name__)
 
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF"}
 _FORMATS[".tiff"] = "TIFF"
-# Colour at its full resolution: it is what this is about. Each format takes what it knows.
+# Color at full resolution, which matters here. Each format uses the options that it knows.
 _OPTIONS = {"quality": 95, "subsampling": 0, "exact": True}
-_ROWS = 256  # are converted at a time, which keeps copies small
-_MAX_JPEG_SEGMENT_BYTES = 65_000  # for EXIF, XMP, IPTC: a little less than there is room for
+_ROWS = 256  # converted at a time, which keeps copies small
+_MAX_JPEG_SEGMENT_BYTES = 65_000  # for EXIF, XMP, IPTC: a little less than the maximum
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation="[0-9]"|<tiff:Orientation>[0-9]</tiff:Orientation>')
-_IPTC = 0x0404  # Photoshop's number for captions and rights
+_IPTC = 0x0404  # Photoshop's number of the resource with captions and rights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +34,11 @@ class Photo:
     """A photograph, upright.
 
     Attributes:
-      samples: uint8 or uint16, gray [H,W], gray and alpha [H,W,2], RGB [H,W,3] or RGBA [H,W,4]: one array, as decoders
-        and encoders have it, since a copy of a large one is a gigabyte.
-      metadata: what else the file held, as arguments of Pillow's `save`: `exif` without orientation and thumbnail,
-        `icc_profile` if it is of RGB, `dpi`, `xmp`, `comment`, `extra` (a JPEG's IPTC), `lossless` (WebP); and
-        `text`, a PNG's, by keyword.
+      samples: uint8 or uint16, gray [H,W], gray and alpha [H,W,2], RGB [H,W,3] or RGBA [H,W,4]: one array, as in
+        decoders and encoders, since a copy of a large one is a gigabyte.
+      metadata: everything else in the file, as arguments of Pillow's `save`: `exif` without orientation and thumbnail,
+        `icc_profile` of RGB, `dpi`, `xmp`, `comment`, `extra` (IPTC of a JPEG), `lossless` (WebP); and `text` of a PNG,
+        by keyword.
     """
 
     samples: np.ndarray
@@ -56,7 +57,7 @@ class Photo:
         return self.samples[..., -1] if self.samples.shape[2:] in ((2,), (4,)) else None
 
     def as_rgb(self) -> "Photo":
-        """Itself, or of a gray one a new one that has room for colours."""
+        """Itself, or for a gray photograph a new one with three channels."""
         if self.pixels.ndim == 3:
             return self
         channels = [self.pixels] * 3 + ([] if self.alpha is None else [self.alpha])
@@ -64,12 +65,12 @@ class Photo:
 
 
 def read_photo(path: Path) -> Photo:
-    """A photograph as it is to be seen; of several pages the first.
+    """Reads a photograph, upright; of several pages the first.
 
-    Values are the file's, 16 bits where it has more than 8; palettes and CMYK become RGB. Arrays can be written to.
+    Values are those of the file, with 16 bits if it has more than 8; palettes and CMYK become RGB. Arrays are writable.
 
     Raises:
-      Exception: of many kinds, from the decoder, for anything that `transforms.decode_image` would not read either.
+      Exception: of many types, from the decoder, for files that `transforms.decode_image` does not read either.
     """
     samples, orientation, metadata = _decode(path)
     rows = slice(None, None, -1 if orientation in (3, 4, 6, 7) else 1)
@@ -81,17 +82,17 @@ def read_photo(path: Path) -> Photo:
 
 
 def write_photo(path: Path, photo: Photo) -> None:
-    """Writes a file in the format that the suffix of `path` names, whole or not at all.
+    """Writes a file atomically, in the format of the suffix of `path`.
 
-    What the format cannot hold is left out: JPEG, WebP and BMP get 8 bits, JPEG and BMP what is transparent on white.
+    What the format cannot hold is left out: JPEG, WebP and BMP get 8 bits, and JPEG and BMP a white background.
 
     Raises:
-      ValueError: the suffix names no format.
+      ValueError: the suffix is not that of a format.
       OSError: it cannot be written.
     """
     image_format = _FORMATS.get(path.suffix.lower(), "")
     if not image_format:
-        raise ValueError(f"{path.suffix!r} names no format to write: use one of {', '.join(_FORMATS)}")
+        raise ValueError(f"{path.suffix!r} is not the suffix of a format: use one of {', '.join(_FORMATS)}")
     samples, metadata = photo.samples, dict(photo.metadata)
     if photo.pixels.ndim == 2:
         metadata.pop("icc_profile", None)
@@ -125,18 +126,18 @@ def _save(image: Image.Image, file: IO[bytes], image_format: str, metadata: Mapp
 
 def _decode(path: Path) -> tuple[np.ndarray, int, dict[str, Any]]:
     """Samples, as `beyond_pillow` has them, the EXIF orientation that they are stored with, and the metadata."""
-    data = sources.read_image_file(path)
+    data = read_image_file(path)
     image = transforms.open_image(data)
     samples = png_tiff.decode(image, data)
     if samples is None:
-        samples = _decode_with_pillow(image)  # it turns a TIFF itself, which then has no orientation any more
+        samples = _decode_with_pillow(image)  # it rotates a TIFF itself and removes the orientation
     elif image.format == "PNG":
         image = transforms.open_image(png_tiff.png_without_pixels(data))
     metadata = _read_metadata(image, data)
     try:
-        # Not PNG's own method, which would decode the pixels first.
+        # Not the method of PNG, which would decode the pixels first.
         orientation = int(Image.Image.getexif(image).get(exif.ORIENTATION, 1))
-    except Exception:  # damaged EXIF, of which there is much, is no reason to refuse a photograph
+    except Exception:  # damaged EXIF, which is common, is no reason to refuse a photograph
         orientation = 1
     if (num_pages := _count_pages(data)) > 1:
         log.warning("%s holds %d pages or frames: only the first is read", path, num_pages)
@@ -144,11 +145,11 @@ def _decode(path: Path) -> tuple[np.ndarray, int, dict[str, Any]]:
 
 
 def _count_pages(data: bytes) -> int:
-    """Of a TIFF, or of what moves; 1 for a JPEG, in which cameras and phones hide others."""
+    """The number of pages of a TIFF, or frames of an animation; 1 for a JPEG, in which cameras hide further images."""
     image = transforms.open_image(data)
     try:
         return 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
-    except Exception:  # damaged behind the first
+    except Exception:  # damaged after the first
         return 1
 
 
@@ -170,7 +171,7 @@ def _decode_with_pillow(image: ImageFile.ImageFile) -> np.ndarray:
 
 
 def _create_srgb_transform(image: Image.Image) -> ImageCms.ImageCmsTransform | None:
-    """From CMYK by its profile; None if it has none, or a damaged one, and for other modes."""
+    """From CMYK by its profile; None without a valid profile, and for other modes."""
     if image.mode != "CMYK" or not (profile := image.info.get("icc_profile")):
         return None
     try:
@@ -180,23 +181,23 @@ def _create_srgb_transform(image: Image.Image) -> ImageCms.ImageCmsTransform | N
 
 
 def _read_metadata(image: ImageFile.ImageFile, data: bytes) -> dict[str, Any]:
-    """`Photo.metadata` of an image of Pillow's and its file."""
+    """`Photo.metadata` of a Pillow image and its file."""
     info = image.info
     metadata: dict[str, Any] = {
         key: info[key] for key in ("icc_profile", "xmp", "comment") if isinstance(info.get(key), bytes)
     }
-    # Gray values are taken as they are and CMYK becomes sRGB: their profiles would be wrong for what comes out.
+    # Gray values are used as they are and CMYK becomes sRGB: their profiles would be wrong for the result.
     if metadata.get("icc_profile", b"")[16:20] != b"RGB ":
         metadata.pop("icc_profile", None)
-    if image.format == "MPO":  # its XMP tells of a second image, which will not be there
+    if image.format == "MPO":  # its XMP describes a second image, which is not written
         metadata.pop("xmp", None)
     if "xmp" in metadata:
         metadata["xmp"] = _XMP_ORIENTATION.sub(b"", metadata["xmp"])
     has_dpi = not isinstance(image, TiffImagePlugin.TiffImageFile) or exif.RESOLUTION[0] in image.tag_v2
-    dpi = tuple(float(value) for value in info.get("dpi", ()) if has_dpi)  # Pillow makes one up for a TIFF
-    if len(dpi) == 2 and all(0 < value < 65536 for value in dpi):  # damaged files have others, NaN too
+    dpi = tuple(float(value) for value in info.get("dpi", ()) if has_dpi)  # Pillow invents one for a TIFF
+    if len(dpi) == 2 and all(0 < value < 65536 for value in dpi):  # damaged files have other values, also NaN
         metadata["dpi"] = dpi
-    if image.format == "PNG":  # what is a string there is a text; EXIF and XMP in disguise have been seen to
+    if image.format == "PNG":  # strings are texts; EXIF and XMP in texts are handled elsewhere
         texts = {str(key): text for key, text in info.items() if isinstance(text, str)}
         others = ("XML:com.adobe.xmp", "Raw profile type ")
         metadata["text"] = {key: text for key, text in texts.items() if not key.startswith(others)}
@@ -210,14 +211,14 @@ def _read_metadata(image: ImageFile.ImageFile, data: bytes) -> dict[str, Any]:
         tiff = data if image.format == "TIFF" else info.get("exif") or Image.Image.getexif(image).tobytes()
         if copied := exif.copy_exif(tiff.removeprefix(b"Exif\0\0")):
             metadata["exif"] = b"Exif\0\0" + copied
-    except Exception:  # damaged; the photograph is not
+    except Exception:  # only EXIF is damaged
         pass
     return metadata
 
 
 def _is_lossless_webp(data: bytes) -> bool:
     chunk = 12
-    while data[chunk : chunk + 4] in (b"VP8X", b"ICCP"):  # these may stand before the pixels
+    while data[chunk : chunk + 4] in (b"VP8X", b"ICCP"):  # chunks that may precede the pixels
         size = int.from_bytes(data[chunk + 4 : chunk + 8], "little")
         chunk += 8 + size + size % 2
     return data[chunk : chunk + 4] == b"VP8L"

@@ -1,7 +1,8 @@
-"""PNG and TIFF where Pillow fails: 16 bits a channel, and compressed TIFF with EXIF.
+"""PNG and TIFF files that Pillow does not support: 16 bits per channel, and compressed TIFF with EXIF.
 
-Pillow silently reads the high byte of 16-bit colour, writes none, and refuses to compress a TIFF that has EXIF
-directories. imagecodecs does PNG, tifffile TIFF. Samples are gray [H,W], gray and alpha [H,W,2], RGB or RGBA.
+Pillow 13.0 reads only the high byte of 16-bit color (https://github.com/python-pillow/Pillow/issues/7723), cannot write
+it, and does not compress a TIFF with EXIF directories. imagecodecs is used for PNG, tifffile for TIFF. Samples are gray
+[H,W], gray and alpha [H,W,2], RGB or RGBA.
 """
 
 import io
@@ -13,30 +14,28 @@ import numpy as np
 import tifffile
 from PIL import ImageFile, TiffImagePlugin
 
+from colorgan import library_patches
 from colorgan.data import transforms
 from colorgan.media import exif
 
-_ROWS = 256  # are converted at a time
-_BUFFER_BYTES = 2**24  # of strips, read or written at a time; tifffile's own choice is 256 MB
+_ROWS = 256  # converted at a time
+_BUFFER_BYTES = 2**24  # of strips, read or written at a time; tifffile's default is 256 MB
 _PNG_HEADER_BYTES = 33  # signature and IHDR
-_PNG_LEVEL = 3  # as small as zlib's 6 for photographs, a quarter faster
-# Lossless, and none that brings a size of its own: none, LZW, deflate, PackBits, deflate, LZMA, Zstandard.
+_PNG_LEVEL = 3  # the size of level 6 for photographs, and a quarter faster
+# Lossless ones without a size of their own: none, LZW, deflate, PackBits, deflate, LZMA, Zstandard.
 _TIFF_COMPRESSIONS = (1, 5, 8, 32773, 32946, 34925, 50000)
-# Pillow knows no TIFF of 16-bit gray with alpha. It need only open it, and cannot decode it by this name.
-TiffImagePlugin.OPEN_INFO |= {
-    (order, 1, (1,), 1, (16, 16), (extra,)): ("LA", "LA;16L") for order in (b"II", b"MM") for extra in (1, 2)
-}
+library_patches.open_gray_alpha_tiff()
 
 
 def decode(image: ImageFile.ImageFile, data: bytes) -> np.ndarray | None:
-    """The samples, as stored, of a PNG or TIFF with 16 bits; None for others, which are Pillow's.
+    """The samples, as stored, of a PNG or TIFF with 16 bits; None for other files, which Pillow reads.
 
     Args:
       image: from `transforms.open_image`, not decoded.
       data: the file.
 
     Raises:
-      Exception: of many kinds, for what is damaged or too large.
+      Exception: of many types, for files that are damaged or too large.
     """
     if image.format == "PNG" and data[24] == 16:
         return imagecodecs.png_decode(data)
@@ -52,13 +51,13 @@ def _decode_tiff(image: TiffImagePlugin.TiffImageFile, data: bytes) -> np.ndarra
         page = tiff.pages.first
         if page.compression not in _TIFF_COMPRESSIONS:
             raise ValueError(f"16-bit TIFF with compression {page.compression} is not supported")
-        # Its depth and its tiles have sizes of their own.
+        # Its depth and its tiles have their own sizes.
         if max(page.size, math.prod(page.chunks)) > page.samplesperpixel * transforms.MAX_PIXELS:
             raise ValueError(f"more than {transforms.MAX_PIXELS // 10**6} megapixels")
-        # Where strips are missing it would leave black.
+        # Missing strips would be black.
         ends = np.array(page.dataoffsets, np.int64) + np.array(page.databytecounts, np.int64)
         if len(ends) != math.prod(page.chunked) or 0 in page.databytecounts or ends.max() > len(data):
-            raise ValueError("the TIFF is cut short or damaged")
+            raise ValueError("the TIFF is truncated or damaged")
         samples = page.asarray(buffersize=_BUFFER_BYTES)
     if page.planarconfig == 2 and samples.ndim == 3:
         samples = np.moveaxis(samples, 0, -1)
@@ -68,7 +67,7 @@ def _decode_tiff(image: TiffImagePlugin.TiffImageFile, data: bytes) -> np.ndarra
         return samples
     if not image.mode.endswith("A"):  # Pillow knows which extra channels are alpha
         return samples[..., :3]
-    if tuple(page.extrasamples) == (1,):  # the colours are multiplied by it
+    if tuple(page.extrasamples) == (1,):  # the colors are multiplied by it
         for top in range(0, len(samples), _ROWS):
             rows = samples[top : top + _ROWS]
             colors, alpha = rows[..., :-1], rows[..., -1:].astype(np.uint32)
@@ -77,7 +76,7 @@ def _decode_tiff(image: TiffImagePlugin.TiffImageFile, data: bytes) -> np.ndarra
 
 
 def png_without_pixels(png: bytes) -> bytes:
-    """All else of a PNG, also what comes behind the pixels, where Pillow finds it without decoding."""
+    """A PNG without its pixels, so that Pillow finds what comes after them without decoding."""
     chunks, at = [png[:8]], 8
     while at < len(png):
         size = 12 + int.from_bytes(png[at : at + 4], "big")
@@ -88,9 +87,9 @@ def png_without_pixels(png: bytes) -> bytes:
 
 
 def write_png(file: IO[bytes], samples: np.ndarray, like: bytes) -> None:
-    """Writes a PNG of uint16 samples, and between its header and them what a PNG of one pixel, `like`, has there."""
-    # Room for a filter's byte a row and what zlib and chunks add at most; without it there are two copies at a time.
-    # Of an array, unlike the bytearray of its type hints, only what is written to takes memory.
+    """Writes a PNG of uint16 samples with the metadata of `like`, a PNG of one pixel."""
+    # Space for the filter byte of each row and the maximum that zlib and chunks add; otherwise there are two copies. An
+    # array, unlike the bytearray of the type hints, takes memory only where it is written to.
     room: Any = np.empty(samples.nbytes + samples.nbytes // 50 + len(samples) + 2**16, np.uint8)
     encoded = memoryview(imagecodecs.png_encode(np.ascontiguousarray(samples), level=_PNG_LEVEL, out=room))
     file.write(encoded[:_PNG_HEADER_BYTES])
@@ -100,9 +99,9 @@ def write_png(file: IO[bytes], samples: np.ndarray, like: bytes) -> None:
 
 def write_tiff(file: IO[bytes], samples: np.ndarray, metadata: dict[str, Any]) -> None:
     """Writes a TIFF of uint8 or uint16 samples with the `exif`, `xmp`, `dpi` and `icc_profile` of `metadata`."""
-    # EXIF is a TIFF, and says where in the file its parts are. It comes first, where that stays true.
+    # EXIF is a TIFF with absolute offsets. It comes first in the file, where they stay valid.
     tiff = metadata.get("exif", b"").removeprefix(b"Exif\0\0") or exif.NONE
-    # By their numbers it refuses tags that point to directories.
+    # tifffile refuses tags that point to directories by their numbers.
     names = {34665: "ExifTag", 34853: "GPSTag"}
     entries = {tag: entry for tag, entry in exif.read_directory(tiff).items() if tag not in exif.RESOLUTION}
     tags: list[Any] = [(names.get(tag, tag), *entry, True) for tag, entry in entries.items()]

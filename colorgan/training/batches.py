@@ -54,7 +54,7 @@ class StreamedBatches:
         self._batches, self._mesh = batches, mesh
 
     def __next__(self) -> jax.Array:
-        return sharding.to_global(self._mesh, next(self._batches)["image"])
+        return sharding.to_global(self._mesh, next(self._batches).image)
 
     def metrics(self) -> dict[str, float]:
         """Data metrics to log."""
@@ -121,9 +121,9 @@ def _decode_all(
     write_fn = sharding.jit(write, mesh, ("replicated", "batch", "any"), "replicated", donate_argnums=0)
     num_good = num_decoded = 0
     for n, batch in enumerate(pipeline.ordered_batches(images, chunk, loading, pipeline.REPLACED)):
-        cache = write_fn(cache, sharding.to_global(mesh, batch["image"]), np.int32(n * chunk))
-        num_good += int(batch["mask"].sum())
-        num_decoded += int(batch["filled"].sum())
+        cache = write_fn(cache, sharding.to_global(mesh, batch.image), np.int32(n * chunk))
+        num_good += int(batch.mask.sum())
+        num_decoded += int(batch.filled.sum())
     return cache, num_decoded - num_good
 
 

@@ -49,7 +49,7 @@ def create_sampler(
 ) -> Callable[[GANState], Image.Image]:
     """A function from a state to the grid of `num_samples` images, evenly spaced so that all folders are included."""
     indices = np.linspace(0, len(images), min(num_samples, len(images)), endpoint=False, dtype=int)
-    real = np.stack([images[int(index)]["image"] for index in indices])
+    real = np.stack([images[int(index)].image for index in indices])
     real_on_devices = jax.device_put(real, sharding.replicated(mesh))
     step = functools.partial(sample_step, generator=gan.generator, critic=gan.critic)
     sample_step_fn = sharding.jit(step, mesh, ("any", "any", "any"), "replicated")

@@ -1,4 +1,4 @@
-"""A TensorFlow Datasets builder of six PNG images, laid out as TFDS asks for."""
+"""A TensorFlow Datasets builder with six PNG images, in the folder layout that TFDS requires."""
 
 import io
 from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""Synthetic images: natural-looking scenes, drawn with NumPy."""

@@ -1,17 +1,17 @@
-"""Natural-looking scenes made on the spot: coasts, lakes, meadows, villages, deserts, snow and flower fields.
+"""Synthetic images that look natural: coasts, lakes, meadows, villages, deserts, snow and flower fields.
 
-They are the default training data, the data of the tests and the input of the benchmark. A colorization
-network sees only the gray image, so every colour here follows from something that gray shows too:
+They are the default training data, the data of the tests and the input of the benchmark. A colorization network sees
+only the gray image, so every color follows from something that is visible in gray:
 
-* the hour from the sky: a high sun in an even sky is a blue day; a large low sun in a sky that brightens to
-  the horizon is a sunset (golden, and redder the lower the sun is); a moon and stars are a blue night;
-* the material from shape and texture: level streaks are sea, upright blades grass, faceted peaks rock, white
-  on them snow, pointed trees dark green, round ones green or (if brighter) orange, ripples sand, bricks red;
-* the light on a material from the hour: golden in the evening, blue at night, when windows are lit.
+* The sky shows the time of day. A high sun in an even sky is a blue day. A large low sun in a sky that becomes brighter
+  towards the horizon is a sunset: golden, and redder the lower the sun is. A moon and stars are a blue night.
+* Shape and texture show the material: horizontal streaks are sea, upright blades grass, faceted peaks rock with white
+  snow, pointed trees dark green, round trees green or (if brighter) orange, ripples sand, and bricks red.
+* The time of day sets the light on a material: golden at sunset, blue at night, when windows are lit.
 
-What is left to chance is small: a tint of a few percent for each image.
+The only part of the color that gray does not show is small: a random tint of a few percent for each image.
 
-The same (seed, index) gives the same scene at every size, and the same bytes on every machine: see `canvas`.
+The same random seed and index give the same scene at every size, and the same bytes on every machine: see `canvas`.
 """
 
 import numpy as np
@@ -21,7 +21,16 @@ from colorgan.data.synthetic.canvas import Array, Scene, clip, dots, fraction, m
 
 
 def create_image(index: int, size: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Scene number `index` of the set `seed` (neither below 0) as uint8 RGB [size, size, 3]; size from 16."""
+    """Draws one image.
+
+    Args:
+      index: number of the image, at least 0.
+      size: side in pixels, at least 16.
+      seed: random seed, at least 0. Each seed gives another sequence of images.
+
+    Returns:
+      RGB, uint8 [size, size, 3].
+    """
     scene = Scene(np.random.Generator(np.random.PCG64([seed, index])), size)
     compositions = (_coast, _alpine_lake, _forest_meadow, _village, _desert, _snow, _flower_field)
     compositions[int(scene.uniform(0, len(compositions)))](scene)
@@ -29,21 +38,21 @@ def create_image(index: int, size: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels.transpose(1, 2, 0))
 
 
-# ---------------------------------------------------------------- sky, land and water
+# Sky, land and water.
 
 
 def _sky(scene: Scene, horizon: float) -> None:
-    """Gradient, stars, sun or moon, clouds; fills the canvas, later layers cover it."""
+    """Fills the canvas with a gradient, stars, the sun or moon, and clouds. Later layers cover it."""
     depth = clip(scene.y / horizon)
     upper = mix(scene.zenith, scene.middle, depth / 0.55)
     scene.canvas[:] = np.where(depth < 0.55, upper, mix(scene.middle, scene.horizon, (depth - 0.55) / 0.45))
-    if scene.hour == "night":
+    if scene.time == "night":
         stars = scene.generator.random((3, 50), dtype=np.float32)
         rows, columns = (stars[:2] * (scene.size - scene.size // 64)).astype(np.intp)
         width = max(scene.size // 100, 1)
         for down, across in np.ndindex(width, width):
             scene.canvas[:, rows + down, columns + across] += 40 + 170 * stars[2] * stars[2]
-    if scene.hour == "sunset":
+    if scene.time == "sunset":
         sun_y, radius, halo = horizon - 0.02 - 0.16 * scene.sun_height, 0.075, 0.03
     else:
         sun_y, radius, halo = horizon * scene.uniform(0.12, 0.35), 0.042, 0.007
@@ -54,35 +63,35 @@ def _sky(scene: Scene, horizon: float) -> None:
     scene.fill(where, scene.sun, radius - np.sqrt(squared))
     noise, step = scene.crop("cloud"), max(scene.size // 20, 1)
     here, under = noise[where], noise[step:][where]
-    # What gets thicker downwards is the top of a cloud. In the evening the light comes from below.
-    lit = clip(0.6 + (under - here) * (-4 if scene.hour == "sunset" else 4))
+    # A cloud becomes denser downwards at its top, which is lit. At sunset the light comes from below.
+    lit = clip(0.6 + (under - here) * (-4 if scene.time == "sunset" else 4))
     cloud = mix(mix(scene.middle, scene.cloud, 0.3), scene.cloud, lit)
     scene.blend(where, cloud, clip((here - scene.uniform(0.46, 0.66)) * 5) * 0.92)
 
 
 def _mountains(scene: Scene, base: float, height: float, snow_line: float, haze: float) -> None:
-    """Peaks with a lit and a shaded face on `base`; snow above `snow_line`, a part of the height."""
+    """Peaks with a lit and a shaded face, which stand on `base`. `snow_line` is a fraction of `height`."""
     where, across, up = scene.around(0, base + 0.03, 1, (0, 1, height * 1.15 + 0.03))
     steepness, rough = scene.uniform(0.55, 0.95), scene.curve("ridge", 0.1)
     rock = scene.crop("rock")[where] - 0.5
     ridge, facing = np.zeros_like(across), np.zeros_like(rock)
-    for peak in (0, 2, 4, 1, 3, 5):  # each one stands before the former ones
+    for peak in (0, 2, 4, 1, 3, 5):  # from back to front
         aside = across - (peak + scene.uniform(-0.4, 0.4)) / 5
         line = height * scene.uniform(0.45, 1) - steepness * np.abs(aside) + rough
         facing = np.where(up < line, aside, facing)
         ridge = np.maximum(ridge, line)
     lit = clip(0.45 + (facing * scene.side + rock * 0.16) * 16) * (0.85 + 0.6 * rock)
     snow = clip((up - height * snow_line + rock * 0.14) * 24)
-    colour = mix(rgb(0x80706E), rgb(0xFFFFFF), snow) * scene.shade(lit)
-    scene.fill(where, mix(colour, scene.middle, haze), ridge - up)
+    color = mix(rgb(0x80706E), rgb(0xFFFFFF), snow) * scene.shade(lit)
+    scene.fill(where, mix(color, scene.middle, haze), ridge - up)
 
 
 def _forest(scene: Scene, ground: Array | float, height: float, leafy: bool, autumn: bool = False) -> None:
-    """Rows of trees on the curve `ground` [size]; they reach below it, for the next layer to cover."""
+    """Two rows of trees on the curve `ground` [size]. They extend below it; the next layer must cover that."""
     position = scene.x * scene.uniform(9, 16)
     heights = 0.5 + 0.5 * scene.generator.random((2, 32), dtype=np.float32)
     crown, lit = np.zeros_like(scene.x), np.zeros_like(scene.x)
-    for row in range(2):  # the trees of the second row fill the gaps of the first
+    for row in range(2):  # the second row fills the gaps of the first
         shifted = position + 0.5 * row
         aside = 2 * fraction(shifted) - 1
         shape = np.sqrt(1 - aside * aside) if leafy else 1 - np.abs(aside)
@@ -94,42 +103,42 @@ def _forest(scene: Scene, ground: Array | float, height: float, leafy: bool, aut
     where = slice(where[0].start, int((float(np.max(ground)) + 0.06) * scene.size)), where[1]
     down = scene.y[where[0]] - top
     lit = lit * (0.95 - 0.6 * clip(down / height)) + (scene.crop("leaf")[where] - 0.5) * 0.8
-    colour = rgb(0xE08440 if autumn else 0x62A03C if leafy else 0x34704A)
-    scene.fill(where, colour * scene.shade(lit), down)
+    color = rgb(0xE08440 if autumn else 0x62A03C if leafy else 0x34704A)
+    scene.fill(where, color * scene.shade(lit), down)
 
 
 def _ground(scene: Scene, top: Array, texture: str, far: int, near: int, contrast: float) -> None:
-    """Land below the curve `top` [size], from the colour `far` to the colour `near`."""
+    """Land below the curve `top` [size], from the color `far` to the color `near`."""
     where, y, depth = scene.below(top)
     lit = 0.8 + (scene.receding(texture_of(texture, scene.size), depth) - 0.5) * contrast
     scene.fill(where, mix(rgb(far), rgb(near), depth) * scene.shade(lit), y - top)
 
 
 def _meadow(scene: Scene, top: Array) -> None:
-    """Grass, often with blossoms: yellow ones are brighter than it in gray, red ones darker."""
+    """Grass, often with flowers: in gray, yellow flowers are brighter than grass, and red ones darker."""
     _ground(scene, top, "grass", 0x9DBB58, 0x4C9638, 0.9)
     if scene.chance(0.6):
         where, y, depth = scene.below(top + 0.04)
-        blossoms = scene.receding(dots(scene.size), depth, 0.8) - scene.uniform(0, 0.25)
-        colour = rgb(0xFFE14B if scene.chance(0.5) else 0xC8283C) * scene.light
-        scene.blend(where, colour, clip(blossoms * 8) * clip((y - top) * 20))
+        flowers = scene.receding(dots(scene.size), depth, 0.8) - scene.uniform(0, 0.25)
+        color = rgb(0xFFE14B if scene.chance(0.5) else 0xC8283C) * scene.light
+        scene.blend(where, color, clip(flowers * 8) * clip((y - top) * 20))
 
 
 def _sea(scene: Scene, horizon: float, shore: float) -> None:
-    """Waves with the sky's colours upside down, turquoise by day near a `shore` (its y)."""
+    """Waves in the sky's colors upside down; by day, turquoise near `shore` (its y)."""
     where, y, depth = scene.below(horizon)
     waves = scene.receding(texture_of("wave", scene.size), depth)
-    if scene.hour == "day":
-        colour = mix(rgb(0x145FA5), rgb(0x50C8BE), clip(1 - (shore - y) * 4) * 0.9)
+    if scene.time == "day":
+        color = mix(rgb(0x145FA5), rgb(0x50C8BE), clip(1 - (shore - y) * 4) * 0.9)
     else:
-        colour = mix(mix(scene.horizon, scene.middle, clip(2 * depth)), scene.zenith, depth)
+        color = mix(mix(scene.horizon, scene.middle, clip(2 * depth)), scene.zenith, depth)
     glitter = clip(waves * 3.4 - 1.2 - np.abs(scene.x - scene.sun_x) / (0.05 + 0.3 * depth))
-    colour = mix(colour * (0.62 + 0.6 * waves), scene.sun, glitter * (0.35 if scene.hour == "day" else 0.9))
-    scene.fill(where, colour, y - horizon)
+    color = mix(color * (0.62 + 0.6 * waves), scene.sun, glitter * (0.35 if scene.time == "day" else 0.9))
+    scene.fill(where, color, y - horizon)
 
 
 def _lake(scene: Scene, shore: float) -> None:
-    """Still water that mirrors what has been painted above `shore` (its y)."""
+    """Still water that mirrors what is drawn above `shore` (its y)."""
     where, y, depth = scene.below(shore)
     down = y[:, 0] - shore
     ripple = np.abs(fraction(down * 23) - 0.5) * down * 0.35
@@ -140,14 +149,14 @@ def _lake(scene: Scene, shore: float) -> None:
 
 
 def _dune(scene: Scene, top: float, height: float) -> None:
-    """A ridge of sand with wind ripples, in the shadow where it falls away from the sun."""
+    """A ridge of sand with wind ripples, in shadow on the side away from the sun."""
     crest, step = scene.curve("hill", 1), max(scene.size // 16, 1)
     slope = np.empty_like(crest)
     slope[:-step] = (crest[step:] - crest[:-step]) * scene.side
     slope[-step:] = slope[-step - 1]
     where, y, _ = scene.below(top + height * crest)
     down = y - (top + height * crest)
-    leaning = 1 - np.abs(1 - scene.x - clip(down) * 0.7)  # shadows reach sideways down the slope
+    leaning = 1 - np.abs(1 - scene.x - clip(down) * 0.7)  # shadows extend sideways down the slope
     column = (clip(leaning) * (scene.size - 1)).astype(np.intp)
     ripples = np.abs(fraction(down * 22 + scene.x * 3) - 0.5)
     lit = clip(0.65 + slope[column] * 5) * (0.8 + 0.5 * ripples)
@@ -155,20 +164,20 @@ def _dune(scene: Scene, top: float, height: float) -> None:
 
 
 def _furrows(scene: Scene, horizon: float) -> None:
-    """Rows of flowers to the horizon: even dark ones are lavender, the others tulips."""
+    """Rows of flowers to the horizon. Equally dark rows are lavender, all others tulips."""
     where, y, depth = scene.below(horizon)
     across = (scene.x - scene.uniform(0.2, 0.8)) / (depth + 0.12) * scene.uniform(3, 5) + 64
-    aside = np.abs(fraction(across) - 0.5) * 2  # 0 in the middle of a row of plants
+    aside = np.abs(fraction(across) - 0.5) * 2  # 0 in the center of a row of plants
     bushes = scene.receding(texture_of("leaf", scene.size), depth) - 0.5
-    # Red, yellow and pink by turns are dark, bright and middling in gray.
+    # In gray, the rows of red, yellow and pink tulips are dark, bright and in between.
     kinds = rgb(0x8250C3, 0x8250C3, 0x8250C3) if scene.chance(0.5) else rgb(0xC8283C, 0xFFDC50, 0xF096B9)
-    blossom = kinds[:, np.floor(across).astype(np.intp) % 3, 0]
+    flower = kinds[:, np.floor(across).astype(np.intp) % 3, 0]
     plants = clip((0.62 - aside + bushes * 0.7) * 5)
     lit = 0.8 - 0.3 * aside * plants + bushes * 0.5
-    scene.fill(where, mix(rgb(0x9BBE69), blossom, plants) * scene.shade(lit), y - horizon)
+    scene.fill(where, mix(rgb(0x9BBE69), flower, plants) * scene.shade(lit), y - horizon)
 
 
-# ---------------------------------------------------------------- things
+# Objects.
 
 
 def _conifer(scene: Scene, x: float, base: float, height: float, snowy: bool = False) -> None:
@@ -177,8 +186,8 @@ def _conifer(scene: Scene, x: float, base: float, height: float, snowy: bool = F
     half = np.where(up < 0.08, 0.025, (1 - up) * (0.13 + 0.09 * branches))
     lit = clip(0.15 + across * scene.side / (half + 0.02) * 0.5 + branches * 0.5)
     snow = clip(1.1 - branches * 3) if snowy else 0.0
-    colour = mix(rgb(0x2D7846), rgb(0xFAFCFF), snow)
-    scene.fill(where, colour * scene.shade(lit), (half - np.abs(across)) * height)
+    color = mix(rgb(0x2D7846), rgb(0xFAFCFF), snow)
+    scene.fill(where, color * scene.shade(lit), (half - np.abs(across)) * height)
 
 
 def _leafy_tree(scene: Scene, x: float, base: float, height: float, autumn: bool) -> None:
@@ -234,10 +243,10 @@ def _house(scene: Scene, left: float, base: float, width: float, snowy: bool = F
     scene.fill(where, rgb(0xFAFCFF if snowy else roof) * shingles, tiles * width)
     column = np.minimum(np.minimum(np.abs(across - 0.58), np.abs(across - 0.83)), np.abs(across - 0.2))
     panes = np.minimum(0.06 - column, 0.08 - np.abs(up - 0.24))
-    scene.fill(where, rgb(0x3C506E if scene.hour == "day" else 0xFFD76E), panes * width)
+    scene.fill(where, rgb(0x3C506E if scene.time == "day" else 0xFFD76E), panes * width)
 
 
-# ---------------------------------------------------------------- compositions
+# Compositions.
 
 
 def _coast(scene: Scene) -> None:

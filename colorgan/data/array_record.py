@@ -1,0 +1,110 @@
+"""`array_record:GLOB`: ArrayRecord shards written by `colorgan prepare`, and the format of their records."""
+
+import bisect
+import concurrent.futures
+import glob
+import itertools
+import json
+import logging
+import os
+from pathlib import Path
+
+import msgpack
+from array_record.python import array_record_data_source
+from array_record.python.array_record_module import ArrayRecordReader
+
+from colorgan.errors import UserError
+
+log = logging.getLogger(__name__)
+
+SHARD_COUNTS_FILE = "shards.json"  # beside the shards: {file name: number of records}
+
+
+class ArrayRecordSource:
+    """Records of `pack_record` in ArrayRecord shards.
+
+    A truncated shard has lost its footer, and with it all of its records. If `shards.json` beside it says how many
+    records it had, they keep their indices and cannot be read, and all other records keep theirs.
+
+    Args:
+      pattern: a glob pattern of shards, or a folder of `*.array_record*` files; a leading ~ is expanded.
+
+    Raises:
+      UserError: no file matches, there are no records, or a damaged shard is not listed in `shards.json`.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        pattern = os.path.expanduser(pattern)
+        if os.path.isdir(pattern):
+            pattern = os.path.join(pattern, "*.array_record*")
+        self._paths = sorted(glob.glob(pattern, recursive=True))
+        if not self._paths:
+            raise UserError(f"no file matches array_record:{pattern}")
+        with concurrent.futures.ThreadPoolExecutor(64) as threads:
+            counts = list(threads.map(_count_records, self._paths))
+        self._ends = list(itertools.accumulate(counts))
+        if not self._ends[-1]:
+            raise UserError(f"array_record:{pattern} holds no records")
+        # With the counts given, a shard is opened when it is first read, so a damaged one does not block the others.
+        shards = [f"{path}[0:{count}]" for path, count in zip(self._paths, counts, strict=True)]
+        self._records = array_record_data_source.ArrayRecordDataSource(shards)
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def read(self, index: int) -> bytes:
+        """See `source.Source`."""
+        return self._unpack(index)[1]
+
+    def name(self, index: int) -> str:
+        """See `source.Source`."""
+        try:
+            return self._unpack(index)[0]
+        except Exception:  # the record is so damaged that its name is lost
+            shard = bisect.bisect_right(self._ends, index)
+            position = index - (self._ends[shard - 1] if shard else 0)
+            return f"record {position} of {os.path.basename(self._paths[shard])}"
+
+    def _unpack(self, index: int) -> tuple[str, bytes]:
+        try:
+            record = self._records[index]
+        except RuntimeError as error:  # raised by ArrayRecord's C++ code
+            raise OSError(f"the shard is cut short or damaged: {error}") from error
+        if not record:  # what ArrayRecord returns where a shard was truncated after it was opened
+            raise OSError("the shard is cut short")
+        return unpack_record(record)
+
+
+def _count_records(path: str) -> int:
+    """Returns how many records a shard has, or had before it was damaged.
+
+    Raises:
+      UserError: the shard cannot be read, and `shards.json` does not list it.
+    """
+    shard = Path(path)
+    try:
+        reader = ArrayRecordReader(path)
+        count = reader.num_records()
+        reader.close()
+    except Exception as error:  # of several types, one of them without a message
+        problem = str(error) or "no footer"
+        try:
+            count = int(json.loads(shard.with_name(SHARD_COUNTS_FILE).read_bytes())[shard.name])
+        except (OSError, ValueError, TypeError, KeyError):
+            raise UserError(
+                f"the shard {path} cannot be read ({problem}), and no {SHARD_COUNTS_FILE} beside it says how many "
+                "images it held: copy the shard again, write all shards again with `colorgan prepare`, or remove it"
+            ) from error
+        log.warning("%s is cut short or damaged: its %d images count as bad (%s)", shard.name, count, problem)
+    return count
+
+
+def pack_record(name: str, image: bytes) -> bytes:
+    """Returns an ArrayRecord record: a msgpack map of the image's original name and the encoded image."""
+    return msgpack.packb({"name": name, "image": image}, unicode_errors="surrogateescape")
+
+
+def unpack_record(record: bytes) -> tuple[str, bytes]:
+    """Returns the name and the encoded image of a record of `pack_record`."""
+    fields = msgpack.unpackb(record, unicode_errors="surrogateescape")
+    return str(fields["name"]), fields["image"]

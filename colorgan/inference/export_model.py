@@ -1,0 +1,115 @@
+"""Writes a trained generator to one file, and compares the file with the run before it gets its name."""
+
+import contextlib
+import datetime
+import functools
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from colorgan import color
+from colorgan.data import pipeline, sources
+from colorgan.errors import UserError
+from colorgan.inference import export_formats, load_exported
+from colorgan.inference.load_run import LoadedRun
+from colorgan.models.generator import predict
+from colorgan.run.storage import whole_file
+from colorgan.version import __version__
+
+FORMATS = {"stablehlo": export_formats.create_stablehlo, "onnx": export_formats.create_onnx}
+MAX_DIFFERENCE = 0.5  # gray levels of 0..255: after rounding, no value differs by more than one
+_NUM_IMAGES = 8  # of each kind, for the comparison
+
+log = logging.getLogger(__name__)
+
+
+def export_model(run: LoadedRun, checkpoint: str, output: Path, file_format: str) -> dict[str, Any]:
+    """Writes `run` to `output`, in a folder that exists, and returns the description of the file.
+
+    Args:
+      run: the generator.
+      checkpoint: "best" or "latest", for the description.
+      output: replaced if it exists.
+      file_format: a name in `FORMATS`.
+
+    Raises:
+      UserError: a library is missing, or the file differs from the run.
+      OSError: the file cannot be written.
+    """
+    write, versions = FORMATS[file_format](run)
+    description = describe(run, checkpoint) | {"format": file_format, **versions}
+    with whole_file(output) as scratch:
+        write(scratch, description)
+        description["difference"] = check(load_exported.load(scratch), run)
+        write(scratch, description)  # the same model, with the result of the comparison
+        load_exported.load(scratch)
+    return description
+
+
+def check(model: load_exported.Model, run: LoadedRun) -> dict[str, Any]:
+    """The difference of a model from the run's generator in float32, in gray levels of 0..255 of its RGB.
+
+    They are compared on noise and on the run's validation images, or on synthetic images where those are not available,
+    in a batch of one image and a batch of all others. "max_from_own_precision" is the difference from the output of
+    `colorgan colorize` on this machine, where the run computes in bfloat16 or the device uses fewer bits.
+
+    Raises:
+      UserError: the difference exceeds `MAX_DIFFERENCE`.
+    """
+    images, kind = _real_images(run)
+    noise = np.random.default_rng(0).uniform(-1, 1, (*images.shape[:3], 1)).astype(np.float32)
+    gray = np.concatenate([noise, color.luma(color.to_signed(jnp.asarray(images)))])
+    rgb = np.concatenate([model.predict(some) for some in np.split(gray, [1])])
+    with export_formats.exact_products():
+        live = jax.jit(export_formats.float32_fn(run, run.generator.lowering))(run.variables, gray)
+    own = jax.jit(functools.partial(predict, run.generator))(run.variables, gray)
+    difference, from_own = (np.abs(rgb - np.asarray(other)) * 127.5 for other in (live, own))
+    if not difference.max() <= MAX_DIFFERENCE:  # also refuses NaN
+        raise UserError(
+            f"the exported model differs from the run by up to {difference.max():.3g} gray levels, more than "
+            f"{MAX_DIFFERENCE}, and was not kept: try another --format"
+        )
+    values = {"max": difference.max(), "mean": difference.mean(), "max_from_own_precision": from_own.max()}
+    counts = {"num_noise": len(noise), f"num_{kind}": len(images)}
+    return {name: float(f"{value:.3g}") for name, value in values.items()} | counts
+
+
+def _real_images(run: LoadedRun) -> tuple[np.ndarray, str]:
+    """uint8 [N,S,S,3], and their kind: "validation" or "procedural"."""
+    size, data = run.image_size, run.config.get("data", {})
+    try:
+        source = sources.open_source(data.get("validation", ""), size)
+        images = pipeline.Images(source, size, data.get("max_bad_fraction", 0.0))
+        with contextlib.closing(pipeline.ordered_batches(images, _NUM_IMAGES, pipeline.Loading())) as batches:
+            batch = next(batches)
+        return batch.image[batch.mask], "validation"
+    except UserError as error:
+        log.warning("compared on synthetic images, since the run's validation images are not available: %s", error)
+        source = sources.open_source(f"procedural:{_NUM_IMAGES}", size)
+        return np.stack([np.asarray(source.read(n)) for n in range(_NUM_IMAGES)]), "procedural"
+
+
+def describe(run: LoadedRun, checkpoint: str) -> dict[str, Any]:
+    """The metadata of a file of any format. It contains no path, since files are given to others."""
+    size, config = run.image_size, json.dumps(run.config, sort_keys=True)
+    numbers = {"dtype": "float32", "range": [-1, 1]}
+    gray = {"name": load_exported.INPUT_NAME, "shape": ["batch", size, size, 1], **numbers, "is": "Rec. 601 luma"}
+    return {
+        "format_version": load_exported.FORMAT_VERSION,
+        "image_size": size,
+        "input": gray,
+        "output": {"name": load_exported.OUTPUT_NAME, "shape": ["batch", size, size, 3], **numbers, "is": "sRGB"},
+        "model_output": run.config["model"]["output"],
+        "step": run.step,
+        "checkpoint": checkpoint,
+        "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
+        "colorgan": __version__,
+        "jax": jax.__version__,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,24 @@
+"""The flags that choose a generator: --workdir, or --model, and --checkpoint."""
+
+import argparse
+from pathlib import Path
+
+from colorgan.errors import UserError
+from colorgan.inference.colorizer import Colorizer
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags for `load_colorizer`."""
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--workdir", help="the run's folder")
+    group.add_argument("--model", type=Path, help="a file written by colorgan export, instead of a run")
+    parser.add_argument("--checkpoint", choices=("latest", "best"), help="which one of the run (default: best)")
+
+
+def load_colorizer(arguments: argparse.Namespace) -> Colorizer:
+    """The colorizer that the flags choose. Raises UserError if it cannot be loaded."""
+    if arguments.model:
+        if arguments.checkpoint:
+            raise UserError("--checkpoint chooses one of a run, and --model is of one: use only one of the two")
+        return Colorizer.from_file(arguments.model)
+    return Colorizer.from_workdir(arguments.workdir, arguments.checkpoint or "best")

@@ -1,0 +1,114 @@
+"""Videos in color: every frame is decoded, colored and encoded again; everything else in the file is copied."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from colorgan.errors import UserError
+from colorgan.inference.colorizer import Colorizer, paint, shrink
+from colorgan.media import video_file
+from colorgan.media.temporal_smoothing import ChromaSmoother
+from colorgan.run.storage import whole_file
+
+if TYPE_CHECKING:
+    import av
+
+BATCH_SIZE = 8  # frames that the network colors at once, and that are in memory
+DEFAULT_SMOOTHING = 0.9  # less flicker than 0.8 for the same error, on the videos of `temporal_smoothing._TOLERANCE`
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoReport:
+    """What was done to a video.
+
+    Attributes:
+      num_frames: the number of colored frames.
+      num_cuts: the number of places where one scene follows another.
+      flicker_before: as predicted, see `ChromaSmoother.flicker`: steps of 255.
+      flicker_after: the same after smoothing.
+    """
+
+    num_frames: int
+    num_cuts: int
+    flicker_before: float
+    flicker_after: float
+
+
+def colorize_video(
+    source: Path,
+    target: Path,
+    colorizer: Colorizer,
+    strength: float = 1.0,
+    saturation: float = 1.0,
+    smoothing: float = DEFAULT_SMOOTHING,
+    progress_fn: Callable[[float], None] = lambda share: None,
+) -> VideoReport:
+    """Writes the video `source`, treated as gray, in color to `target`.
+
+    Frames are written as 8-bit H.264 in 4:2:0, which plays everywhere, or VP9 in a .webm. H.264 has no odd sizes in
+    4:2:0: those are written in 4:4:4, which fewer players support. Times, size, rotation, matrix and range are kept,
+    and the encoder gets the luma of the video, exactly where that has 8 bits; audio and subtitles are copied.
+
+    Args:
+      source: a file of `video_file.VIDEO_SUFFIXES`.
+      target: with the suffix of `source`, in a folder that exists; replaced at the end, or left as it was.
+      colorizer: predicts the colors.
+      strength: see `Colorizer.__call__`.
+      saturation: see `Colorizer.__call__`.
+      smoothing: weight of the previous frames for the colors of what does not move: 0 for none, below 1.
+      progress_fn: called after every frame with the fraction of the video that is done, 0 to 1.
+
+    Raises:
+      UserError: PyAV is missing, `source` is not a video that can be read, or its frames change their size.
+      OSError: `target` cannot be written.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise UserError("videos need PyAV: pip install 'colorgan[video]'") from error
+    smoother, num_frames = ChromaSmoother(smoothing), 0
+    with whole_file(target) as scratch:
+        try:
+            first = video_file.first_frame(source)
+            look = video_file.Look.of(first, video_file.takes_odd_sizes(target))
+            options = video_file.CONTAINER_OPTIONS
+            with av.open(source) as video, av.open(scratch, "w", container_options=options) as colored:
+                out = video_file.add_video_stream(colored, video, target, first, look)
+                frames = video_file.read_frames(video, video_file.copy_other_streams(colored, video))
+                paint_fn = functools.partial(paint, strength=strength, saturation=saturation)
+                for frame in color_frames(frames, colorizer, smoother, look, paint_fn):
+                    colored.mux(out.encode(frame))
+                    num_frames += 1
+                    if video.duration:
+                        progress_fn(min(1.0, max(0.0, frame.time * av.time_base / video.duration)))
+                colored.mux(out.encode(None))
+        except av.error.FFmpegError as error:
+            raise UserError(f"it cannot be read or written as a video: {error.strerror}") from error
+    progress_fn(1.0)
+    return VideoReport(num_frames, smoother.num_cuts, *smoother.flicker)
+
+
+def color_frames(
+    frames: Iterable["av.VideoFrame"],
+    colorizer: Colorizer,
+    smoother: ChromaSmoother,
+    look: video_file.Look,
+    paint_fn: Callable[..., np.ndarray] = paint,
+) -> Iterator["av.VideoFrame"]:
+    """The frames in color, in order and with their times. Reads `BATCH_SIZE` at a time."""
+    frames = iter(frames)
+    while batch := list(itertools.islice(frames, BATCH_SIZE)):
+        small = [
+            shrink(video_file.luma(frame, look, frame.width, frame.height), colorizer.image_size) for frame in batch
+        ]
+        upright = [np.rot90(gray, look.quarter_turns) for gray in small]
+        # The last batch is filled up: the network would be compiled again for another size.
+        chroma = colorizer.predict_chroma(np.stack(upright + upright[-1:] * (BATCH_SIZE - len(batch))))
+        for frame, gray, predicted in zip(batch, small, np.rot90(chroma, -look.quarter_turns, (1, 2)), strict=False):
+            paint_frame = functools.partial(paint_fn, small=gray, chroma=smoother(gray, predicted))
+            yield video_file.with_chroma(frame, look, paint_frame)
