@@ -55,7 +55,7 @@ def test_commands_after_the_installation(tmp_path):
         served = command.split(" && ")[-1]  # without its pip install, which needs a network
         with _start(f"exec {served}", tmp_path) as server:
             output = ""
-            for line in server.stdout:
+            for line in server.stdout or ():
                 output += line
                 if re.search(r"http://\S+:\d+|colorgan: .*pip install", line):  # the second if Gradio is not installed
                     break
