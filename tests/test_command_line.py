@@ -1,13 +1,16 @@
 """The command line: names, flags, configs. Misuse gets one sentence and an exit code, never a traceback."""
 
-import shutil
+import os
+import re
+import sys
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, run_command
 
-from colorgan import command_line
+from colorgan import command_line, config_file
 from colorgan.__main__ import COMMANDS
+from colorgan.errors import UserError
 from colorgan.version import __version__
 
 DEFAULT = "--config=default"
@@ -16,19 +19,18 @@ DEFAULT = "--config=default"
 @pytest.mark.parametrize(
     ("module", "arguments", "message"),
     [
-        ("main", [], "--config is missing"),
+        ("main", [], "--config is missing, as in --config=default; the shipped configs are baseline, default, gpu"),
         ("main", ["--config=configs/none.py"], "there is no config file configs/none.py"),
-        ("main", ["--config=gpus"], "no config of that name: baseline, default, gpu, tpu"),
-        ("main", ["--config=broken.py"], "the config file fails: ZeroDivisionError: division by zero"),
-        ("main", ["--config=empty.py"], "get_config"),
-        ("main", ["--config=dict.py"], "get_config() returns a dict, not a ConfigDict"),
-        ("main", [DEFAULT, "--config.colour=1"], "does not exist: colour\n"),
-        ("main", [DEFAULT, "--config.model.widht=1"], "exist: widht; did you mean width instead of widht?\n"),
+        ("main", ["--config=broken.py"], "the config file broken.py fails: ZeroDivisionError: division by zero\n"),
+        ("main", [DEFAULT, "--config.model.widht=1"], "has no key model.widht; did you mean --config.model.width?\n"),
         ("main", [DEFAULT, "--config.seed=one"], "colorgan: flag --config.seed=one: invalid literal"),
-        ("main", [DEFAULT, "--data=folder:x"], "'--data' is not a flag of this command"),
-        ("main", [DEFAULT, "--num_epochs=3"], "a key of the config is set as --config.num_epochs=3"),
-        ("main", [DEFAULT, "train"], "'train' is not a flag"),
-        ("main", [DEFAULT, "--config.image_size=65"], "must be a power of two"),
+        (
+            "main",
+            [DEFAULT, "--num_epochs=3"],
+            "'--num_epochs' is not a flag of this command; --help lists the flags; did",
+        ),
+        ("main", [DEFAULT, "train"], "'train' is not a flag of this command; --help lists the flags; config keys"),
+        ("main", ["--config.image_size=65", DEFAULT], "config.image_size is 65 but must be a power of two"),
         ("main", [DEFAULT, "--config.data.train=folder:/no/such"], "there is no folder '/no/such'"),
         ("main", [DEFAULT, "--config.batch_size=64", "--config.data.train=procedural:9"], "holds only 9 images"),
         ("main", [DEFAULT, "--workdir=empty.py"], "cannot write the run's folder"),
@@ -38,6 +40,7 @@ DEFAULT = "--config=default"
         ("evaluate", ["--workdir=/no/such", "--data=procedural:4"], "/no/such is not the folder of a run"),
         ("evaluate", ["--workdir=runs"], "--data"),
         ("evaluate", ["--workdir=runs", "--data=procedural:4", "--sizes=own"], "'--sizes' is not a flag"),
+        ("evaluate", ["--workdir=runs", "--data=procedural:4", "--config.seed", "1"], "'--config.seed' is not a flag"),
         ("colorize", ["--workdir=/no/such", "--output=x", "empty.py"], "/no/such is not the folder of a run"),
         ("colorize", ["--workdir=/no/such", "--output=x", "nothing.jpg"], "there is no file or folder"),
         ("prepare", ["--source=folder:/no/such", "--output=x", "--num_shards=1"], "there is no folder"),
@@ -47,11 +50,25 @@ DEFAULT = "--config=default"
 def test_misuse(tmp_path, module, arguments, message):
     (tmp_path / "broken.py").write_text("1 / 0")
     (tmp_path / "empty.py").write_text("")
-    (tmp_path / "dict.py").write_text("def get_config():\n    return {}\n")
     done = run_command(f"colorgan.{module}", *arguments, check=False, cwd=tmp_path)
     assert done.returncode in (1, 2)
     assert message in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("argument", "hint"),
+    [
+        ("--num_epochs=3", "did you mean --config.num_epochs=3? Config keys are set as --config.KEY=VALUE"),
+        ("--num_wokers", "did you mean --config.data.num_workers? Config keys"),
+        ("--optimizer.beta3", "did you mean --config.optimizer.beta"),
+        ("--data=folder:x", "lists the flags; config keys are set as --config.KEY=VALUE"),
+        ("seed", "lists the flags; config keys are set as --config.KEY=VALUE"),
+    ],
+)
+def test_an_unknown_flag_that_is_a_key_of_the_config(argument, hint):
+    assert hint in command_line._describe_unknown(argument, has_config=True)
+    assert command_line._describe_unknown(argument, has_config=False).endswith("; --help lists the flags")
 
 
 def test_every_command_has_help_and_a_name():
@@ -81,25 +98,91 @@ def test_nothing_named_train_silently_does_nothing():
     assert "No module named colorgan.train" in done.stderr
 
 
-@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # of ml_collections
 def test_a_name_and_its_file_are_the_same_config():
-    named = command_line.load_config(["--config=gpu", "--config.batch_size=6"])
-    assert named == command_line.load_config([f"--config={ROOT}/configs/gpu.py", "--config.batch_size=6"])
-    assert named[0] == "gpu"
-    assert named[1].batch_size == 6
+    named = config_file.load(config_file.find("gpu"), ["--config.batch_size=6"])
+    assert named == config_file.load(ROOT / "configs" / "gpu.py", ["--config.batch_size=6"])
+    assert named.batch_size == 6
+    with pytest.raises(AttributeError, match="widht"):
+        named.model.widht = 3
+
+
+def test_values_of_every_type_can_be_set():
+    flags = ["--config.deterministic", "--config.seed=-1", "--config.ema_decay=0.5", "--config.data.cache=device"]
+    config = config_file.load(config_file.find("default"), [*flags, "--config.profile_steps=(1, 2)"])
+    values = (config.deterministic, config.seed, config.ema_decay, config.data.cache, config.profile_steps)
+    assert values == (True, -1, 0.5, "device", (1, 2))
+    assert config_file.load(config_file.find("default"), ["--noconfig.deterministic"]).deterministic is False
+
+
+def test_an_argument_for_the_config_file(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import ml_collections\n\n\n"
+        "def get_config(size='small'):\n    return ml_collections.ConfigDict({'size': size})\n"
+    )
+    assert config_file.load(tmp_path / "mine.py").size == "small"
+    assert config_file.load(tmp_path / "mine.py", argument="large").size == "large"
 
 
 @pytest.mark.parametrize(
-    ("argv", "config", "others"),
+    ("name", "message"),
     [
-        (["--config=a", "--config.b=c d", "e"], ["--config=a", "--config.b=c d"], ["e"]),
-        (["--config", "a", "--config.b", "c", "--d", "e"], ["--config=a", "--config.b=c"], ["--d", "e"]),
-        (["--config.deterministic", "--config=a"], ["--config.deterministic", "--config=a"], []),
-        (["--configuration=a", "--d=--config"], [], ["--configuration=a", "--d=--config"]),
+        ("gpus", "there is no config file gpus and no shipped config of that name: baseline, default, gpu, tpu"),
+        ("notes.txt", "--config=notes.txt must be a Python file, or one of the shipped configs: baseline, default"),
+        ("unreadable.py", "the config file unreadable.py fails: FileNotFoundError: [Errno 2]"),
+        ("wrong.py", "the config file wrong.py fails: SyntaxError: "),
+        ("empty.py", "the config file empty.py has no function get_config()"),
+        ("dict.py", "get_config() of dict.py returns a dict, not a ConfigDict"),
     ],
 )
-def test_config_flags_are_separated_from_others(argv, config, others):
-    assert command_line._split(argv) == (config, others)
+def test_errors_of_config_files(tmp_path, monkeypatch, name, message):
+    (tmp_path / "unreadable.py").write_text("def get_config():\n    open('/no/such')\n")
+    (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "wrong.py").write_text("def")
+    (tmp_path / "empty.py").write_text("")
+    (tmp_path / "dict.py").write_text("def get_config():\n    return {}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=re.escape(message)):
+        config_file.load(config_file.find(name))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("--config.colour=1", "--config.colour: the config has no key colour, configs/default.py lists the keys"),
+        ("--config.widht=1", "has no key widht; did you mean --config.model.width?"),
+        ("--config.seed.x=1", "--config.seed.x: the config has no key seed.x"),
+        ("--config.seed", "Missing value for flag --config.seed"),
+        ("--config.model=3", "flag --config.model=3: Failed to parse"),
+        ("--noconfig.seed", "noconfig.seed"),
+        ("--config.sample_epochs[99]=1", "cannot use a --config.KEY flag: tuple index out of range"),
+    ],
+)
+def test_errors_of_overrides(override, message):
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        config_file.load(config_file.find("default"), ["--config.batch_size=3", override])
+    assert "\n" not in str(caught.value)
+
+
+def test_loading_a_config_leaves_sys_path_as_it_was(tmp_path):
+    (tmp_path / "mine.py").write_text("import sys\nsys.path.append('x')\n1 / 0\n")
+    before = list(sys.path)
+    with pytest.raises(UserError, match="ZeroDivisionError"):
+        config_file.load(tmp_path / "mine.py")
+    assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "overrides", "others"),
+    [
+        (["--config=a", "--config.b=c d", "e"], ["--config.b=c d"], ["--config=a", "e"]),
+        (["--config", "a", "--config.b", "c", "--d", "e"], ["--config.b=c"], ["--config", "a", "--d", "e"]),
+        (["--config.b", "-1", "c"], ["--config.b=-1"], ["c"]),
+        (["--config.b", "--config=a", "--noconfig.c"], ["--config.b", "--noconfig.c"], ["--config=a"]),
+        (["--configuration=a", "--d=--config.b"], [], ["--configuration=a", "--d=--config.b"]),
+    ],
+)
+def test_overrides_are_separated_from_other_flags(arguments, overrides, others):
+    assert config_file.split_overrides(arguments) == (overrides, others)
 
 
 @pytest.mark.parametrize("module", ["colorgan", "colorgan.main"])
@@ -116,5 +199,5 @@ def test_a_config_of_a_checkout_imports_its_neighbors(tmp_path, module):
 
 
 def test_no_test_uses_the_home_folder():
-    assert Path.home() != Path(shutil.os.path.expanduser("~root"))
+    assert Path(os.environ["XDG_CACHE_HOME"]).is_relative_to(Path.home())
     assert Path.home().name.startswith("colorgan-tests-home-")

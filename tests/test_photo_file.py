@@ -168,7 +168,7 @@ def test_what_a_format_cannot_hold(tmp_path):
         photo = _written(tmp_path / name, np.full((8, 8, 4), (0, 0, 0, 55), np.uint8))
         assert photo.pixels.shape == (8, 8, 3)
         assert np.abs(photo.pixels.astype(int) - 200).max() <= 2
-    with pytest.raises(ValueError, match="names no format"):
+    with pytest.raises(ValueError, match="is not the suffix of a format"):
         write_photo(tmp_path / "photo.gif", Photo(RGB))
 
 

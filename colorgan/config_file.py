@@ -1,0 +1,150 @@
+"""Loading of a config: `--config=FILE_OR_NAME` and the overrides `--config.KEY=VALUE`."""
+
+import contextlib
+import difflib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from colorgan.errors import UserError, reason
+
+_SHIPPED_FOLDER = Path(__file__).with_name("configs")
+_OVERRIDE = re.compile(r"--?(no)?config\.")
+
+
+def shipped_names() -> list[str]:
+    """Returns the names of the configs in colorgan/configs."""
+    return sorted(path.stem for path in _SHIPPED_FOLDER.glob("*.py") if path.stem != "__init__")
+
+
+def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Splits command line arguments into overrides of the config and all others.
+
+    Args:
+      arguments: the arguments, without the name of the program.
+
+    Returns:
+      The overrides, those in the form "--config.KEY VALUE" as "--config.KEY=VALUE", and the other arguments.
+    """
+    overrides, others, waiting = list[str](), list[str](), list(arguments)
+    while waiting:
+        argument = waiting.pop(0)
+        if not _OVERRIDE.match(argument):
+            others.append(argument)
+        elif "=" not in argument and waiting and not waiting[0].startswith("--"):
+            overrides.append(f"{argument}={waiting.pop(0)}")
+        else:
+            overrides.append(argument)
+    return overrides, others
+
+
+def find(name: str) -> Path:
+    """Returns the path of a config file.
+
+    Args:
+      name: path of a Python file, or the name of a shipped config.
+
+    Raises:
+      UserError: there is no such file.
+    """
+    shipped = ", ".join(shipped_names())
+    if name in shipped_names():
+        return _SHIPPED_FOLDER / f"{name}.py"
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise UserError(f"there is no config file {name} and no shipped config of that name: {shipped}")
+    if path.suffix != ".py":
+        raise UserError(f"--config={name} must be a Python file, or one of the shipped configs: {shipped}")
+    return path
+
+
+def load(path: Path, overrides: Sequence[str] = (), argument: str | None = None) -> ConfigDict:
+    """Runs a config file and changes the values that the overrides name.
+
+    Args:
+      path: a Python file with a function `get_config`, which returns a ConfigDict. Modules of the current folder can
+        be imported by it, as in `from configs import default` in a checkout.
+      overrides: from `split_overrides`.
+      argument: argument for `get_config`; None calls it without one.
+
+    Returns:
+      The config, locked.
+
+    Raises:
+      UserError: the file does not run or has no `get_config`, or an override does not fit the config.
+    """
+    spec = importlib.util.spec_from_file_location("colorgan_config_file", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        with _importable_current_folder():
+            spec.loader.exec_module(module)
+            get_config = getattr(module, "get_config", None)
+            if get_config is not None:
+                config = get_config() if argument is None else get_config(argument)
+    except Exception as error:  # the file is a program, which can raise anything
+        raise UserError(f"the config file {path} fails: {type(error).__name__}: {reason(error)}") from error
+    if get_config is None:
+        raise UserError(f"the config file {path} has no function get_config()")
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"get_config() of {path} returns a {type(config).__name__}, not a ConfigDict")
+    _override(config, overrides)
+    return config
+
+
+def nearest_key(name: str, config: ConfigDict) -> str | None:
+    """Returns the key of `config` that is nearest to `name`, with or without the sections before it, if one is near."""
+    keys = {name: key for key in _keys(config) for name in (key.rpartition(".")[2], key)}
+    nearest = difflib.get_close_matches(name, keys, n=1)
+    return keys[nearest[0]] if nearest else None
+
+
+def _override(config: ConfigDict, overrides: Sequence[str]) -> None:
+    # ml_collections knows the type of each key and how to parse it, but only as an absl flag: these are not global.
+    values, arguments = flags.FlagValues(), ["colorgan", *overrides]
+    try:
+        config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=arguments)
+        values(arguments)
+    except (AttributeError, LookupError) as error:
+        keys = {*_keys(config)}
+        for override in overrides:
+            key = override.partition("=")[0].partition(".")[2]
+            if key.partition("[")[0] not in keys:
+                nearest = nearest_key(key, config)
+                hint = f"; did you mean --config.{nearest}?" if nearest else ", configs/default.py lists the keys"
+                raise UserError(f"--config.{key}: the config has no key {key}{hint}") from error
+        raise UserError(f"cannot use a --config.KEY flag: {reason(error)}") from error
+    except flags.Error as error:  # names the flag
+        raise UserError(" ".join(str(error).split())) from error
+    except (TypeError, ValueError) as error:
+        raise UserError(f"cannot use a --config.KEY flag: {reason(error)}") from error
+
+
+def _keys(config: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
+    for key, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from _keys(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key
+
+
+@contextlib.contextmanager
+def _importable_current_folder() -> Iterator[None]:
+    """Within it, modules of the current folder can be imported, after all others.
+
+    `python -m` puts the folder on sys.path, the `colorgan` script does not.
+    """
+    before = list(sys.path)
+    sys.path.append(os.getcwd())
+    try:
+        yield
+    finally:
+        sys.path[:] = before
