@@ -54,6 +54,7 @@ def test_commands_after_the_installation(tmp_path):
     for command in SERVE:
         served = command.split(" && ")[-1]  # without its pip install, which needs a network
         with _start(f"exec {served}", tmp_path) as server:
+            assert server.stdout is not None
             output = ""
             for line in server.stdout or ():
                 output += line
