@@ -1,6 +1,6 @@
 """Colored videos keep the times, audio, size, rotation and luma of the video.
 
-Videos are made on the spot; the network is a function of the gray frame.
+Videos are synthetic; the network is a function of the gray frame.
 """
 
 from fractions import Fraction
