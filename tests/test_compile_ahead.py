@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
 
 import conftest
 import pytest
@@ -27,6 +29,29 @@ def _sentence(*arguments):
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is not None, reason="the TPU compiler is installed")
 def test_a_missing_compiler_is_named():
     assert _sentence().endswith("pip install 'colorgan[tpu]'")
+
+
+# Prints the environment at the moment when JAX is imported.
+AT_IMPORT_OF_JAX = """
+import os, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "jax":
+            print(os.environ.get("TPU_SKIP_MDS_QUERY"), os.environ.get("TPU_WORKER_HOSTNAMES"), flush=True)
+            os._exit(0)
+
+sys.meta_path.insert(0, Finder())
+sys.argv = ["colorgan", "compile-ahead", "--help"]
+from colorgan import __main__
+__main__.main()
+"""
+
+
+def test_the_environment_is_set_before_jax_is_imported():
+    command = [sys.executable, "-c", AT_IMPORT_OF_JAX]
+    done = subprocess.run(command, env=conftest.COMMAND_ENVIRONMENT, capture_output=True, text=True)
+    assert done.stdout == "1 localhost\n", done.stderr
 
 
 @NEEDS_COMPILER

@@ -1,5 +1,6 @@
 """How a process starts: what it imports, and where it caches compiled programs."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -11,24 +12,64 @@ from conftest import COMMAND_ENVIRONMENT, ROOT
 
 from colorgan.training import build
 
-# Like multiprocessing in a new data worker: the module of the command, then the modules of the pickled dataset.
-WORKER = """
-import runpy, sys
-runpy.run_module("colorgan.{module}", run_name="__mp_main__")
-import colorgan.data.pipeline
-from colorgan.data import sources
-sources.open_source("procedural:2", 32).read(0)
-from jax._src import xla_bridge
-print([name for name in ("tensorflow", "flax", "orbax.checkpoint", "tensorstore", "optax") if name in sys.modules])
-print(xla_bridge.backends_are_initialized())
+# Starts a command that, instead of running, starts a worker process as Grain does, which prints what it has loaded.
+START_WORKER = """
+import multiprocessing, runpy, sys
+
+def print_loaded():
+    import colorgan.data.pipeline
+    from colorgan.data import sources
+    sources.open_source("procedural:2", 32).read(0)
+    from jax._src import xla_bridge
+    print(xla_bridge.backends_are_initialized(), *sorted(sys.modules))
+
+def start_worker(*arguments):
+    process = multiprocessing.get_context("spawn").Process(target=print_loaded)
+    process.start()
+    process.join()
+
+if __name__ == "__main__":
+    import start_worker
+    from colorgan import command_line
+    command_line.run = start_worker.start_worker
+    sys.argv = sys.argv[1:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
 
-@pytest.mark.parametrize("module", ["main", "benchmark"])
-def test_data_workers_start_no_device_and_import_little(module):
-    command = [sys.executable, "-c", WORKER.format(module=module)]
-    done = subprocess.run(command, cwd=ROOT, env=COMMAND_ENVIRONMENT, capture_output=True, text=True)
-    assert done.stdout.splitlines() == ["[]", "False"], done.stderr
+@pytest.fixture(scope="module")
+def worker_modules(tmp_path_factory):
+    """A function from a command to the modules of its data workers, which must not have started a device."""
+    script = tmp_path_factory.mktemp("script") / "start_worker.py"
+    script.write_text(START_WORKER)
+
+    @functools.cache
+    def modules(*command):
+        done = subprocess.run(
+            [sys.executable, str(script), *command],
+            cwd=script.parent,
+            env=COMMAND_ENVIRONMENT,
+            capture_output=True,
+            text=True,
+        )
+        started_device, *names = done.stdout.split()
+        assert started_device == "False", done.stderr
+        return set(names)
+
+    return modules
+
+
+@pytest.mark.parametrize("command", [("colorgan", "train"), ("colorgan", "benchmark")])
+def test_data_workers_start_no_device_and_import_little(worker_modules, command):
+    modules = worker_modules(*command)
+    assert "grain" in modules
+    assert not modules & {"tensorflow", "flax", "orbax.checkpoint", "tensorstore", "optax", "clu", "tensorboardX"}
+    assert not {name for name in modules if name.startswith(("colorgan.training", "colorgan.models"))}
+
+
+def test_data_workers_of_the_colorgan_command_import_nothing_else(worker_modules):
+    """So that they need no more memory: with `python -m colorgan.main` 84 MiB each, in both cases."""
+    assert worker_modules("colorgan", "train") - {"runpy"} <= worker_modules("colorgan.main")
 
 
 @pytest.mark.parametrize("module", ["main", "benchmark", "compile_ahead"])
