@@ -1,6 +1,6 @@
 """Colored videos keep the times, audio, size, rotation and luma of the video.
 
-Videos are synthetic; the network is a function of the gray frame.
+The videos are synthetic; the network is a function of the gray frame.
 """
 
 from fractions import Fraction
@@ -39,7 +39,7 @@ def test_times_and_audio_are_kept(tmp_path, suffix):
     source = write_video(
         tmp_path / f"video{suffix}", [scene()] * 24, codec, sound, options={"cpu-used": "8", "crf": "10"}
     )
-    shares: list[float] = []
+    shares = []
     target, report = colorize_synthetic(source, progress_fn=shares.append)
     colored = read_frames(target)
     assert [frame.time for frame in colored] == [time / 1000 for time in TIMES]
@@ -76,7 +76,7 @@ def _color_frames(frames, network=tint):
 def _gray_frames(grays):
     for n, gray in enumerate(grays):
         frame = av.VideoFrame.from_ndarray(gray, "gray").reformat(format="yuv420p", dst_color_range=1)
-        frame.pts, frame.time_base, frame.pict_type = n, Fraction(1, 25), 1  # as a decoder says of each what it was
+        frame.pts, frame.time_base, frame.pict_type = n, Fraction(1, 25), 1  # a decoder sets the type of each frame
         yield frame
 
 
@@ -84,7 +84,7 @@ def test_the_encoder_gets_the_exact_luma_and_chooses_key_frames():
     grays = [scene(33, 47), scene(33, 47, 0, 255)]
     for frame, colored in zip(_gray_frames(grays), _color_frames(_gray_frames(grays)), strict=True):
         luma = [np.frombuffer(x.planes[0], np.uint8).reshape(33, -1)[:, :47] for x in (frame, colored)]
-        np.testing.assert_array_equal(luma[0], luma[1])
+        np.testing.assert_array_equal(*luma)
         assert np.ptp(_chroma(colored), axis=-1).max() > 50
         assert (colored.pict_type, colored.pts) == (0, frame.pts)
 
@@ -153,7 +153,7 @@ def test_matrix_and_range_are_kept_and_used(tmp_path, colorspace, color_range):
 
 def test_colors_do_not_cross_a_cut(tmp_path):
     dark = 240 - scene()
-    dark[:, :8] = scene()[:, :8]  # nobody sees from these that the scene is another
+    dark[:, :8] = scene()[:, :8]  # these columns are the same in both scenes
     dark[:, 8:] //= 2
     source = write_video(tmp_path / "video.mp4", [scene()] * 12 + [dark] * 12)
     target, report = colorize_synthetic(source)
