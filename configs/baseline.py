@@ -1,6 +1,8 @@
-"""The original system: its networks, losses, optimiser, batch and 150 epochs at 128 px, on any photographs.
+"""The original model with its bugs fixed: its networks, losses, optimizer, batch size and 150 epochs at 128 px.
 
-python -m colorgan.main --config=configs/seed.py --config.data.train=folder:PATH --config.data.validation=folder:PATH
+The original is ColorizerGAN by Gruhit13. On your own photographs:
+
+colorgan train --config=baseline --config.data.train=folder:PATH --config.data.validation=folder:PATH
 """
 
 import ml_collections

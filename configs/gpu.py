@@ -1,4 +1,4 @@
-"""One GPU box: wide networks at 128 px in bfloat16, random crops, photographs that are fetched by name, 150 epochs."""
+"""A machine with a GPU: wide networks at 128 px in bfloat16, random crops, a public dataset, 150 epochs."""
 
 import ml_collections
 
@@ -19,7 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.num_threads = 1
     config.model.width = 64
     config.model.max_width = 512
-    # The seed's, for networks of its width: 1e-3 was tried with narrow ones alone.
+    # The baseline's, for networks of the same width; 1e-3 was tried with narrow networks only.
     config.optimizer.generator_learning_rate = 2e-4
     config.ema_decay = 0.999
     config.log_every_steps = 100

@@ -1,4 +1,4 @@
-"""A Cloud TPU VM or pod slice: as on a GPU, data-parallel over every chip of every host."""
+"""A Cloud TPU VM or pod slice: the `gpu` config, data-parallel over all chips of all hosts."""
 
 import ml_collections
 

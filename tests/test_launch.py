@@ -324,7 +324,7 @@ def test_logs_follow_one_host(cloud: Cloud) -> None:
     cloud.tpu_vm("create")
     cloud.tpu_vm("setup")
     cloud.tpu_vm("run", "--config=a b")
-    command = [cloud.checkout / "launch" / "tpu_vm.sh", "logs"]
+    command = [str(cloud.checkout / "launch" / "tpu_vm.sh"), "logs"]
     following = subprocess.Popen(
         command, env=cloud.environment, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -442,7 +442,7 @@ def test_keep_adopts_a_running_trainer_without_setup(cloud: Cloud) -> None:
     cloud.tpu_vm("setup")
     cloud.tpu_vm("run", "--config=a")
     cloud.calls()
-    command = [cloud.checkout / "launch" / "tpu_keep.sh", "--config=a"]
+    command = [str(cloud.checkout / "launch" / "tpu_keep.sh"), "--config=a"]
     with subprocess.Popen(command, env=cloud.environment, stderr=subprocess.PIPE, text=True) as keeper:
         calls = cloud.folder / "calls"
         wait_until(calls.exists, lambda: calls.read_text().count(" status") > 1)  # it waits for the trainer

@@ -111,7 +111,7 @@ def test_other_files_are_refused_in_one_sentence(tmp_path, photo):
 def test_the_result_has_the_name_size_and_format_of_the_upload(tmp_path, photo, suffix):
     path = photo.with_suffix(suffix)
     Image.open(photo).save(path)
-    opened = page_app.open_photo(Colorizer(lambda gray: 0 * gray + np.float32((0.3, 0, -0.3)), 32), path)
+    opened = page_app.open_photo(Colorizer(lambda gray: 0 * gray + np.array((0.3, 0, -0.3), np.float32), 32), path)
     assert opened.gray.shape == (800, 1600)
     colored, gray = (page_app.write_colored(opened, strength, 1.0, tmp_path) for strength in (1, 0))
     assert colored.name == gray.name == f"grandmother-colorized{suffix}"
@@ -206,7 +206,7 @@ def test_in_a_browser(workdir, photo, tmp_path):
         images = tab.locator("img:visible")
 
         def shown() -> list[np.ndarray]:
-            """What the comparison shows, the gray and the colored image, once the full size can be downloaded."""
+            """The two images of the comparison, gray and colored, once the full-size file is ready too."""
             expect(images).to_have_count(2)
             expect(download).to_be_enabled()
             bodies = [tab.request.get(image.get_attribute("src")).body() for image in images.all()]

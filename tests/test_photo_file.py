@@ -128,7 +128,7 @@ def test_palette_with_transparency(tmp_path):
     image.putpixel((0, 0), 1)
     image.save(tmp_path / "photo.png", transparency=1)
     photo = read_photo(tmp_path / "photo.png")
-    assert (photo.pixels[0, 1].tolist(), photo.alpha[0, :2].tolist()) == ([255, 0, 0], [0, 255])
+    assert (photo.pixels[0, 1].tolist(), np.asarray(photo.alpha)[0, :2].tolist()) == ([255, 0, 0], [0, 255])
 
 
 def test_pairs_of_images_of_phones_become_one_jpeg(tmp_path):

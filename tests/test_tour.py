@@ -54,8 +54,9 @@ def test_commands_after_the_installation(tmp_path):
     for command in SERVE:
         served = command.split(" && ")[-1]  # without its pip install, which needs a network
         with _start(f"exec {served}", tmp_path) as server:
+            assert server.stdout is not None
             output = ""
-            for line in server.stdout:
+            for line in server.stdout or ():
                 output += line
                 if re.search(r"http://\S+:\d+|colorgan: .*pip install", line):  # the second if Gradio is not installed
                     break

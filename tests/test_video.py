@@ -1,6 +1,6 @@
 """Colored videos keep the times, audio, size, rotation and luma of the video.
 
-The videos are synthetic; the network is a function of the gray frame.
+Videos are synthetic; the network is a function of the gray frame.
 """
 
 from fractions import Fraction
@@ -39,7 +39,7 @@ def test_times_and_audio_are_kept(tmp_path, suffix):
     source = write_video(
         tmp_path / f"video{suffix}", [scene()] * 24, codec, sound, options={"cpu-used": "8", "crf": "10"}
     )
-    shares = []
+    shares: list[float] = []
     target, report = colorize_synthetic(source, progress_fn=shares.append)
     colored = read_frames(target)
     assert [frame.time for frame in colored] == [time / 1000 for time in TIMES]
@@ -84,7 +84,7 @@ def test_the_encoder_gets_the_exact_luma_and_chooses_key_frames():
     grays = [scene(33, 47), scene(33, 47, 0, 255)]
     for frame, colored in zip(_gray_frames(grays), _color_frames(_gray_frames(grays)), strict=True):
         luma = [np.frombuffer(x.planes[0], np.uint8).reshape(33, -1)[:, :47] for x in (frame, colored)]
-        np.testing.assert_array_equal(*luma)
+        np.testing.assert_array_equal(luma[0], luma[1])
         assert np.ptp(_chroma(colored), axis=-1).max() > 50
         assert (colored.pict_type, colored.pts) == (0, frame.pts)
 

@@ -1,6 +1,5 @@
-"""The wheel, built and installed into an empty folder, works from an empty folder."""
+"""The wheel contains the package and its configs only, and works where there is no checkout."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from colorgan.version import __version__
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy of what git tracks, without a network."""
+    """The wheel of a copy of the checkout, built without a network."""
     pytest.importorskip("setuptools", minversion="77")
     source = tmp_path_factory.mktemp("source")
     for name in ("colorgan", "configs"):
@@ -59,11 +58,10 @@ def test_it_works_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
         return done.stdout
 
     assert run("--version") == f"colorgan {__version__}\n"
-    assert f"{os.sep}runs{os.sep}" not in run("train", "--help")
+    assert run("train", "--help").startswith("usage: colorgan train ")
     run("train", "--config=default", *tiny_flags(num_epochs=1, data__num_workers=1))
     workdir = empty / "runs" / "default"
     assert read_lines(workdir)[-1]["step"] == 3
     run("evaluate", f"--workdir={workdir}", "--data=procedural:3")
     assert (workdir / "evaluation" / "metrics.json").exists()
-    code = "import importlib.util; assert importlib.util.find_spec('configs') is None"
-    subprocess.run([sys.executable, "-c", code], cwd=empty, env=environment, check=True)
+    assert not (installed / "configs").exists()

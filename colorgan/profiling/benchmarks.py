@@ -43,7 +43,7 @@ Metrics = dict[str, Any]
 
 
 def measure_step(config: ConfigDict) -> Metrics:
-    """The training step on random images that are on the devices."""
+    """Measures the training step on random images that are on the devices."""
     mesh = sharding.create_mesh()
     config_lib.check_batch_size(config.batch_size, mesh.size)
     gan = build.create_gan(config, sharding.platform_of(mesh), build.SOME_EPOCHS)
@@ -77,7 +77,7 @@ def measure_step(config: ConfigDict) -> Metrics:
         "device_memory_bytes": timing.device_memory_bytes(),
     }
     peaks = device_peaks.PEAKS.get(jax.devices()[0].device_kind)
-    if peaks and config.precision == "bfloat16":  # which the peaks are of
+    if peaks and config.precision == "bfloat16":  # the precision of the published peaks
         roofline = peaks.roofline_seconds(cost.flop, cost.bytes_accessed)
         metrics |= {
             "share_of_peak": cost.flop / seconds / peaks.flop_per_second,
@@ -87,13 +87,13 @@ def measure_step(config: ConfigDict) -> Metrics:
 
 
 def measure_input(config: ConfigDict) -> Metrics:
-    """Training batches, to host memory, or from the cache on the devices."""
+    """Measures training batches: loading into host memory, or with `config.data.cache` selection on the devices."""
     mesh = sharding.create_mesh()
     config_lib.check_batch_size(config.batch_size, mesh.size)
     images, _ = build.open_images(config)
     loading = build.create_loading(config)
     arguments = (images, config.batch_size, config.seed, 0, loading)
-    decode = _bare_loop(images)
+    decode = _minimal_loop(images)
     repeats, first_batch_seconds = [], []
     with contextlib.ExitStack() as stack:
         cached: Any = None
@@ -127,7 +127,7 @@ def measure_input(config: ConfigDict) -> Metrics:
 
 
 def measure_loop(config: ConfigDict) -> Metrics:
-    """`train` for up to three epochs; the first, which compiles, is left out if there are more."""
+    """Measures `train` for up to three epochs; the first, which compiles, is left out if there are more."""
     parts = {
         "step": measure_step(config)["images_per_second"],
         "input": measure_input(config)["images_per_second"],
@@ -149,14 +149,14 @@ def measure_loop(config: ConfigDict) -> Metrics:
     last = lines[-1]
     steps_seconds = last["step"] * config.batch_size / last["train/epoch"] / images_per_second
     costs = {name: last.get(f"perf/{name}_seconds", 0.0) for name in timing.SIDE_COSTS}
-    beside = sum(costs[name] / period for name, period in periods.items())  # logging is among the steps
+    other_seconds = sum(costs[name] / period for name, period in periods.items())  # logging is part of the steps
     return {
         "images_per_second": images_per_second,
         "ratio_to_slower_part": images_per_second / parts[slower],
         "slower_part": slower,
         **{f"{part}_images_per_second": value for part, value in parts.items()},
         "data_wait_fraction": statistics.median(line["perf/data_wait_fraction"] for line in counted),
-        "epoch_seconds": steps_seconds + beside,
+        "epoch_seconds": steps_seconds + other_seconds,
         "logging_seconds_per_epoch": costs["logging"],
         **{f"{name}_seconds_each": costs[name] for name in periods},
     }
@@ -170,17 +170,28 @@ MEASURES: dict[str, Callable[[ConfigDict], Metrics]] = {
 
 
 def measure(part: str, config: ConfigDict) -> Metrics:
-    """The metrics of "step", "input" or "loop"."""
+    """Measures one part of training.
+
+    Args:
+      part: a key of `MEASURES`: "step", "input" or "loop".
+      config: a valid config.
+
+    Returns:
+      The metrics of that part, for JSON.
+
+    Raises:
+      UserError: the data cannot be used, or the devices cannot share a batch evenly.
+    """
     return MEASURES[part](config)
 
 
 def as_text(metrics: Metrics) -> str:
-    """One metric per line, numbers with four digits."""
+    """Returns one metric per line, numbers with four digits."""
     return "\n".join(f"{name:32} {_in_short(value)}" for name, value in metrics.items())
 
 
 def describe_setup(config: ConfigDict, config_name: str) -> Metrics:
-    """The config, the machine and the versions that a result belongs to."""
+    """Returns what a result depends on: values of the config, the machine and versions."""
     device = jax.devices()[0]
     return {
         "config": config_name,
@@ -200,13 +211,13 @@ def describe_setup(config: ConfigDict, config_name: str) -> Metrics:
 
 
 def _median_seconds(run: Callable[[int], None]) -> float:
-    """Seconds of one repetition of `run(n)`, which repeats n times: the median over repeats of at least a second."""
+    """Returns the seconds of one of the n steps of `run(n)`: the median over repeats of at least a second."""
     number = max(1, round(_REPEAT_SECONDS / _measure(lambda: run(1))[1]))
     return statistics.median(_measure(lambda: run(number))[1] for _ in range(_REPEATS)) / number
 
 
 def _draw_for(seconds: float, items: Iterator[Any]) -> tuple[int, float, float]:
-    """The number of items in `seconds`, and the result of `_measure`."""
+    """Returns the number of items that `items` yields in `seconds`, and the result of `_measure`."""
     number = 0
 
     def draw() -> None:
@@ -221,7 +232,7 @@ def _draw_for(seconds: float, items: Iterator[Any]) -> tuple[int, float, float]:
 
 
 def _measure(run: Callable[[], Any]) -> tuple[float, float]:
-    """Seconds of processor time, of this process and its data workers, and of wall time that `run()` takes."""
+    """Returns the seconds of `run()`: processor time of this process and its data workers, and wall time."""
     cpu, wall = _cpu_seconds(), time.perf_counter()
     run()
     return _cpu_seconds() - cpu, time.perf_counter() - wall
@@ -233,8 +244,8 @@ def _cpu_seconds() -> float:
     return sum(t.user + t.system for t in times)
 
 
-def _bare_loop(images: Any) -> Iterator[np.ndarray]:
-    """A minimal loop in one thread with Pillow: reads, decodes and resizes the same images in random order."""
+def _minimal_loop(images: pipeline.Images) -> Iterator[np.ndarray]:
+    """Reads, decodes and resizes the same images with Pillow alone, in one thread, in random order, without end."""
     for index in itertools.cycle(np.random.default_rng(0).permutation(len(images)).tolist()):
         encoded = images.source.read(index)
         if not isinstance(encoded, bytes):  # synthetic
@@ -249,14 +260,14 @@ def _bare_loop(images: Any) -> Iterator[np.ndarray]:
             resized = image.convert("RGB").resize(
                 (images.size, images.size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0
             )
-        except Exception:  # a bad record, for which decoders raise any type
+        except Exception:  # a bad record; decoders raise every type of exception
             continue
         yield np.asarray(resized)
 
 
 @contextlib.contextmanager
 def _fresh_compilation() -> Iterator[None]:
-    """Within it, programs are compiled instead of loaded from the cache."""
+    """Within it, JAX compiles every program and loads none from the compilation cache."""
     before = jax.config.values["jax_enable_compilation_cache"]
     jax.config.update("jax_enable_compilation_cache", False)
     compilation_cache.reset_cache()  # JAX remembers whether the cache is used

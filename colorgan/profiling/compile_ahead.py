@@ -1,4 +1,4 @@
-"""Compiles the training step for described TPUs, and reports its cost."""
+"""Compilation of the training step for TPUs that are not present, and its cost."""
 
 import importlib.util
 import re
@@ -22,10 +22,13 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
 def describe_mesh(topology: str) -> Mesh:
-    """A mesh over the described chips of `topology`, such as "v5e:2x4".
+    """Returns a mesh over the chips of a topology, none of which need be present.
+
+    Args:
+      topology: kind and arrangement of the chips, such as "v5e:2x4".
 
     Raises:
-      UserError: the TPU compiler is missing, or knows no such topology.
+      UserError: the TPU compiler is not installed, or does not know the topology.
     """
     if importlib.util.find_spec("libtpu") is None:
         raise UserError("the TPU compiler, libtpu, is not installed: pip install 'colorgan[tpu]'")
@@ -33,13 +36,27 @@ def describe_mesh(topology: str) -> Mesh:
         described = topologies.get_topology_desc(platform="tpu", topology_name=topology)
     except Exception as error:  # libtpu raises many types
         raise UserError(
-            f"the TPU compiler does not know --topology={topology}; such as v5e:2x4 or v5p:2x2x1 ({reason(error)})"
+            f"the TPU compiler does not know --topology={topology}; "
+            f"examples of topologies are v5e:2x4 and v5p:2x2x1 ({reason(error)})"
         ) from error
     return sharding.create_mesh(described.devices)
 
 
 def compile_ahead(config: ConfigDict, mesh: Mesh) -> dict[str, Any]:
-    """Compiles the training step of `config` for `mesh`: its cost on one chip, and the time by published peaks."""
+    """Compiles the training step of `config` for `mesh`.
+
+    Args:
+      config: a valid config whose batch size is a multiple of the number of chips.
+      mesh: from `describe_mesh`.
+
+    Returns:
+      Values for JSON: "device_kind", "num_chips" and "images_per_chip"; for one chip "fits", "memory_bytes" and
+      "memory_left_bytes", by the published size of its memory; and if XLA compiles it, the cost of a step, its shortest
+      time by the published peaks, its exchanges between chips, and the seconds of the compilation.
+
+    Raises:
+      UserError: the peaks of the chip are not known.
+    """
     device_kind = mesh.devices.flat[0].device_kind
     peaks = device_peaks.peaks_of(device_kind)
     gan = build.create_gan(config, sharding.platform_of(mesh), build.SOME_EPOCHS)

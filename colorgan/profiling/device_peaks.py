@@ -1,4 +1,4 @@
-"""Published peaks of accelerators: what a program could reach at best."""
+"""Published peaks of accelerators: upper limits of the speed of a program."""
 
 import dataclasses
 
@@ -9,12 +9,12 @@ GIB = 2**30
 
 @dataclasses.dataclass(frozen=True)
 class DevicePeaks:
-    """Of one device (a chip, or a GPU).
+    """Peaks of one device: a TPU chip or a GPU.
 
     Attributes:
-      flop_per_second: dense bfloat16 matrix products, float32 sums.
-      bytes_per_second: of its main memory.
-      memory_bytes: size of its main memory.
+      flop_per_second: of dense bfloat16 matrix products with float32 sums.
+      bytes_per_second: bandwidth of the main memory.
+      memory_bytes: size of the main memory.
     """
 
     flop_per_second: float
@@ -22,10 +22,10 @@ class DevicePeaks:
     memory_bytes: int
 
     def roofline_seconds(self, flop: float, num_bytes: float) -> float:
-        """The least time for `flop` operations that read and write `num_bytes`.
+        """Returns the shortest time, in seconds, for `flop` operations that read and write `num_bytes`.
 
-        The roofline of Williams et al. 2009 (doi:10.1145/1498765.1498785): arithmetic and memory traffic overlap
-        wholly, and the slower of the two decides.
+        The roofline model of Williams et al. 2009 (doi:10.1145/1498765.1498785): arithmetic and memory traffic overlap
+        completely, so that the slower of the two determines the time.
         """
         return max(flop / self.flop_per_second, num_bytes / self.bytes_per_second)
 
@@ -34,9 +34,9 @@ class DevicePeaks:
 _A100_40 = DevicePeaks(312e12, 1555e9, 40 * GIB)
 _A100_80 = DevicePeaks(312e12, 2039e9, 80 * GIB)
 _A100_80_PCIE = DevicePeaks(312e12, 1935e9, 80 * GIB)
-# https://www.nvidia.com/en-us/data-center/h100/ (half of the figure that it gives with sparsity)
+# https://www.nvidia.com/en-us/data-center/h100/ (half of the number given there, which is with sparsity)
 _H100_SXM = DevicePeaks(989e12, 3350e9, 80 * GIB)
-# https://www.nvidia.com/en-us/data-center/h200/ (likewise; its 141 GB are decimal)
+# https://www.nvidia.com/en-us/data-center/h200/ (likewise; the 141 GB are decimal)
 _H200 = DevicePeaks(989e12, 4800e9, 141 * 10**9)
 # https://cloud.google.com/tpu/docs/v4
 _V4 = DevicePeaks(275e12, 1228e9, 32 * GIB)
@@ -47,7 +47,7 @@ _V5P = DevicePeaks(459e12, 2765e9, 95 * GIB)
 # https://cloud.google.com/tpu/docs/v6e
 _V6E = DevicePeaks(918e12, 1640e9, 32 * GIB)
 
-# By what `jax.Device.device_kind` says; TPUs have been renamed between releases of their runtime.
+# By `jax.Device.device_kind`. Releases of the TPU runtime differ in the names.
 PEAKS = {
     "NVIDIA A100-SXM4-40GB": _A100_40,
     "NVIDIA A100-PCIE-40GB": _A100_40,
@@ -66,13 +66,16 @@ PEAKS = {
 
 
 def peaks_of(device_kind: str) -> DevicePeaks:
-    """The peaks of a `jax.Device.device_kind`.
+    """Returns the peaks of a device.
+
+    Args:
+      device_kind: a `jax.Device.device_kind`.
 
     Raises:
-      UserError: they are not in the table.
+      UserError: the device is not in the table.
     """
     if device_kind not in PEAKS:
         raise UserError(
-            f"the peaks of {device_kind!r} are not known; colorgan/device_peaks.py lists {', '.join(PEAKS)}"
+            f"the peaks of {device_kind!r} are not known; colorgan/profiling/device_peaks.py lists {', '.join(PEAKS)}"
         )
     return PEAKS[device_kind]

@@ -1,4 +1,4 @@
-"""What a compiled program costs one device: operations, memory traffic, memory, and what it says to other devices."""
+"""Cost of a compiled program on one device: operations, memory traffic, memory, and exchanges with other devices."""
 
 import dataclasses
 import re
@@ -19,10 +19,10 @@ class Collective:
     """One exchange between devices; several arrays combined into one exchange count once.
 
     Attributes:
-      kind: as HLO calls it, "all-reduce" for one.
-      num_bytes: of its result on one device.
-      op_name: the place in the program that it comes from; of combined ones, that of the first.
-      largest_rank: dimensions of that of its arrays which has the most.
+      kind: its name in HLO, such as "all-reduce".
+      num_bytes: size of its result on one device.
+      op_name: the place in the program that it comes from; if several are combined, that of the first.
+      largest_rank: the largest number of dimensions of its arrays.
     """
 
     kind: str
@@ -34,23 +34,24 @@ class Collective:
     def is_batch_norm(self) -> bool:
         """Whether it sums BatchNorm's statistics, or their gradients, over the global batch.
 
-        Such a one carries vectors alone and comes from a module of that name. All others are taken to carry
-        gradients of parameters: also the few scalars of losses, which XLA combines with those.
+        If so, it consists of vectors only and comes from a module of that name. All others count as gradients of
+        parameters. This includes the few scalars of losses, which XLA combines with gradients.
         """
         return "BatchNorm" in self.op_name and self.largest_rank <= 1
 
 
 @dataclasses.dataclass(frozen=True)
 class ProgramCost:
-    """Of one run of a program on one device.
+    """Cost of one run of a program on one device.
 
     Attributes:
-      flop: floating point operations, a multiplication and an addition being two.
-      bytes_accessed: XLA's count of what all operations read and write, before any cache. On TPU an array that is
-        copied to the core's own memory before its use is counted there again, for the copy and for the use.
-      argument_bytes, output_bytes, temporary_bytes: memory; an output that takes the place of a donated argument is
-        counted with the arguments.
-      collectives: in the order of the program.
+      flop: floating point operations; a multiplication and an addition are two.
+      bytes_accessed: XLA's count of the bytes that all operations read and write, without caches. On TPU an array that
+        is copied to the core's own memory before its use is counted again, for the copy and for the use.
+      argument_bytes: memory of the arguments.
+      output_bytes: memory of the outputs, without those that take the memory of a donated argument.
+      temporary_bytes: memory of everything between.
+      collectives: the exchanges, in the order of the program.
     """
 
     flop: float
@@ -62,12 +63,12 @@ class ProgramCost:
 
     @property
     def memory_bytes(self) -> int:
-        """The memory that it needs, the program's own code apart."""
+        """The memory that the program needs, without its code."""
         return self.argument_bytes + self.output_bytes + self.temporary_bytes
 
 
 def program_cost(compiled: jax.stages.Compiled) -> ProgramCost:
-    """What XLA's compiler says of `compiled`."""
+    """Returns the cost of `compiled` by XLA's analysis."""
     costs: Any = compiled.cost_analysis()
     memory: Any = compiled.memory_analysis()
     return ProgramCost(
@@ -81,13 +82,13 @@ def program_cost(compiled: jax.stages.Compiled) -> ProgramCost:
 
 
 def find_collectives(hlo: str) -> tuple[Collective, ...]:
-    """The exchanges in the text of an HLO module; of an asynchronous one the start counts and the end does not."""
+    """Returns the exchanges in the text of an HLO module. An asynchronous one has a start, which counts, and an end."""
     found = []
     for match in _INSTRUCTION.finditer(hlo):
         shape, kind, is_start = match.groups()
         arrays = [_array(dtype, dimensions) for dtype, dimensions in _ARRAY.findall(shape)]
         if is_start and kind != "all-reduce":
-            arrays = [array for array in arrays if array[1] > 0]  # without counters
+            arrays = [array for array in arrays if array[1] > 0]  # not the counters
             arrays = arrays[len(arrays) // 2 :]  # operands come first, then results
         op_name = _OP_NAME.search(match.group())
         found.append(
@@ -102,7 +103,7 @@ def find_collectives(hlo: str) -> tuple[Collective, ...]:
 
 
 def describe_collectives(collectives: Sequence[Collective]) -> dict[str, dict[str, int]]:
-    """Number and bytes, those that carry gradients and those of BatchNorm apart."""
+    """Returns {"gradients": ..., "batch_norm": ...}, each with the "number" of exchanges and their "bytes"."""
     groups = {
         "gradients": [c for c in collectives if not c.is_batch_norm],
         "batch_norm": [c for c in collectives if c.is_batch_norm],
@@ -114,7 +115,7 @@ def describe_collectives(collectives: Sequence[Collective]) -> dict[str, dict[st
 
 
 def _array(dtype: str, dimensions: str) -> tuple[int, int]:
-    """Bytes and rank of an array as HLO writes it: "bf16" and "128,3"."""
+    """Returns bytes and rank of an array from its HLO text, such as "bf16" and "128,3"."""
     sizes = [int(size) for size in dimensions.split(",") if size]
     bits = 8 if dtype == "pred" else int(re.findall(r"\d+", dtype)[0])
     elements = 1
