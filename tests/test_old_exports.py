@@ -3,9 +3,11 @@
 import importlib.util
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+from colorgan.errors import UserError
 from colorgan.inference import load_exported
 from colorgan.inference.colorizer import Colorizer
 
@@ -43,9 +45,19 @@ def _quadrants(rgb):
     return rgb.reshape(2, height // 2, 2, width // 2, 3).mean(axis=(1, 3))
 
 
+def _load(path):
+    try:
+        return load_exported.load(path)
+    except UserError as error:
+        # One day a newer JAX will not read the StableHLO file. The message is tested in test_old_runs.py.
+        if path is STABLEHLO and f"JAX {jax.__version__} cannot read" in str(error):
+            pytest.skip(str(error))
+        raise
+
+
 @FILES
 def test_predictions_and_colors_are_those_of_the_version_that_wrote_the_file(path):
-    model = load_exported.load(path)
+    model = _load(path)
     assert model.image_size == 32
     assert "format_version" not in model.description
     assert (model.description["step"], model.description["colorgan"]) == (6, "0.1.0")
@@ -60,5 +72,5 @@ def test_predictions_and_colors_are_those_of_the_version_that_wrote_the_file(pat
 def test_both_formats_predict_the_same():
     noise = np.random.default_rng(0).uniform(-1, 1, (3, 32, 32, 1)).astype(np.float32)
     gray = np.concatenate([GRAY, noise])
-    stablehlo, onnx = (load_exported.load(path).predict(gray) for path in (STABLEHLO, ONNX))
+    stablehlo, onnx = (_load(path).predict(gray) for path in (STABLEHLO, ONNX))
     np.testing.assert_allclose(onnx, stablehlo, atol=1e-3)

@@ -26,14 +26,13 @@ FLAGS = {
         "model.critic": "dense",
         "loss.palette_weight": 0.0,
         "loss.histogram_weight": 0.0,
-        "optimizer.schedule": "cosine",
+        "optimizer.schedule": "constant",
         "best_metric": "validation/psnr",
         "log_every_steps": 3,
         "num_samples": 1,
     },
     "2026-11-23": {"model.max_width": 16, "optimizer.schedule": "constant", "log_every_steps": 1, "num_samples": 2},
 }
-FLAGS["2026-11-22"]["optimizer.schedule"] = "constant"
 SHARED = {
     "seed": 3,
     "image_size": 32,

@@ -26,12 +26,12 @@ class Entry(NamedTuple):
 
     Attributes:
       kind: the type of the values, a key of `_TYPE_BYTES`.
-      count: how many values there are.
+      num_values: how many there are.
       value: their bytes, in the byte order of the TIFF.
     """
 
     kind: int
-    count: int
+    num_values: int
     value: bytes
 
 
