@@ -1,8 +1,10 @@
-# make run    train configs/default.py on this machine, images made on the spot
-# make test   lint, types and tests, as CI runs them
-# make chaos  kills a run 28 times and compares it with one that was left alone: some minutes
+# make run    trains small networks on synthetic images (configs/default.py)
+# make test   lint, types and tests, as in CI
+# make chaos  kills a run 28 times and compares it with an uninterrupted one: some minutes
+#
+# Variables: PYTHON=python3 creates .venv; CONFIG=default is a shipped config or a file.
 PYTHON ?= python3
-CONFIG ?= configs/default.py
+CONFIG ?= default
 BIN := .venv/bin
 
 .PHONY: run test check chaos clean

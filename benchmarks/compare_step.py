@@ -1,12 +1,12 @@
-"""colorgan's training step beside those of its peers, in turns, on the same networks and the same batch.
+"""Compares colorgan's training step with PyTorch's and TensorFlow's, with the same networks and the same batch size.
 
     python3 -m venv .venv-peers && .venv-peers/bin/pip install -r benchmarks/peers/requirements.txt
     python benchmarks/compare_step.py --peers_python=.venv-peers/bin/python
     python benchmarks/compare_step.py --gpu --batch_size=256
 
-Every turn starts each program anew. The last line is JSON: the median images a second of each, and the median over
-the turns of colorgan's to each peer's. A peer whose package is missing is skipped. `--gpu` means bfloat16 for
-colorgan, --bf16 --compile --channels_last for PyTorch, and no TensorFlow.
+The programs run in turns, each in a new process. The last line is JSON: the median images per second of each, and the
+median over the turns of the ratio of colorgan's speed to the peer's. A peer whose package is not installed is skipped.
+`--gpu` uses bfloat16 for colorgan, --bf16 --compile --channels_last for PyTorch, and leaves out TensorFlow.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-PEERS = {"pytorch": "torch", "tensorflow": "tensorflow"}  # and the package that each needs
+PEERS = {"pytorch": "torch", "tensorflow": "tensorflow"}  # the package that each needs
 
 
 def run(command: list[str]) -> dict[str, Any]:
-    """The JSON object in the last line that `command` prints; ends the comparison if it fails."""
+    """Returns the JSON object in the last line that `command` prints. Exits if the command fails."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
@@ -31,7 +31,7 @@ def run(command: list[str]) -> dict[str, Any]:
 
 def run_colorgan(arguments: argparse.Namespace) -> dict[str, Any]:
     precision = "bfloat16" if arguments.gpu else "float32"
-    command = [sys.executable, "-m", "colorgan.benchmark", "step", "--config=configs/seed.py"]
+    command = [sys.executable, "-m", "colorgan.benchmark", "step", "--config=configs/baseline.py"]
     command += [f"--config.batch_size={arguments.batch_size}", f"--config.precision={precision}"]
     return run([*command, f"--config.platform={'gpu' if arguments.gpu else 'cpu'}"])
 
@@ -44,7 +44,7 @@ def run_peer(peer: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def installed_peers(arguments: argparse.Namespace) -> list[str]:
-    """Those that can run; says of the others that they are skipped."""
+    """Returns the peers that can run, and prints a line for each of the others."""
     peers = []
     for peer, package in PEERS.items():
         found = subprocess.run(
@@ -53,7 +53,7 @@ def installed_peers(arguments: argparse.Namespace) -> list[str]:
         if arguments.gpu and peer == "tensorflow":
             print(f"{peer} is skipped: it is compared on the CPU only")
         elif found.returncode:
-            print(f"{peer} is skipped: {arguments.peers_python} has no {package}")
+            print(f"{peer} is skipped: {package} is not installed for {arguments.peers_python}")
         else:
             peers.append(peer)
     return peers
@@ -61,10 +61,10 @@ def installed_peers(arguments: argparse.Namespace) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers_python", default=sys.executable, help="the Python of the peers' environment")
+    parser.add_argument("--peers_python", default=sys.executable, help="the Python that has the peers' packages")
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--gpu", action="store_true", help="on a GPU, in bfloat16")
+    parser.add_argument("--gpu", action="store_true", help="compare on a GPU, in bfloat16")
     arguments = parser.parse_args()
     peers = installed_peers(arguments)
     turns: list[dict[str, float]] = []

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Everything that wants a GPU, in order of worth, each result on disk before the next begins:
+# All measurements that need a GPU, the most important first. Each result is written before the next measurement starts.
 #
 #     benchmarks/gpu.sh TRAIN_FOLDER VALIDATION_FOLDER OUT
 #
-# PEERS_PYTHON=... is the Python that has PyTorch (this one unless said); EPOCHS=10 shortens the long run, which goes on
-# where it stopped when the script is started again.
+# PEERS_PYTHON=... is the Python that has PyTorch (default: this one). EPOCHS=10 shortens the long runs. They resume if
+# the script is started again.
 set -uo pipefail
 : "${3:?usage: benchmarks/gpu.sh TRAIN_FOLDER VALIDATION_FOLDER OUT}"
 set -- "$(realpath "$1")" "$(realpath "$2")" "$(realpath -m "$3")"
@@ -13,19 +13,19 @@ data=(--config.data.train="folder:$1" --config.data.validation="folder:$2" --con
 out=$3
 mkdir -p "$out"
 
-record() { # FILE COMMAND...: keeps the command's last line, if it is JSON
+record() { # FILE COMMAND...: appends the last line that the command prints to FILE, if it is JSON
   local file=$1 line
   shift
   line=$("$@" | tee /dev/stderr | tail -1)
   [[ $line == {* ]] && echo "$line" >>"$out/$file" || echo "failed: $*" >&2
 }
 
-# 1. Does it run, and does its input keep up: from the cache, and from the workers?
+# 1. The loop beside the step and the input: does the input keep up, from the cache and from the workers?
 for cache in device none; do
   record loop.jsonl python -m colorgan.benchmark loop --config=configs/gpu.py "${data[@]}" --config.data.cache=$cache
 done
 
-# 2. The step by batch size, as it is and with one option of XLA at a time.
+# 2. The step: by batch size, then with one XLA option at a time.
 for batch_size in 16 64 256 1024; do
   record step.jsonl python -m colorgan.benchmark step --config=configs/gpu.py --config.batch_size=$batch_size
 done
@@ -34,18 +34,18 @@ for option in xla_gpu_enable_latency_hiding_scheduler=true xla_gpu_autotune_leve
     --config.compiler_options="('$option',)"
 done
 
-# 3. Beside PyTorch.
+# 3. The step compared with PyTorch.
 for batch_size in 16 64 256; do
   record compare.jsonl python benchmarks/compare_step.py --gpu --batch_size=$batch_size \
     --peers_python="${PEERS_PYTHON:-$(command -v python)}"
 done
 
-# 4. What a step's time goes to, for TensorBoard's profile page (pip install xprof).
+# 4. A profile of the step, for TensorBoard's profile page (pip install xprof).
 python -m colorgan.main --config=configs/gpu.py "${data[@]}" --workdir="$out/profile" \
   --config.num_epochs=1 --config.profile_steps="(20, 30)" --config.batch_size=256
 
-# 5. The original's setting and ours, 150 epochs end to end.
-for config in seed gpu; do
+# 5. Whole runs of 150 epochs: the baseline, and configs/gpu.py.
+for config in baseline gpu; do
   start=$SECONDS
   python -m colorgan.main --config=configs/$config.py "${data[@]}" --workdir="$out/$config" --config.platform=gpu \
     --config.precision=bfloat16 --config.num_epochs="${EPOCHS:-150}"
@@ -53,7 +53,7 @@ for config in seed gpu; do
   record $config.jsonl python -m colorgan.evaluate --workdir="$out/$config" --data="folder:$2"
 done
 
-# 6. What each piece of the recipe is worth.
+# 6. The ablation ladder: the value of each part of the recipe.
 python benchmarks/ladder.py --setting=full --train="folder:$1" --test="folder:$2" --output="$out/ladder" --rows="${ROWS:-}"
 python benchmarks/ladder.py --setting=full --output="$out/ladder" --table | tee "$out/ladder.md"
 python benchmarks/ladder.py --setting=full --output="$out/ladder" --sheet="$out/ladder.png"

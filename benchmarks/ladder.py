@@ -1,13 +1,13 @@
-"""The ablation ladder: from the seed's recipe up, one change a row, every row with the same images, budget and seeds.
+"""The ablation ladder: adds one change per row to the baseline. All rows use the same images, budget and random seeds.
 
     python benchmarks/ladder.py --train=folder:SCENES/train --test=folder:SCENES/test --output=DIR --rows=chroma
-    python benchmarks/ladder.py --output=DIR --table              # what there is, as Markdown
-    python benchmarks/ladder.py --output=DIR --sheet=ladder.png   # and as pictures
+    python benchmarks/ladder.py --output=DIR --table              # prints the finished rows as Markdown
+    python benchmarks/ladder.py --output=DIR --sheet=ladder.png   # draws their images
 
-A row is trained by `colorgan.main` and measured by `colorgan.evaluate` on its last checkpoint, so that nothing is
-chosen on the test images. What is there already is not done again, and a row that was stopped goes on. The setting
-"reduced" is 64 px, a quarter of the seed's width and 6 epochs, for a CPU, "long" the same for 18 epochs; "full" is the
-seed's networks at 128 px for 30 epochs, for a GPU.
+A row is trained by `colorgan train`. `colorgan evaluate` then measures its last checkpoint, so that no checkpoint is
+chosen on the test images. Finished rows are not run again, and a row that was stopped resumes. The setting "reduced" is
+64 px, a quarter of the baseline's width and 6 epochs, for a CPU; "long" is the same for 18 epochs; "full" is the
+baseline's networks at 128 px for 30 epochs, for a GPU.
 """
 
 import argparse
@@ -22,30 +22,29 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from configs import seed
+from colorgan.configs import baseline
 
 ROOT = Path(__file__).parent.parent
 
-# Each on top of the rows above it that paid.
+# Each row includes the changes of all rows above it.
 ROWS: dict[str, dict[str, Any]] = {
-    "seed": {},
+    "baseline": {},
     "chroma": {"model.output": "chroma"},
     "patch": {"model.critic": "patch"},
     "schedule": {"optimizer.schedule": "cosine", "optimizer.generator_learning_rate": 1e-3},
     "palette": {"loss.palette_weight": 100.0},
     "histogram": {"loss.histogram_weight": 2.0},
 }
-# On top of the row "palette", which was the last one when they were run.
+# Added to the row "palette", which was the last one when these were run.
 BRANCHES: dict[str, dict[str, Any]] = {
     "palette_50": {"loss.palette_weight": 50.0},
     "palette_200": {"loss.palette_weight": 200.0},
     "critic_rate": {"optimizer.critic_learning_rate": 1e-3},
     "constant_rate": {"optimizer.schedule": "constant", "optimizer.generator_learning_rate": 2e-4},
 }
-
-# Batch sizes, likewise: with as many images as the ladder's rows, learning rates as they are, or times the
-# square root of the batch's growth, or times the growth; and of the square root with as many steps as two epochs of 16
-# have, and with half as many.
+# Batch sizes, also added to "palette". "batch_*" see as many images as the rows of the ladder, with unchanged learning
+# rates, with rates multiplied by the square root of (batch size / 16), or by (batch size / 16). "steps_*" and
+# "half_steps_*" use the square root, for as many steps as two epochs or one epoch of batches of 16.
 BRANCHES |= {
     "batch_8": {"batch_size": 8},
     "batch_8_sqrt": {"batch_size": 8, "rate_factor": 0.5**0.5},
@@ -63,7 +62,7 @@ BRANCHES |= {
     "half_steps_256": {"batch_size": 256, "rate_factor": 4.0, "num_epochs": 16},
 }
 BRANCHES = {name: {"loss.histogram_weight": 0.0} | changes for name, changes in BRANCHES.items()}
-# On top of the whole ladder.
+# Added to the whole ladder.
 BRANCHES |= {
     "histogram_5": {"loss.histogram_weight": 5.0},
     "vivid": {"loss.histogram_weight": 5.0, "loss.palette_weight": 200.0},
@@ -83,72 +82,72 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 SETTINGS["long"] = SETTINGS["reduced"] | {"num_epochs": 18}
 NUM_SHOWN, CELL, LABEL_WIDTH = 10, 128, 110
-FIGURES = ("psnr", "ssim", "auc", "delta_colorfulness", "ab_histogram_distance", "score")
+METRICS = ("psnr", "ssim", "auc", "delta_colorfulness", "ab_histogram_distance", "score")
 
 
 def changes_of(row: str, setting: str) -> dict[str, Any]:
-    """What a row changes of the seed's config, all rows below it included."""
+    """Returns the keys that a row changes in the baseline's config, with those of all earlier rows."""
     names = list(ROWS)
-    below = names if row in BRANCHES else names[: names.index(row) + 1]
+    included = names if row in BRANCHES else names[: names.index(row) + 1]
     changes: dict[str, Any] = {}
-    for name in below:
+    for name in included:
         changes |= ROWS[name]
     changes |= BRANCHES.get(row, {})
-    if setting == "full":  # the schedule's rate is for narrow networks; wide ones keep the seed's
+    if setting == "full":  # the schedule's learning rate is for narrow networks; wide ones keep the baseline's
         changes.pop("optimizer.generator_learning_rate", None)
     factor = changes.pop("rate_factor", 1.0)
-    keys = {f"optimizer.{rate}": seed.get_config().optimizer[rate] for rate in RATES}
+    keys = {f"optimizer.{rate}": baseline.get_config().optimizer[rate] for rate in RATES}
     return changes | {key: factor * changes.get(key, rate) for key, rate in keys.items()}
 
 
 def run_row(row: str, number: int, arguments: argparse.Namespace) -> None:
-    """Trains and measures one row with one seed."""
+    """Trains and evaluates one row with the random seed `number`. Exits with the code of a command that fails."""
     folder = arguments.output / arguments.setting / row / f"seed_{number}"
-    if (folder / "evaluation" / "figures.json").exists():
+    if (folder / "evaluation" / "metrics.json").exists():
         return
     config = SETTINGS[arguments.setting] | changes_of(row, arguments.setting) | {"seed": number, "data.cache": "device"}
     config |= {"data.train": arguments.train, "data.validation": arguments.test, "num_checkpoints": 1}
     config["checkpoint_every_epochs"] = config["num_epochs"]
-    shutil.rmtree(folder / "images", ignore_errors=True)  # of an evaluation that was stopped
+    shutil.rmtree(folder / "images", ignore_errors=True)  # left by an evaluation that was stopped
     flags = [f"--config.{key}={value}" for key, value in config.items()]
-    train = ["colorgan.main", f"--config={ROOT}/configs/seed.py", f"--workdir={folder}", *flags]
+    train = ["colorgan.main", f"--config={ROOT}/configs/baseline.py", f"--workdir={folder}", *flags]
     measure = ["colorgan.evaluate", f"--workdir={folder}", "--checkpoint=latest", f"--data={arguments.test}"]
     measure += [f"--output={folder}/evaluation", f"--save_images={folder}/images"]
     for command in (train, measure):
         print(" ".join(["python", "-m", *command]), flush=True)
         process = subprocess.Popen([sys.executable, "-m", *command])
         signal.signal(signal.SIGTERM, lambda *_, process=process: process.terminate())
-        signal.signal(signal.SIGINT, lambda *_: None)  # the terminal tells the process too, which saves first
+        signal.signal(signal.SIGINT, lambda *_: None)  # the process gets it from the terminal too, and saves first
         if process.wait():
-            sys.exit(process.returncode)  # it has said why; 75: it was stopped, and the same command goes on
+            sys.exit(process.returncode)  # it logged the reason; with 75, the same command resumes
 
 
 def read_rows(base: Path, rows: list[str]) -> dict[str, dict[Path, dict[str, Any]]]:
-    """The evaluations there are: by row and folder, one folder a seed."""
+    """Returns the finished evaluations by row and by the folder of each random seed."""
     found: dict[str, dict[Path, dict[str, Any]]] = {}
     for row in rows:
-        for path in sorted((base / row).glob("seed_*/evaluation/figures.json")):
+        for path in sorted((base / row).glob("seed_*/evaluation/metrics.json")):
             found.setdefault(row, {})[path.parent.parent] = json.loads(path.read_text())
     return found
 
 
 def print_table(rows: dict[str, dict[Path, dict[str, Any]]]) -> None:
-    """Markdown: means over the seeds, and the least and the greatest of each."""
-    print("| row | " + " | ".join(name.replace("_", " ") for name in FIGURES) + " |")
-    print("| --- " * (len(FIGURES) + 1) + "|")
+    """Prints a Markdown table: the mean over the random seeds, with minimum and maximum."""
+    print("| row | " + " | ".join(name.replace("_", " ") for name in METRICS) + " |")
+    print("| --- " * (len(METRICS) + 1) + "|")
     bounds = next(iter(next(iter(rows.values())).values()))
     for name in ("gray", "truth"):
-        print(f"| {name} | " + " | ".join(f"{bounds[name][figure]:.4g}" for figure in FIGURES) + " |")
+        print(f"| {name} | " + " | ".join(f"{bounds[name][metric]:.4g}" for metric in METRICS) + " |")
     for row, by_seed in rows.items():
         cells = []
-        for figure in FIGURES:
-            values = [evaluation["prediction"][figure] for evaluation in by_seed.values()]
+        for metric in METRICS:
+            values = [evaluation["prediction"][metric] for evaluation in by_seed.values()]
             cells.append(f"{statistics.mean(values):.4g} ({min(values):.4g}-{max(values):.4g})")
         print(f"| {row} | " + " | ".join(cells) + " |")
 
 
 def draw_sheet(rows: dict[str, dict[Path, dict[str, Any]]], path: Path) -> None:
-    """Each row's first seed, on images that are evenly spaced in the test set."""
+    """Draws test images at even distances, as predicted by the first random seed of each row."""
     images = {row: next(iter(folders)) / "images" for row, folders in rows.items()}
     first = next(iter(images.values()))
     folders = {"gray": first / "truths", "truth": first / "truths"}
@@ -170,29 +169,29 @@ def main() -> None:
     every = [*ROWS, *BRANCHES]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--setting", choices=SETTINGS, default="reduced")
-    parser.add_argument("--rows", help=f"some of {', '.join(every)}; all unless said")
-    parser.add_argument("--seeds", default="0,1")
-    parser.add_argument("--train", help="the training images, as colorgan names them")
-    parser.add_argument("--test", help="the images that rows are measured on")
+    parser.add_argument("--rows", help=f"some of {', '.join(every)}; default: all")
+    parser.add_argument("--seeds", default="0,1", help="random seeds")
+    parser.add_argument("--train", help="the training images, such as folder:PATH")
+    parser.add_argument("--test", help="the images for the evaluation, such as folder:PATH")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--table", action="store_true", help="print what there is as Markdown")
-    parser.add_argument("--sheet", type=Path, help="draw what there is into this file")
+    parser.add_argument("--table", action="store_true", help="print the finished rows as Markdown")
+    parser.add_argument("--sheet", type=Path, help="draw images of the finished rows into this file")
     arguments = parser.parse_args()
     rows = arguments.rows.split(",") if arguments.rows else every
     if unknown := set(rows) - set(every):
-        parser.error(f"there is no row {', '.join(sorted(unknown))}; the rows are {', '.join(every)}")
+        parser.error(f"unknown row {', '.join(sorted(unknown))}; the rows are {', '.join(every)}")
     if arguments.table or arguments.sheet:
         base = arguments.output / arguments.setting
         found = read_rows(base, rows)
         if not found:
-            parser.error(f"there is no such row yet in {base}")
+            parser.error(f"none of these rows is finished in {base}")
         if arguments.table:
             print_table(found)
         if arguments.sheet:
             draw_sheet(found, arguments.sheet)
         return
     if not (arguments.train and arguments.test):
-        parser.error("--train and --test say what to train and to measure on")
+        parser.error("--train and --test are required to run rows")
     for number in arguments.seeds.split(","):
         for row in rows:
             run_row(row, int(number), arguments)

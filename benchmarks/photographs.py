@@ -1,9 +1,9 @@
-"""What colouring photographs takes, and whether their size matters to their colours. One line of JSON for each.
+"""Measures the memory and time for coloring photographs, and how much their size changes their colors.
 
-Or photographs before and after, as a picture.
+Prints one line of JSON per photograph, or draws photographs before and after.
 
 python benchmarks/photographs.py --workdir=runs/mine                   # peak memory and time, by size and kind of file
-python benchmarks/photographs.py --workdir=runs/mine --scales=PHOTOS   # colours at 0.5, 1 and 2 times the size
+python benchmarks/photographs.py --workdir=runs/mine --scales=PHOTOS   # colors at 0.5, 1 and 2 times the size
 python benchmarks/photographs.py --workdir=runs/mine --photos=PHOTOS --sheet=photographs.jpg
 """
 
@@ -26,7 +26,8 @@ from colorgan.data.folder import find_images
 from colorgan.inference.colorizer import Colorizer
 from colorgan.media.photo_file import Photo, read_photo, write_photo
 
-# The command, and what it took. Not rusage's memory, to which a process that starts another adds its own.
+# Runs the command, then prints the peak memory and the processor time of its process. The memory of rusage would
+# include that of the process that starts this one.
 _COLORIZE = """
 import re, runpy, time
 runpy.run_module("colorgan.colorize", run_name="__main__", alter_sys=True)
@@ -37,12 +38,12 @@ KINDS = {"gray.jpg": np.uint8, "color.jpg": np.uint8, "color.png": np.uint16, "c
 KINDS |= {"rgba.png": np.uint16, "rgba.tif": np.uint16}
 NUM_CHANNELS = {"gray": 1, "color": 3, "rgba": 4}
 
-# Of the sheet, in pixels: between columns, between gray and coloured, between rows.
+# Of the sheet, in pixels; the gaps are between columns, between gray and colored, and between rows.
 NUM_COLUMNS, SHEET_WIDTH, COLUMN_GAP, PAIR_GAP, ROW_GAP = 4, 1060, 6, 2, 14
 
 
 def write_photograph(path: Path, megapixels: float) -> None:
-    """A smooth photograph with some grain, 3:2, of the kind that the name says."""
+    """Writes a smooth photograph with some grain, 3:2. The name of `path` is a key of `KINDS`."""
     height = round((megapixels * 1e6 / 1.5) ** 0.5)
     width = round(1.5 * height)
     rng = np.random.default_rng(0)
@@ -60,7 +61,13 @@ def write_photograph(path: Path, megapixels: float) -> None:
 
 
 def measure(workdir: Path | str, name: str, megapixels: float) -> dict[str, Any]:
-    """Of one photograph, in a process of its own, start included."""
+    """Peak memory and time for one photograph in its own process, including the start.
+
+    Args:
+      workdir: the run's folder.
+      name: a key of `KINDS`.
+      megapixels: the size of the photograph.
+    """
     with tempfile.TemporaryDirectory(prefix="colorgan-photographs-") as folder:
         photograph = Path(folder, name)
         write_photograph(photograph, megapixels)
@@ -88,7 +95,7 @@ def measure(workdir: Path | str, name: str, megapixels: float) -> dict[str, Any]
 
 
 def compare_scales(colorizer: Colorizer, path: Path) -> dict[str, Any]:
-    """How far the colours of a photograph at another size are from those at its own: mean distance in ab of Lab."""
+    """The mean distance in ab of CIE Lab between the colors of a photograph at another size and at its own."""
     photo = Image.fromarray(read_photo(path).pixels).convert("RGB")
     ab = _ab(colorizer(photo))
     result: dict[str, Any] = {"file": path.name}
@@ -104,7 +111,7 @@ def _ab(image: Image.Image) -> np.ndarray:
 
 
 def draw_sheet(colorizer: Colorizer, photos: Path, path: Path) -> None:
-    """All photographs of a folder by name, in gray and below that coloured; those of a row have one height."""
+    """Draws all photographs of a folder by name, each in gray and below that colored, in rows of equal height."""
     names = list(find_images(str(photos)))
     rows, row_width = [], SHEET_WIDTH - (NUM_COLUMNS - 1) * COLUMN_GAP
     for first in range(0, len(names), NUM_COLUMNS):

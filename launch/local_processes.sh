@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# Trains with N processes on this machine, as many hosts would: for several GPUs, or to try it on a CPU.
+# Trains with N processes on this machine, as on N hosts: for several GPUs, or to try several processes on a CPU.
 #
 #   launch/local_processes.sh N TRAINER_ARGUMENTS
 #
-# Process 0 speaks on the terminal, the lines of the others begin with [1], [2] and so on. Ctrl-C and SIGTERM go to all
-# of them: they save and end. Exits with 0 if all did, with 1 or 2 if one did (it says why), else with 75: the same
-# command goes on.
+# The output of process 0 is shown as it is; lines of the others begin with [1], [2] and so on. Ctrl-C and SIGTERM are
+# forwarded to all processes, which save and end. The exit code is 0 if all exit with 0, and 1 or 2 if one of them does
+# (it logs the reason). Otherwise it is 75: run the same command again to resume.
 #
-# Variables: PYTHON=python, PORT=(a free one), GRACE=120 (seconds that the others get to end by themselves once one has
-# failed, before they are killed), DRY_RUN=1 (prints the commands instead of running them).
+# Variables: PYTHON=python, PORT=(a free port), GRACE=120 (seconds after a failed process until the others are killed),
+# DRY_RUN=1 (prints the commands instead of running them).
 
 set -euo pipefail
 [[ ${1:-} != --help ]] || { sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit; }
 : "${PYTHON:=python}" "${PORT:=}" "${GRACE:=120}" "${DRY_RUN:=}"
 fail() { echo "local_processes.sh: $1" >&2; exit 2; }
-[[ ${1:-} =~ ^[1-9][0-9]*$ ]] || fail "say first how many processes, as in launch/local_processes.sh 2 --config=FILE"
-command -v "$PYTHON" >/dev/null || fail "there is no $PYTHON (PYTHON=... names another)"
+[[ ${1:-} =~ ^[1-9][0-9]*$ ]] || fail "the number of processes comes first: launch/local_processes.sh 2 --config=FILE"
+command -v "$PYTHON" >/dev/null || fail "$PYTHON was not found; set PYTHON to the Python to use"
 n=$1
 shift
 
-while [[ ! $PORT ]]; do # below those that the system gives out itself
+while [[ ! $PORT ]]; do # below the system's range of ephemeral ports
   PORT=$((20000 + RANDOM % 10000))
   if (: <>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then PORT=; fi
 done
@@ -35,7 +35,7 @@ trap 'forward TERM' TERM HUP
 for ((i = 0; i < n; i++)); do
   command=("$PYTHON" -m colorgan.main "$@" --coordinator="127.0.0.1:$PORT" --num_processes="$n" --process_id="$i")
   if [[ $DRY_RUN == 1 ]]; then printf '%q ' "${command[@]}" && echo && continue; fi
-  set -m # a process group for each, so that the terminal's Ctrl-C comes once, from here
+  set -m # a process group for each, so that the terminal's Ctrl-C arrives once, forwarded by this script
   if ((i == 0)); then
     "${command[@]}" </dev/null &
   else
@@ -60,7 +60,8 @@ while ((left)); do
       : "${failed_at:=$SECONDS}"
     fi
   done
-  [[ ! $failed_at ]] || ((SECONDS - failed_at <= GRACE)) || forward KILL # whole seconds: never before its time
-  sleep 0.1 || true # Ctrl-C ends it too
+  # SECONDS is an integer: with <= nothing is killed too early.
+  [[ ! $failed_at ]] || ((SECONDS - failed_at <= GRACE)) || forward KILL
+  sleep 0.1 || true # Ctrl-C ends sleep too
 done
 exit "$result"

@@ -1,28 +1,28 @@
 #!/usr/bin/env bash
-# Trains on a TPU VM or a pod slice of Google Cloud, from your own machine; docs/tpu.md is the walk-through.
+# Trains on a TPU VM or a pod slice of Google Cloud, from your own machine. docs/tpu.md is the tutorial.
 #
-#   launch/tpu_vm.sh create           asks for a TPU and waits until it is there, days if it must; replaces a lost one
-#   launch/tpu_vm.sh setup            copies this checkout's last commit to every host and installs it
-#   launch/tpu_vm.sh run ARGUMENTS    starts the trainer on every host; it goes on without this machine
-#   launch/tpu_vm.sh wait             waits for its end; exits with 0, with 1 or 2 (a retry cannot mend it), else 75
-#   launch/tpu_vm.sh status           the state of the TPU, and for each host running, exit CODE, or none
-#   launch/tpu_vm.sh state            the first of these alone: ACTIVE, MISSING, SUSPENDED, ...
-#   launch/tpu_vm.sh logs             follows what host WORKER says; Ctrl-C ends only the following
-#   launch/tpu_vm.sh stop             has the trainer save, and waits for it; the same `run` goes on from there
-#   launch/tpu_vm.sh delete           deletes the TPU with its disks; until then it costs
+#   launch/tpu_vm.sh create           requests a TPU and waits for it, days if necessary; replaces a lost one
+#   launch/tpu_vm.sh setup            copies the last commit of this checkout to every host and installs it
+#   launch/tpu_vm.sh run ARGUMENTS    starts the trainer on every host; it keeps running without this machine
+#   launch/tpu_vm.sh wait             waits for its end; exits with 0, with 1 or 2 (a retry does not help), or with 75
+#   launch/tpu_vm.sh status           prints the state of the TPU, and for each host running, exit CODE, or none
+#   launch/tpu_vm.sh state            prints only the state of the TPU: ACTIVE, MISSING, SUSPENDED, ...
+#   launch/tpu_vm.sh logs             follows the trainer's output on host WORKER; Ctrl-C does not stop the trainer
+#   launch/tpu_vm.sh stop             lets the trainer save and end, and waits for it; the same `run` resumes
+#   launch/tpu_vm.sh delete           deletes the TPU with its disks; it costs until then
 #
-# Variables, and what they are by default:
-#   NAME=colorgan  ZONE=us-central1-a  PROJECT=(gcloud's)  ACCELERATOR=v5litepod-8  RUNTIME=(follows from ACCELERATOR)
-#   SPOT=        1: a spot TPU, cheaper, taken away at any time
-#   WORKDIR=     the run's folder, as gs://BUCKET/runs/mine; what is on a TPU's disks goes when the TPU goes
-#   DATA=        gs://BUCKET/FOLDER, copied to ~/data of each host by setup
-#   GIT_URL=     setup clones this instead of copying the checkout
+# Variables and their defaults:
+#   NAME=colorgan  ZONE=us-central1-a  PROJECT=(gcloud's)  ACCELERATOR=v5litepod-8  RUNTIME=(depends on ACCELERATOR)
+#   SPOT=        1: a spot TPU, which is cheaper and can be preempted at any time
+#   WORKDIR=     the run's folder, as in gs://BUCKET/runs/mine; a TPU's disks are deleted with it
+#   DATA=        gs://BUCKET/FOLDER, which setup copies to ~/data on each host
+#   GIT_URL=     a repository that setup clones instead of copying the checkout
 #   EXTRAS=tpu,gcs  PYTHON_VERSION=3.12    what setup installs
-#   TRAINER_ENV=    variables for the trainer, as "LIBTPU_INIT_ARGS=... TF_CPP_MIN_LOG_LEVEL=0"
-#   CREATE_FLAGS=  SSH_FLAGS=     more flags for gcloud, as --service-account=... or --internal-ip
-#   POLL=30      seconds between two questions about a state
-#   GRACE=120    once a host has failed, `wait` gives the others this many seconds to end by themselves
-#   STOP_SECONDS=300    `stop` kills a trainer that has not saved by then
+#   TRAINER_ENV=    environment variables of the trainer, as in "LIBTPU_INIT_ARGS=... TF_CPP_MIN_LOG_LEVEL=0"
+#   CREATE_FLAGS=  SSH_FLAGS=     more flags for gcloud, such as --service-account=... or --internal-ip
+#   POLL=30      seconds between two queries of a state
+#   GRACE=120    seconds for which `wait` still waits for the other hosts once one has failed
+#   STOP_SECONDS=300    seconds after which `stop` kills a trainer that has not ended
 #   WORKER=0     the host whose log is followed
 #   DRY_RUN=1    prints every command instead of running it
 
@@ -40,7 +40,7 @@ esac
 cd "$(dirname "$0")/.."
 where=("--zone=$ZONE" --quiet)
 [[ ! $PROJECT ]] || where+=("--project=$PROJECT")
-exec 3>&1 # commands are printed here, also those whose output is read
+exec 3>&1 # DRY_RUN prints commands here, also those whose output is captured
 
 say() { echo "tpu_vm.sh: $1" >&2; }
 quoted() { printf '%q ' "$@"; }
@@ -48,12 +48,12 @@ run() {
   if [[ $DRY_RUN == 1 ]]; then quoted "$@" >&3 && echo >&3; else "$@" 3>&-; fi
 }
 # shellcheck disable=SC2086
-on_hosts() { # WORKERS COMMAND, which bash runs there in the home folder
+on_hosts() { # WORKERS COMMAND: bash runs it on these hosts in the home folder
   run gcloud compute tpus tpu-vm ssh "$NAME" "${where[@]}" --worker="$1" --command="$2" \
     --ssh-flag=-oConnectTimeout=20 --ssh-flag=-oServerAliveInterval=20 $SSH_FLAGS </dev/null
 }
 
-# Prints ACTIVE if the TPU can be used, MISSING if there is none, UNKNOWN if gcloud cannot find out, else Google's word.
+# Prints ACTIVE if the TPU can be used, MISSING if there is none, UNKNOWN if gcloud fails, else the state from gcloud.
 state() {
   local answer node=
   if ! answer=$(run gcloud compute tpus queued-resources describe "$NAME" "${where[@]}" \
@@ -64,7 +64,7 @@ state() {
     else
       answer=MISSING
     fi
-  elif [[ $answer == ACTIVE ]]; then # so it stays for a while when its node has been taken away
+  elif [[ $answer == ACTIVE ]]; then # it stays ACTIVE for a while after its node was preempted
     node=$(run gcloud compute tpus tpu-vm describe "$NAME" "${where[@]}" '--format=value(state)' 2>/dev/null) || true
     [[ $node != PREEMPTED && $node != TERMINATED ]] || answer=$node
   fi
@@ -90,7 +90,7 @@ create() {
         ;;
       FAILED | SUSPENDED | PREEMPTED | TERMINATED)
         if [[ $asked ]]; then
-          say "it was not granted: gcloud compute tpus queued-resources describe $NAME --zone=$ZONE says why"
+          say "the request failed; see gcloud compute tpus queued-resources describe $NAME --zone=$ZONE"
           return 1
         fi
         delete || return
@@ -105,7 +105,7 @@ setup() {
   if [[ $GIT_URL ]]; then
     fetch="if [ -d colorgan ]; then git -C colorgan pull --ff-only; else $(quoted git clone "$GIT_URL" colorgan); fi"
   else
-    git diff --quiet HEAD || say "what is not committed is not copied"
+    git diff --quiet HEAD || say "changes that are not committed are not copied"
     run mkdir -p dist
     run git archive --output="$archive" HEAD
     # shellcheck disable=SC2086
@@ -129,14 +129,14 @@ host_status() {
 wait_for_end() {
   local lines now failed_at=
   while :; do
-    if lines=$(host_status 2>/dev/null); then # without gcloud's words on every connection
+    if lines=$(host_status 2>/dev/null); then # without gcloud's messages about every connection
       [[ $DRY_RUN != 1 ]] || return 0
       [[ $lines == *" running"* ]] || break
       if grep -q ' exit [1-9]' <<<"$lines"; then
         : "${failed_at:=$SECONDS}"
         ((SECONDS - failed_at < GRACE)) || break
       fi
-    else # it may well go on there
+    else # the trainer may still be running
       now=$(state)
       say "not every host answers, $NAME is $now"
       [[ $now == ACTIVE || $now == UNKNOWN ]] || return 75
@@ -167,5 +167,5 @@ case ${1:-} in
     ;;
   logs) on_hosts "$WORKER" "tail -n 100 -F colorgan-run/log.txt" ;;
   stop) on_hosts all "$(quoted env STOP_SECONDS="$STOP_SECONDS" bash colorgan/launch/tpu_worker.sh stop)" ;;
-  *) say "say which: create, setup, run, wait, status, state, logs, stop, or delete (--help tells more)"; exit 2 ;;
+  *) say "use one of create, setup, run, wait, status, state, logs, stop, delete (see --help)"; exit 2 ;;
 esac

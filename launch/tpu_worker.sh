@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What launch/tpu_vm.sh asks of each host of a TPU; it runs there, in the copied checkout.
+# The part of launch/tpu_vm.sh that runs on each host of a TPU, in the copied checkout.
 #
-#   launch/tpu_worker.sh install            Python 3.11 or newer, colorgan in .venv, and what DATA names in ~/data
-#   launch/tpu_worker.sh start ARGUMENTS    starts the trainer, which goes on when the connection ends
+#   launch/tpu_worker.sh install            installs a newer Python and colorgan in .venv, copies DATA to ~/data
+#   launch/tpu_worker.sh start ARGUMENTS    starts the trainer, which keeps running when the connection ends
 #   launch/tpu_worker.sh status             prints HOST and running, exit CODE, or none
-#   launch/tpu_worker.sh stop               has the trainer save (SIGTERM), and kills it after STOP_SECONDS
+#   launch/tpu_worker.sh stop               lets the trainer save (SIGTERM), and kills it after STOP_SECONDS
 #
-# Its files are in ~/colorgan-run: log.txt, pid, exit_code, and lock, which is held for as long as the trainer lives.
+# Its files are in ~/colorgan-run: log.txt, pid, exit_code, and lock, which is held while the trainer runs.
 
 set -euo pipefail
 [[ ${1:-} != --help ]] || { sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit; }
@@ -21,8 +21,8 @@ running() { ! flock --shared --nonblock "$files/lock" true; }
 install() {
   ! running || fail "a trainer is running, stop it first"
   if [[ ! -x .venv/bin/python ]]; then
-    # Ubuntu 22.04 has Python 3.10: uv fetches a newer one and needs neither apt nor root. Newer images refuse a
-    # `pip install --user` without the variable, older ones do not know it.
+    # Ubuntu 22.04 has Python 3.10: uv downloads a newer one and needs neither apt nor root. Newer images refuse
+    # `pip install --user` without this variable, older ones ignore it.
     PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --user uv
     python3 -m uv venv --quiet --python "$PYTHON_VERSION" .venv
   fi
@@ -38,9 +38,10 @@ start() {
   ! running || fail "a trainer is running, stop it first"
   [[ -x .venv/bin/python ]] || fail "colorgan is not installed, run the setup first"
   rm -f "$files/pid"
-  echo 137 >"$files/exit_code" # stays so if the host is switched off or the trainer's shell is killed
+  echo 137 >"$files/exit_code" # remains if the host is switched off or the trainer's shell is killed
   { printf '\n== %s:' "$(date)" && printf ' %q' "$@" && echo; } >>"$files/log.txt"
-  # A session of its own outlives the connection; --close keeps the lock from what the trainer may leave behind.
+  # A session of its own outlives the connection. With --close, child processes that the trainer leaves behind do not
+  # hold the lock.
   # shellcheck disable=SC2016
   setsid flock --close --timeout 5 "$files/lock" bash -c \
     'files=$1; shift; "$@" & echo $! >"$files/pid"; wait $!; echo $? >"$files/exit_code"' \
@@ -75,7 +76,7 @@ stop() {
   if running; then
     pid=$(<"$files/pid")
     kill -TERM "$pid" || true
-    if ! ends_within "$STOP_SECONDS"; then # it hangs, as in a sum over hosts of which one is lost
+    if ! ends_within "$STOP_SECONDS"; then # it hangs, for instance in a collective after the loss of a host
       kill -KILL -- "-$(ps -o pgid= -p "$pid" | tr -d ' ')"
       ends_within 10 || true
     fi
@@ -85,5 +86,5 @@ stop() {
 
 case ${1:-} in
   install | start | status | stop) "$@" ;;
-  *) echo "tpu_worker.sh: say which: install, start, status, or stop" >&2; exit 2 ;;
+  *) echo "tpu_worker.sh: use one of install, start, status, stop" >&2; exit 2 ;;
 esac

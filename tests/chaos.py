@@ -1,9 +1,9 @@
-"""Kills a run again and again, and compares what it comes to with a run that was left alone.
+"""Kills a run many times, and compares its result with that of an uninterrupted run.
 
     python tests/chaos.py --kills=28
 
-Starts `python -m colorgan.main` as a user does, kills it with SIGKILL while it starts, in a step, in validation, in a
-save, in a rename and while an old checkpoint is deleted, and starts the same command again. Prints a table.
+Starts `python -m colorgan.main` as a user does, kills it with SIGKILL during the start, a step, a validation, a save, a
+rename and the deletion of an old checkpoint, and starts the same command again. Prints a table.
 """
 
 import argparse
@@ -25,22 +25,22 @@ from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = dict(os.environ, JAX_PLATFORMS="cpu")
-STEPS_AN_EPOCH, BATCH_SIZE, NUM_VALIDATION = 6, 8, 12
+STEPS_PER_EPOCH, BATCH_SIZE, NUM_VALIDATION = 6, 8, 12
 NUM_SAMPLES = 2
-_SCRATCH, _FOLDERS_A_SAVE, _RENAMES_A_SAVE = "orbax-checkpoint-tmp", 9, 6
-STARTUP_SECONDS = 5.0  # about what it takes until the first step
+_SCRATCH, _FOLDERS, _RENAMES = "orbax-checkpoint-tmp", 9, 6  # how many of each per save
+STARTUP_SECONDS = 5.0  # approximate time from the start to the first step
 
 
 @dataclasses.dataclass
 class Kill:
-    """One kill, and what came of it.
+    """One kill and its effect.
 
     Attributes:
-      moment: what the run was about.
-      line: the last step in metrics.jsonl when it was killed.
-      checkpoint: the step of the newest whole checkpoint then, from which the next start goes on.
-      in_save: whether a half-written checkpoint was there.
-      seconds: from the start to the first new line of figures; None if it was killed before.
+      moment: what the run was doing.
+      line: the last step in metrics.jsonl at the kill.
+      checkpoint: the step of the newest complete checkpoint at the kill, from which the next start resumes.
+      in_save: whether there was an incomplete checkpoint.
+      seconds: from the start to the first new line of metrics; None if it was killed before.
     """
 
     moment: str
@@ -51,7 +51,7 @@ class Kill:
 
 
 def make_images(folder: Path, count: int, seed: int) -> None:
-    """Small pictures, as files, so that reading them can be waited for."""
+    """Writes small images as files, so that a kill can wait for one of them to be read."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     for n in range(count):
@@ -60,7 +60,7 @@ def make_images(folder: Path, count: int, seed: int) -> None:
 
 
 def command(folder: Path, workdir: Path, num_epochs: int) -> list[str]:
-    """The trainer's command line, for images below `folder`."""
+    """Returns the trainer's command line for the images in `folder`."""
     values = {
         "image_size": 32,
         "batch_size": BATCH_SIZE,
@@ -80,36 +80,44 @@ def command(folder: Path, workdir: Path, num_epochs: int) -> list[str]:
 
 
 def environment(kill_at: dict | None = None) -> dict[str, str]:
-    """That of the trainer, which kills itself where `kill_at` says (see chaos_site)."""
+    """Returns the trainer's environment; with it the trainer kills itself at `kill_at` (see chaos_site)."""
     if kill_at is None:
         return ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
     return ENVIRONMENT | {"PYTHONPATH": f"{ROOT / 'tests' / 'chaos_site'}:{ROOT}", "CHAOS": json.dumps(kill_at)}
 
 
 def last_line(workdir: Path) -> int:
-    """The step of the last whole line of metrics.jsonl; 0 if there is none."""
+    """Returns the step of the last complete line of metrics.jsonl; 0 if there is none."""
     try:
-        whole = (workdir / "metrics.jsonl").read_text().splitlines(keepends=True)
-        return json.loads([line for line in whole if line.endswith("\n")][-1])["step"]
+        lines = (workdir / "metrics.jsonl").read_text().splitlines(keepends=True)
+        return json.loads([line for line in lines if line.endswith("\n")][-1])["step"]
     except (OSError, IndexError):
         return 0
 
 
 def checkpoints(workdir: Path) -> list[int]:
-    """The steps of whole checkpoints."""
+    """Returns the steps of complete checkpoints."""
     folder = workdir / "checkpoints"
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal()) if folder.exists() else []
 
 
 def plan(moment: str, rng: random.Random) -> tuple[dict | None, float]:
-    """For `environment`, or the seconds after which to kill from outside: from the start, or once an epoch is over."""
-    # Counted to be in the second epoch after the start, so that every kill finds the run further on.
+    """Returns `kill_at` for `environment`, or None and the seconds until a kill from outside.
+
+    These count from the start, or from the end of the first epoch after it.
+    """
+    # The counts lead to the second epoch after the start, so that the run advances between kills.
     images = NUM_VALIDATION + -NUM_VALIDATION % BATCH_SIZE
     at = {
         "in validation": ("open", "/validation/", NUM_SAMPLES + images + rng.randint(1, images), 0.0),
-        "in a save": ("os.mkdir", _SCRATCH, _FOLDERS_A_SAVE + rng.randint(1, _FOLDERS_A_SAVE), rng.uniform(0, 0.15)),
-        "before a rename": ("os.rename", _SCRATCH, _RENAMES_A_SAVE + rng.randint(1, _RENAMES_A_SAVE), 0.0),
-        "after a rename": ("os.rename", _SCRATCH, _RENAMES_A_SAVE + rng.randint(1, _RENAMES_A_SAVE), 1e-3),
+        "in a save": (
+            "os.mkdir",
+            _SCRATCH,
+            _FOLDERS + rng.randint(1, _FOLDERS),
+            rng.uniform(0, 0.15),
+        ),
+        "before a rename": ("os.rename", _SCRATCH, _RENAMES + rng.randint(1, _RENAMES), 0.0),
+        "after a rename": ("os.rename", _SCRATCH, _RENAMES + rng.randint(1, _RENAMES), 1e-3),
         "in a rename at the start": ("os.rename", ".json", rng.randint(1, 2), rng.choice((0.0, 1e-4))),
         "in deleting": ("shutil.rmtree", "/checkpoints/", rng.randint(1, 2), rng.uniform(0, 0.003)),
     }
@@ -119,26 +127,26 @@ def plan(moment: str, rng: random.Random) -> tuple[dict | None, float]:
 
 
 def start_and_kill(arguments: list[str], workdir: Path, moment: str, rng: random.Random) -> Kill:
-    """Starts the run and kills it at `moment`. Raises RuntimeError if it ends by itself before."""
+    """Starts the run and kills it at `moment`. Raises RuntimeError if it ends before."""
     kill_at, delay = plan(moment, rng)
     before, start, seconds = last_line(workdir), time.monotonic(), None
     resumes_from = max(checkpoints(workdir), default=0)
     with open(workdir.with_suffix(".log"), "ab") as log:
         trainer = subprocess.Popen(arguments, cwd=ROOT, env=environment(kill_at), stdout=log, stderr=log)
     deadline = start + delay if moment == "while starting" else float("inf")
-    has_cut = before <= resumes_from  # figures past the checkpoint are cut first
+    has_cut = before <= resumes_from  # lines after the checkpoint are removed before new ones are written
     while trainer.poll() is None:
         line = last_line(workdir)
         has_cut = has_cut or line < before
         if seconds is None and has_cut and line > resumes_from:
             seconds = time.monotonic() - start
-        if moment == "in a step" and deadline == float("inf") and has_cut and line > resumes_from + STEPS_AN_EPOCH:
+        if moment == "in a step" and deadline == float("inf") and has_cut and line > resumes_from + STEPS_PER_EPOCH:
             deadline = time.monotonic() + delay
         if time.monotonic() > deadline:
             trainer.send_signal(signal.SIGKILL)
         time.sleep(0.005)
     if trainer.wait() != -signal.SIGKILL:
-        raise RuntimeError(f"the run ended with {trainer.returncode} before it was killed {moment}: more epochs?")
+        raise RuntimeError(f"the run ended with {trainer.returncode} before the kill {moment}: use more epochs")
     in_save = any((workdir / "checkpoints").glob("*.orbax-checkpoint-tmp"))
     return Kill(moment, last_line(workdir), max(checkpoints(workdir), default=0), in_save, seconds)
 
@@ -149,8 +157,8 @@ MOMENTS = (
 )
 
 
-def disturb(folder: Path, workdir: Path, num_epochs: int, num_kills: int, seed: int) -> list[Kill]:
-    """A run that is killed `num_kills` times and then left to its end."""
+def run_with_kills(folder: Path, workdir: Path, num_epochs: int, num_kills: int, seed: int) -> list[Kill]:
+    """Runs the command, kills it `num_kills` times, and then lets it end. Returns the kills."""
     rng = random.Random(seed)
     arguments = command(folder, workdir, num_epochs)
     kills = []
@@ -162,18 +170,18 @@ def disturb(folder: Path, workdir: Path, num_epochs: int, num_kills: int, seed: 
 
 
 def run(arguments: list[str]) -> float:
-    """Runs the command to its end, and says how many seconds it took. Raises CalledProcessError."""
+    """Runs the command to its end and returns the seconds that it took. Raises CalledProcessError."""
     start = time.monotonic()
     subprocess.run(arguments, cwd=ROOT, env=environment(), check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - start
 
 
 def differences(expected: Path, workdir: Path) -> list[str]:
-    """What is not to the bit as in the run `expected`: arrays of the last checkpoint, and the lines of figures."""
+    """Returns what differs in any bit from the run `expected`: arrays of the last checkpoint and lines of metrics."""
     found = []
     step = max(checkpoints(expected))
     if checkpoints(workdir) != checkpoints(expected):
-        found.append(f"checkpoints {checkpoints(workdir)} and not {checkpoints(expected)}")
+        found.append(f"checkpoints {checkpoints(workdir)} instead of {checkpoints(expected)}")
     for item in ("generator", "critic", "generator_ema"):
         trees = [
             ocp.StandardCheckpointer().restore(run / "checkpoints" / str(step) / item) for run in (expected, workdir)
@@ -185,13 +193,13 @@ def differences(expected: Path, workdir: Path) -> list[str]:
     lines = [train_lines(run) for run in (expected, workdir)]
     found += [f"line {n}" for n, pair in enumerate(zip(*lines, strict=False), 1) if pair[0] != pair[1]]
     if len(lines[0]) != len(lines[1]):
-        found.append(f"{len(lines[1])} lines of figures and not {len(lines[0])}")
+        found.append(f"{len(lines[1])} lines of metrics instead of {len(lines[0])}")
     found += [str(path) for path in workdir.rglob("*tmp*")]
     return found
 
 
 def train_lines(workdir: Path) -> list[dict]:
-    """The training figures of every line of metrics.jsonl, with their step."""
+    """Returns the step and the training metrics of every line of metrics.jsonl."""
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     return [{k: v for k, v in line.items() if k == "step" or k.startswith("train/")} for line in lines]
 
@@ -207,24 +215,26 @@ def main() -> None:
     parser = argparse.ArgumentParser("python tests/chaos.py", description=__doc__)
     parser.add_argument("--kills", type=int, default=28)
     parser.add_argument("--epochs", type=int, default=120)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the moments")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        make_images(folder / "train", STEPS_AN_EPOCH * BATCH_SIZE, 1)
+        make_images(folder / "train", STEPS_PER_EPOCH * BATCH_SIZE, 1)
         make_images(folder / "validation", NUM_VALIDATION, 2)
-        run(command(folder, folder / "compiled", 1))  # so that no later start waits for the compiler
-        alone = run(command(folder, folder / "alone", arguments.epochs))
-        print(f"left alone, the run takes {alone:.0f} s\n")
-        print("| kill | moment | last step told | checkpoint | steps lost | half a checkpoint | seconds to resume |")
+        run(command(folder, folder / "compiled", 1))  # so that later starts do not wait for the compiler
+        uninterrupted = run(command(folder, folder / "uninterrupted", arguments.epochs))
+        print(f"the uninterrupted run takes {uninterrupted:.0f} s\n")
+        print(
+            "| kill | moment | last step logged | checkpoint | steps lost | incomplete checkpoint | seconds to resume |"
+        )
         print("| --- | --- | --- | --- | --- | --- | --- |")
         start = time.monotonic()
-        kills = disturb(folder, folder / "killed", arguments.epochs, arguments.kills, arguments.seed)
-        found = differences(folder / "alone", folder / "killed")
+        kills = run_with_kills(folder, folder / "killed", arguments.epochs, arguments.kills, arguments.seed)
+        found = differences(folder / "uninterrupted", folder / "killed")
         resumed = [kill.seconds for kill in kills if kill.seconds is not None]
-        print(f"\n{len(kills)} kills in {time.monotonic() - start:.0f} s; to resume takes {np.median(resumed):.1f} s")
+        print(f"\n{len(kills)} kills in {time.monotonic() - start:.0f} s; resuming takes {np.median(resumed):.1f} s")
         print(f"at most {max(kill.line - kill.checkpoint for kill in kills)} steps lost by a kill")
-        print("differences from the run left alone: " + (", ".join(found) or "none, to the bit"))
+        print("differences from the uninterrupted run: " + (", ".join(found) or "none, equal in every bit"))
     sys.exit(bool(found))
 
 

@@ -22,7 +22,8 @@ class Bucket:
     """A folder whose files are treated as objects of a bucket, which are replaced as a whole."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.failure, self.writes, self.is_asked = epath.Path(folder), None, 0, False
+        self.folder, self.writes, self.is_asked = epath.Path(folder), 0, False
+        self.failure: Exception | None = None
         self.answers = threading.Event()
         self.answers.set()
         self._real = type(self.folder).write_bytes

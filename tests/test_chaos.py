@@ -1,4 +1,4 @@
-"""A run that is killed is the run that was left alone."""
+"""A run that is killed and resumed is equal to an uninterrupted run."""
 
 import shutil
 
@@ -6,22 +6,22 @@ import chaos
 from conftest import COMMAND_ENVIRONMENT
 
 
-def test_a_run_killed_anywhere_is_the_run_left_alone(tmp_path, monkeypatch):
-    """Three kills; `make chaos` does more of them."""
+def test_killed_run_is_equal_to_uninterrupted_run(tmp_path, monkeypatch):
+    """Three kills; `make chaos` does 28."""
     monkeypatch.setattr(chaos, "ENVIRONMENT", COMMAND_ENVIRONMENT)
-    chaos.make_images(tmp_path / "train", chaos.STEPS_AN_EPOCH * chaos.BATCH_SIZE, seed=1)
+    chaos.make_images(tmp_path / "train", chaos.STEPS_PER_EPOCH * chaos.BATCH_SIZE, seed=1)
     chaos.make_images(tmp_path / "validation", chaos.NUM_VALIDATION, seed=2)
     num_epochs = 6
-    chaos.run(chaos.command(tmp_path, tmp_path / "alone", num_epochs))
-    kills = chaos.disturb(tmp_path, tmp_path / "killed", num_epochs, num_kills=3, seed=0)
+    chaos.run(chaos.command(tmp_path, tmp_path / "uninterrupted", num_epochs))
+    kills = chaos.run_with_kills(tmp_path, tmp_path / "killed", num_epochs, num_kills=3, seed=0)
     assert len(kills) == 3
     assert any(kill.in_save for kill in kills)
-    assert kills[-1].checkpoint >= 2 * chaos.STEPS_AN_EPOCH  # they went on from one another
-    assert len(chaos.train_lines(tmp_path / "killed")) == num_epochs * chaos.STEPS_AN_EPOCH
-    assert chaos.differences(tmp_path / "alone", tmp_path / "killed") == []
+    assert kills[-1].checkpoint >= 2 * chaos.STEPS_PER_EPOCH  # each start resumed from the one before
+    assert len(chaos.train_lines(tmp_path / "killed")) == num_epochs * chaos.STEPS_PER_EPOCH
+    assert chaos.differences(tmp_path / "uninterrupted", tmp_path / "killed") == []
 
 
-def test_differences_are_seen(finished_run, tmp_path):
+def test_differences_are_found(finished_run, tmp_path):
     """The comparison above can fail."""
     workdir = shutil.copytree(finished_run, tmp_path / "run")
     assert chaos.differences(finished_run, workdir) == []

@@ -34,7 +34,7 @@ def _random_chroma(size=4096):
 def test_chroma_keeps_the_luma_and_the_range():
     gray, chroma = _random_chroma()
     rgb = np.asarray(color.chroma_to_rgb(gray, chroma))
-    np.testing.assert_allclose(rgb @ np.float32(color.LUMA_WEIGHTS), gray[:, 0], atol=1e-5)
+    np.testing.assert_allclose(rgb @ np.array(color.LUMA_WEIGHTS, np.float32), gray[:, 0], atol=1e-5)
     assert np.abs(rgb).max() <= 1 + 1e-6
 
 

@@ -62,7 +62,7 @@ def orange(monkeypatch):
     """Commands get a network that predicts orange everywhere."""
 
     def predict(gray):
-        return np.clip(gray + np.float32((0.3, 0.0, -0.3)), -1, 1)
+        return np.clip(gray + np.array((0.3, 0.0, -0.3), np.float32), -1, 1)
 
     monkeypatch.setattr(Colorizer, "from_workdir", classmethod(lambda cls, *_: cls(predict, 32)))
 
@@ -207,7 +207,7 @@ def test_a_sheet_shows_photographs_before_and_after(orange, tmp_path):
     assert sheet.size == (1060, 2 * (2 * 173 + 2) + 14)  # both rows have the same height, though one is not full
     below = 173 + 2
     assert sheet.getpixel((500, 100)) == (50, 50, 50)
-    assert np.ptp(sheet.getpixel((500, 100 + below))) > 20
+    assert np.ptp(np.array(sheet.getpixel((500, 100 + below)))) > 20
     assert sheet.getpixel((100, 100 + 2 * below + 14 - 2)) == (200, 200, 200)
     assert sheet.getpixel((500, 500)) == (255, 255, 255)
 

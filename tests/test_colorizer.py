@@ -17,7 +17,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 def _orange(gray):
     """A network that predicts the same orange for any gray."""
-    rgb = color.chroma_to_rgb(gray, np.broadcast_to(np.float32((-0.3, 0.3)), (*gray.shape[:3], 2)))
+    rgb = color.chroma_to_rgb(gray, np.broadcast_to(np.array((-0.3, 0.3), np.float32), (*gray.shape[:3], 2)))
     return np.clip(rgb, -1, 1)
 
 
@@ -84,7 +84,7 @@ def test_any_byte_order():
 def test_other_types_and_values_out_of_range_are_refused():
     colorize = colorizer.Colorizer(_orange, 32)
     with pytest.raises(TypeError, match="a Pillow image or a NumPy array, not str"):
-        colorize("grandmother.jpg")
+        colorize("grandmother.jpg")  # type: ignore[type-var]
     with pytest.raises(ValueError, match="saturation from 0 to 2, not 1.0 and nan"):
         colorize(_noise((4, 4)), saturation=float("nan"))
 
@@ -120,8 +120,8 @@ def test_pillow_images_of_every_mode(mode, result):
 def test_sixteen_bit_pillow_images_become_eight_bit():
     gray = _noise((20, 30), np.uint16)
     image = Image.fromarray(gray)
-    for info in ({}, {"transparency": 0}):
-        image.info = info
+    for transparency in (None, 0):
+        image.info = {} if transparency is None else {"transparency": transparency}
         colored = np.asarray(colorizer.Colorizer(_orange, 32)(image))
         np.testing.assert_allclose(colored @ LUMA, gray / 257, atol=1.01)
 
@@ -154,11 +154,13 @@ def test_chroma_edges_are_at_the_edges_of_the_luma():
     y, x = np.mgrid[:256, :256]
     inside = ((x - 120) ** 2 + (y - 140) ** 2 < 80**2)[..., None]
     gray, chroma = np.where(inside, 0.6, -0.4)[..., 0], np.where(inside, (0.2, -0.1), (-0.3, 0.2))
-    small_gray, small_chroma = (
-        np.float32(plane.reshape(32, 8, 32, 8, -1).mean(axis=(1, 3))) for plane in (gray[..., None], chroma)
-    )
-    guided = GuidedChroma(small_gray[..., 0], small_chroma, (256, 256)).rows(np.float32(gray), 0)
-    flat = GuidedChroma(0 * small_gray[..., 0], small_chroma, (256, 256)).rows(0 * np.float32(gray), 0)
+
+    def reduce(plane):
+        return plane.reshape(32, 8, 32, 8, -1).mean(axis=(1, 3)).astype(np.float32)
+
+    small_gray, small_chroma = reduce(gray[..., None]), reduce(chroma)
+    guided = GuidedChroma(small_gray[..., 0], small_chroma, (256, 256)).rows(gray.astype(np.float32), 0)
+    flat = GuidedChroma(0 * small_gray[..., 0], small_chroma, (256, 256)).rows(0 * gray.astype(np.float32), 0)
     errors = [np.sqrt(((found - chroma) ** 2).mean()) for found in (guided, flat)]
     assert errors[0] < 0.6 * errors[1]
 

@@ -37,7 +37,7 @@ def test_lowerings_agree_forward_and_backward(convolve_fn, shape, out):
 def _num_products(convolve_fn, shape, out):
     x, kernel = jnp.zeros(shape), jnp.zeros((4, 4, shape[-1], out))
     compiled = jax.jit(lambda x, kernel: convolve_fn(x, kernel, "winograd")).lower(x, kernel).compile()
-    return compiled.cost_analysis()["flops"] / 2
+    return dict(compiled.cost_analysis() or {})["flops"] / 2
 
 
 @pytest.mark.parametrize(("convolve_fn", "size"), [(convolve, 16), (convolve_down, 32), (convolve_up, 16)])

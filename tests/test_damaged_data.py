@@ -65,7 +65,7 @@ DAMAGE = {
     9: (lambda path: path.unlink(), "No such file or directory"),
     11: (lambda path: path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"), "not an image of a known"),
     12: (lambda path: path.write_bytes(_run_length_bmp(100_000_000, 1)), "run-length encoded BMP"),
-    15: (lambda path: (path.unlink(), os.mkfifo(path)), "not a regular file"),
+    15: (lambda path: (path.unlink(), subprocess.run(["mkfifo", path])), "not a regular file"),
     17: (lambda path: (path.unlink(), path.symlink_to("/dev/zero")), "not a regular file"),
     20: (lambda path: os.truncate(path, 3 * 2**30), "larger than 2 GiB"),  # a sparse file: takes no space
     23: (lambda path: path.write_bytes(os.urandom(1000)), "not an image of a known format"),
@@ -204,7 +204,7 @@ def test_overwritten_bytes_in_a_shard_make_only_their_record_bad(shards, tmp_pat
 
 
 def test_colored_photographs_stay_in_the_output_folder(originals, tmp_path, monkeypatch):
-    from colorgan.colorize import find_files
+    from colorgan.inference.colorize_files import find_files
 
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)

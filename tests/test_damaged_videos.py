@@ -101,7 +101,7 @@ def test_a_failed_run_leaves_the_old_file(tmp_path, error):
         entries.append(len(list(tmp_path.iterdir())))
         return tint(gray)
 
-    entries = []
+    entries: list[int] = []
     source, target = write_video(tmp_path / "video.mp4", [scene()] * 24), tmp_path / "out.mp4"
     target.write_text("old")
     with pytest.raises((KeyboardInterrupt, OSError)):

@@ -61,14 +61,16 @@ def test_every_image_counts_once_on_every_topology(
 def test_another_image_changes_the_metrics(tiny_gan, images, one_by_one):
     """Shows that the comparison above can fail."""
     fewer = pipeline.Images(images.source, 32, max_bad_fraction=0.1)
-    fewer.decode = lambda index: images.decode(0 if index == 3 else index)
+    fewer.decode = lambda index: images.decode(0 if index == 3 else index)  # type: ignore[method-assign]
     rows, _ = _evaluate(tiny_gan, fewer, 13, 1)
     for name, row in rows["prediction"].items():
         assert row != pytest.approx(one_by_one[0]["prediction"][name], rel=1e-5), name
 
 
 def test_validation_metrics_have_the_names_of_a_run():
-    rows = {name: {"psnr": n, "colorfulness": 10 * n} for n, name in enumerate(("prediction", "gray", "truth"))}
+    rows = {
+        name: {"psnr": float(n), "colorfulness": 10.0 * n} for n, name in enumerate(("prediction", "gray", "truth"))
+    }
     assert steps.validation_metrics(rows, 7) == {
         "validation/psnr": 0,
         "validation/colorfulness": 0,
@@ -141,10 +143,12 @@ def test_whole_images_are_colored_like_colorize_and_compared_at_their_own_size(r
         photo = transforms.decode_image(images.source.read(int(example.indices[0])))
         np.testing.assert_array_equal(example.truths[0], photo)
         np.testing.assert_array_equal(example.predictions[0], colorizer(np.asarray(photo)))
-        true, colored = (np.float32(image)[None] for image in (example.truths[0], example.predictions[0]))
+        true, colored = (image[None].astype(np.float32) for image in (example.truths[0], example.predictions[0]))
         assert example.rows.prediction.values["psnr"] == metrics.psnr(true, colored)
         gray = example.rows.gray.values["psnr"]
-        assert gray == pytest.approx(metrics.psnr(true, np.float32(predictions.to_gray(example.truths[0]))[None]))
+        assert gray == pytest.approx(
+            metrics.psnr(true, predictions.to_gray(example.truths[0])[None].astype(np.float32))
+        )
 
 
 @pytest.mark.parametrize(
@@ -175,7 +179,7 @@ def test_contact_sheet_shows_the_best_the_median_and_the_worst(run, images, monk
         np.testing.assert_array_equal(real[row], photo)
         np.testing.assert_array_equal(gray[row], predictions.to_gray(photo))
         assert captions[row][2] == images.source.name(index)
-        psnr = metrics.psnr(np.float32(photo)[None], np.float32(fake[row])[None])[0]
+        psnr = metrics.psnr(photo[None].astype(np.float32), fake[row][None].astype(np.float32))[0]
         assert f"PSNR {psnr:.1f}" in captions[row][1]
 
 

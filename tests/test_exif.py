@@ -69,9 +69,9 @@ def test_damaged_exif_is_ignored(tmp_path):
 def test_a_tiff_without_a_resolution_gets_none(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "photo.tif")
     with Image.open(tmp_path / "photo.tif") as image:
-        assert 282 not in image.tag_v2
+        assert 282 not in image.tag_v2  # type: ignore[attr-defined]
     photo = read_photo(tmp_path / "photo.tif")
     assert "dpi" not in photo.metadata
     write_photo(tmp_path / "photo.tif", photo)
     with Image.open(tmp_path / "photo.tif") as image:
-        assert image.tag_v2.get(296, 1) == 1  # no unit
+        assert image.tag_v2.get(296, 1) == 1  # type: ignore[attr-defined]

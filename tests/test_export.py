@@ -28,6 +28,8 @@ FORMATS = [
     pytest.param("onnx", marks=pytest.mark.skipif(not HAS_ONNX, reason="needs jax2onnx, onnx and onnxruntime")),
 ]
 
+NEWER = "newer version of colorgan .format 99, .*pip install --upgrade colorgan"
+
 
 def _arguments(workdir, output, **changes):
     given = {"workdir": workdir, "output": output, "checkpoint": "latest", "format": "stablehlo", "overwrite": False}
@@ -80,7 +82,7 @@ def test_one_file_has_products_for_cpus_and_native_convolutions_elsewhere(model_
     lowered = jax.jit(program.call).lower(jax.ShapeDtypeStruct((1, 32, 32, 1), np.float32))
     assert "stablehlo.convolution" in lowered.as_text()
     assert "HIGHEST" in lowered.as_text()
-    assert "convolution(" not in lowered.compile().as_text()
+    assert "convolution(" not in str(lowered.compile().as_text())
 
 
 def test_a_model_that_colors_differently_is_refused(finished_run, model_file, tmp_path, monkeypatch):
@@ -138,6 +140,19 @@ def test_an_existing_file_is_kept(finished_run, model_file):
     assert model_file.read_bytes() == before
 
 
+def _write_onnx(path, metadata):
+    """A valid ONNX file with another network."""
+    from onnx import TensorProto, helper, save
+
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "negation", [value], [output])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(model, metadata)
+    save(model, path)
+    return path
+
+
 def _flip(data, place):
     return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
@@ -165,16 +180,11 @@ def test_damaged_and_foreign_files_are_refused(model_file, tmp_path):
 
 @pytest.mark.skipif(not HAS_ONNX, reason="needs onnx and onnxruntime")
 def test_damaged_and_foreign_onnx_files_are_refused(tmp_path):
-    from onnx import TensorProto, helper, save
-
     path = tmp_path / "model.onnx"
     path.write_text("no protobuf")
     with pytest.raises(UserError, match="onnxruntime .* cannot read"):
         load_exported.load(path)
-    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
-    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
-    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "negation", [value], [output])
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    _write_onnx(path, {})
     with pytest.raises(UserError, match="no 'colorgan' in its metadata"):
         load_exported.load(path)
 
@@ -213,5 +223,46 @@ def test_a_file_of_a_newer_version_is_refused(model_file, tmp_path):
         description = json.loads(parts.read(load_exported.META_FILE))
         newer.writestr(load_exported.META_FILE, json.dumps(description | {"format_version": 99}))
         newer.writestr(load_exported.PROGRAM_FILE, parts.read(load_exported.PROGRAM_FILE))
-    with pytest.raises(UserError, match="newer version of colorgan .format 99, .*pip install --upgrade colorgan"):
-        load_exported.load(tmp_path / "newer.stablehlo")
+    with zipfile.ZipFile(tmp_path / "renamed.stablehlo", "w") as newer:  # keys and parts may get other names
+        newer.writestr(load_exported.META_FILE, json.dumps({"format_version": 99}))
+    for name in ("newer", "renamed"):
+        with pytest.raises(UserError, match=NEWER):
+            load_exported.load(tmp_path / f"{name}.stablehlo")
+
+
+@pytest.mark.skipif(not HAS_ONNX, reason="needs onnx and onnxruntime")
+@pytest.mark.parametrize(
+    ("description", "message"),
+    [
+        ({"format_version": 99}, NEWER),
+        ({"format_version": "one", "image_size": 32}, "is damaged"),
+        ({"format_version": 1}, "is damaged"),
+        ([], "is damaged"),
+    ],
+)
+def test_an_onnx_file_of_a_newer_version_or_with_a_damaged_description_is_refused(tmp_path, description, message):
+    path = _write_onnx(tmp_path / "model.onnx", {load_exported.META_KEY: json.dumps(description)})
+    with pytest.raises(UserError, match=message):
+        load_exported.load(path)
+
+
+@pytest.mark.parametrize("description", [{"format_version": "one", "image_size": 32}, {"image_size": None}, []])
+def test_a_damaged_description_is_refused(tmp_path, description):
+    with zipfile.ZipFile(tmp_path / "model.stablehlo", "w") as parts:
+        parts.writestr(load_exported.META_FILE, json.dumps(description))
+        parts.writestr(load_exported.PROGRAM_FILE, b"a program")
+    with pytest.raises(UserError, match="is damaged"):
+        load_exported.load(tmp_path / "model.stablehlo")
+
+
+def test_a_program_that_jax_cannot_read_is_reported_in_one_sentence(tmp_path):
+    for description in ({"image_size": 32, "jax": "9.9"}, {"image_size": 32}):
+        with zipfile.ZipFile(tmp_path / "model.stablehlo", "w") as parts:
+            parts.writestr(load_exported.META_FILE, json.dumps(description))
+            parts.writestr(load_exported.PROGRAM_FILE, b"of a later JAX")
+        version = description.get("jax", "of unknown version")
+        with pytest.raises(
+            UserError, match=f"cannot read .*, which JAX {version} wrote .* export the run again$"
+        ) as error:
+            load_exported.load(tmp_path / "model.stablehlo")
+        assert "\n" not in str(error.value)

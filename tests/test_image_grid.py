@@ -4,7 +4,7 @@ from colorgan.evaluation import image_grid
 
 
 def test_grid_shows_every_image_in_its_column_and_its_caption():
-    gray, fake, real = (np.full((2, 32, 32, 3), value, np.uint8) for value in (50, 100, 150))
+    gray, fake, real = (list(np.full((2, 32, 32, 3), value, np.uint8)) for value in (50, 100, 150))
     captions = [("", "real: 25.0%", "real: 75.0%"), ("", "real: 50.0%", "real: 100.0%")]
     sheet = np.asarray(image_grid.draw_grid(gray, fake, real, captions))
     cell = 160
@@ -20,7 +20,7 @@ def test_grid_shows_every_image_in_its_column_and_its_caption():
 
 
 def test_large_images_are_not_enlarged():
-    images = np.zeros((1, 200, 200, 3), np.uint8)
+    images = [np.zeros((200, 200, 3), np.uint8)]
     assert image_grid.draw_grid(images, images, images, [("", "", "")]).width == 3 * 208 + 8
 
 

@@ -6,36 +6,36 @@ import pytest
 from conftest import ROOT
 
 from colorgan import config
-from colorgan.configs import default, seed
+from colorgan.configs import baseline, default
 
 ladder = runpy.run_path(str(ROOT / "benchmarks" / "ladder.py"))
 
 
 @pytest.mark.parametrize("setting", ladder["SETTINGS"])
-def test_every_row_is_a_config_that_can_be_trained(setting):
+def test_every_row_is_a_valid_config(setting):
     for row in (*ladder["ROWS"], *ladder["BRANCHES"]):
-        changed = seed.get_config()
+        changed = baseline.get_config()
         changed.update_from_flattened_dict(ladder["SETTINGS"][setting] | ladder["changes_of"](row, setting))
         config.check_config(changed)
 
 
-def test_the_ladder_leads_from_the_seed_to_the_recipe():
-    original, recipe = (config.flatten(c.get_config().to_dict()) for c in (seed, default))
+def test_first_row_is_the_baseline_and_last_row_the_recipe():
+    start, recipe = (config.flatten(c.get_config().to_dict()) for c in (baseline, default))
     *_, last = ladder["ROWS"]
-    top = original | ladder["changes_of"](last, "reduced")
+    top = start | ladder["changes_of"](last, "reduced")
     shaping = [key for key in recipe if key.startswith(("loss.", "optimizer.", "model.")) and "width" not in key]
-    assert original | ladder["changes_of"]("seed", "reduced") == original
+    assert start | ladder["changes_of"]("baseline", "reduced") == start
     assert {key: top[key] for key in shaping} == {key: recipe[key] for key in shaping}
 
 
-def test_tables_are_of_the_rows_asked_for(tmp_path, monkeypatch, capsys):
-    for row, number, psnr in (("seed", 0, 20.0), ("seed", 1, 22.0), ("chroma", 0, 24.0)):
+def test_tables_have_the_requested_rows(tmp_path, monkeypatch, capsys):
+    for row, number, psnr in (("baseline", 0, 20.0), ("baseline", 1, 22.0), ("chroma", 0, 24.0)):
         by_name = {"gray": 1.0, "truth": 2.0, "prediction": psnr}
-        figures = {name: dict.fromkeys(ladder["FIGURES"], value) for name, value in by_name.items()}
-        path = tmp_path / "reduced" / row / f"seed_{number}" / "evaluation" / "figures.json"
+        metrics = {name: dict.fromkeys(ladder["METRICS"], value) for name, value in by_name.items()}
+        path = tmp_path / "reduced" / row / f"seed_{number}" / "evaluation" / "metrics.json"
         path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(figures))
-    for rows, expected in (("", ["seed", "chroma"]), ("seed", ["seed"])):
+        path.write_text(json.dumps(metrics))
+    for rows, expected in (("", ["baseline", "chroma"]), ("baseline", ["baseline"])):
         monkeypatch.setattr(sys, "argv", ["ladder.py", f"--output={tmp_path}", f"--rows={rows}", "--table"])
         ladder["main"]()
         lines = capsys.readouterr().out.splitlines()
@@ -43,8 +43,8 @@ def test_tables_are_of_the_rows_asked_for(tmp_path, monkeypatch, capsys):
         assert lines[4].split(" | ")[1] == "21 (20-22)"
 
 
-def test_a_row_that_does_not_exist_is_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["ladder.py", f"--output={tmp_path}", "--rows=seed,hue", "--table"])
+def test_an_unknown_row_is_an_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ladder.py", f"--output={tmp_path}", "--rows=baseline,hue", "--table"])
     with pytest.raises(SystemExit):
         ladder["main"]()
-    assert "there is no row hue; the rows are seed, " in capsys.readouterr().err
+    assert "unknown row hue; the rows are baseline, " in capsys.readouterr().err

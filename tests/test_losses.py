@@ -55,7 +55,8 @@ def test_histogram_loss_counts_different_colors_at_any_position():
     rng = np.random.default_rng(0)
     bins = rng.integers(-5, 6, (2, 2, 4, 4, 2))
     real, fake = (color.chroma_to_rgb(jnp.zeros((2, 4, 4, 1)), jnp.float32(0.04 * chosen)) for chosen in bins)
-    counted = [np.histogram2d(*chosen.reshape(-1, 2).T, bins=11, range=[(-5.5, 5.5)] * 2)[0] for chosen in bins]
+    edges = np.linspace(-5.5, 5.5, 12)
+    counted = [np.histogram2d(a, b, bins=[edges, edges])[0] for a, b in (chosen.reshape(-1, 2).T for chosen in bins)]
     expected = np.abs(counted[0] - counted[1]).sum() / 2 / 32
     assert 0.5 < expected < 1
     assert float(losses.histogram_loss(real, fake)) == pytest.approx(expected, rel=1e-4)

@@ -18,7 +18,7 @@ def pair():
 
 
 def _gray(image):
-    return np.repeat(np.round(image @ np.float32(color.LUMA_WEIGHTS))[..., None], 3, axis=-1)
+    return np.repeat(np.round(image @ np.array(color.LUMA_WEIGHTS, np.float32))[..., None], 3, axis=-1)
 
 
 def test_psnr(pair):
@@ -70,7 +70,8 @@ def test_ab_histogram():
     ab[0, 0] = 0, -200  # values beyond the last bin count there
     assert np.abs(ab).max() > 110
     edges = np.arange(-110, 111, 5)
-    expected = [np.histogram2d(*np.clip(image.reshape(-1, 2).T, -109.9, 109.9), bins=(edges, edges))[0] for image in ab]
+    clipped = [np.clip(image.reshape(-1, 2).T, -109.9, 109.9) for image in ab]
+    expected = [np.histogram2d(a, b, bins=[edges, edges])[0] for a, b in clipped]
     counts = metrics.ab_histogram(ab)
     assert counts.shape == (2, metrics.NUM_AB_BINS, metrics.NUM_AB_BINS)
     np.testing.assert_array_equal(counts, expected)
@@ -136,7 +137,7 @@ def test_score_is_the_mean_of_fidelity_and_color():
 
 def test_gray_images_have_score_zero():
     gray = np.repeat(np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1)).astype(np.float32), 3, axis=-1)
-    for row in _summary(gray, gray + np.float32([6, 0, 0])).values():
+    for row in _summary(gray, gray + np.array([6, 0, 0], np.float32)).values():
         assert row["score"] == 0
 
 

@@ -1,9 +1,11 @@
 """Runs of earlier versions keep working: see tests/old_runs/README.md."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from conftest import read_lines, run_command
@@ -13,7 +15,9 @@ from PIL import Image
 from colorgan import config as config_lib
 from colorgan.configs import default
 from colorgan.errors import UserError
-from colorgan.inference import load_run
+from colorgan.inference import load_exported, load_run
+from colorgan.inference.colorizer import Colorizer
+from colorgan.models.generator import predict_fn
 from colorgan.run import migrations
 
 OLD_RUNS = Path(__file__).parent / "old_runs"
@@ -133,3 +137,29 @@ def test_a_newer_format_is_refused(tmp_path):
     (workdir / "config.json").write_text(json.dumps({"format_version": migrations.FORMAT_VERSION + 1} | config))
     with pytest.raises(UserError, match="newer version of colorgan .*pip install --upgrade colorgan"):
         load_run.load_run(epath.Path(workdir), "best")
+
+
+@pytest.mark.parametrize("suffix", ["stablehlo", "onnx"])
+def test_old_exports_color_like_their_run(suffix):
+    """ONNX for good; StableHLO as long as JAX reads it, then it is refused in one sentence."""
+    if suffix == "onnx":
+        pytest.importorskip("onnxruntime")
+    path = OLD_RUNS / f"2026-11-23.{suffix}"
+    problem = ""
+    try:
+        model = load_exported.load(path)
+    except UserError as error:
+        problem = str(error)
+    if suffix == "stablehlo" and problem:
+        assert re.fullmatch(r"JAX \S+ cannot read .*, which JAX 0\.10\.2 wrote .*; export the run again", problem)
+        return
+    assert not problem
+    assert (model.image_size, model.description["step"]) == (32, STEPS_OF_TWO_EPOCHS)
+    assert "format_version" not in model.description
+    run = load_run.load_run(epath.Path(OLD_RUNS / "2026-11-23"), "best")
+    gray = np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 1)).astype(np.float32)
+    expected = jax.jit(predict_fn(run.generator))(run.variables, gray)
+    assert np.abs(np.asarray(expected) - gray).max() > 0.01  # there is some color to compare
+    np.testing.assert_allclose(model.predict(gray), expected, atol=1e-4)
+    colored = Colorizer.from_file(path)(np.full((20, 30), 128, np.uint8))
+    assert colored.shape == (20, 30, 3)

@@ -206,7 +206,7 @@ def test_in_a_browser(workdir, photo, tmp_path):
         images = tab.locator("img:visible")
 
         def shown() -> list[np.ndarray]:
-            """What the comparison shows, the gray and the coloured image, once the whole file is ready too."""
+            """What the comparison shows, the gray and the colored image, once the full size can be downloaded."""
             expect(images).to_have_count(2)
             expect(download).to_be_enabled()
             bodies = [tab.request.get(image.get_attribute("src")).body() for image in images.all()]

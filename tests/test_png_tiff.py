@@ -25,7 +25,7 @@ def test_every_bit_and_alpha_are_kept(tmp_path, suffix, channels, dtype):
     assert (photo.alpha is None) == (alpha is None)
     if alpha is not None:
         np.testing.assert_array_equal(photo.alpha, alpha, strict=True)
-        photo.alpha[:] = 0
+        np.asarray(photo.alpha)[:] = 0
 
 
 @pytest.mark.parametrize(

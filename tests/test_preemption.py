@@ -13,7 +13,7 @@ from colorgan.run import preemption
     "numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM), (signal.SIGHUP,) * 2]
 )
 def test_the_first_signal_is_recorded_and_the_second_ends_at_once(monkeypatch, capfd, numbers):
-    codes = []
+    codes: list[int] = []
     monkeypatch.setattr(os, "_exit", codes.append)
     before = [signal.getsignal(number) for number in preemption.SIGNALS]
     with preemption.StopSignals() as stop:
@@ -49,11 +49,14 @@ def test_nohup_is_respected(monkeypatch):
 
 def test_several_processes_count_from_their_first_step(monkeypatch):
     """JAX assigns a notice before the first call to step 1, whatever the step of the run is."""
-    asked = []
+    asked: list[int] = []
+
+    def is_stop_at_two(number: int) -> bool:
+        asked.append(number)
+        return number == 2
+
     monkeypatch.setattr(preemption.jax, "process_count", lambda: 2)
-    monkeypatch.setattr(
-        preemption.multihost_utils, "reached_preemption_sync_point", lambda n: asked.append(n) or n == 2
-    )
+    monkeypatch.setattr(preemption.multihost_utils, "reached_preemption_sync_point", is_stop_at_two)
     with preemption.StopSignals() as stop:
         assert [stop.requested(), stop.requested()] == [False, True]
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

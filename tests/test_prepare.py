@@ -22,7 +22,7 @@ def test_images_are_resized_on_request(photographs, tmp_path):
     counts = json.loads((tmp_path / "out" / "shards.json").read_text())
     assert counts == dict.fromkeys(files[:2], 6)
     source = sources.open_source(f"array_record:{tmp_path}/out", 32)
-    sizes = {Image.open(io.BytesIO(source.read(n))).size for n in range(len(source))}
+    sizes = {Image.open(io.BytesIO(bytes(source.read(n)))).size for n in range(len(source))}
     assert sizes == {(24, 24)}
 
 
@@ -31,7 +31,7 @@ def test_synthetic_images_are_stored_without_loss(tmp_path):
     write_shards(source, tmp_path / "out", 1)
     records = sources.open_source(f"array_record:{tmp_path}/out", 32)
     for n in range(3):
-        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(records.read(n)))), source.read(n))
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(bytes(records.read(n))))), source.read(n))
 
 
 def test_unreadable_images_are_listed(tmp_path, capsys):

@@ -307,7 +307,7 @@ def test_a_run_that_receives_a_signal_saves_after_the_step(tmp_path, number):
         assert trainer.wait(timeout=60) == 75
         errors.seek(0)
         said = errors.read()
-    step = int(re.search(r"stopped at step (\d+) of 2000; the same command resumes from there", said).group(1))
+    (step,) = map(int, re.findall(r"stopped at step (\d+) of 2000; the same command resumes from there", said))
     assert "Warning" not in said
     assert "Traceback" not in said
     assert "the same command resumes" in (tmp_path / "run" / "log.txt").read_text().splitlines()[-1]

@@ -21,5 +21,5 @@ def test_sampler_colors_evenly_spaced_images_with_the_average(tiny_gan, monkeypa
     assert "near 50%" in heading
     assert [[text.partition(" ")[0] for text in row] for row in captions] == [["", "real:", "real:"]] * 3
     np.testing.assert_array_equal(real, [images[n].image for n in (0, 4, 8)])
-    predicted = jax.jit(tiny_gan.generator.apply)(average, color.luma(color.to_signed(np.stack(real))))
+    predicted = jax.jit(tiny_gan.generator.apply)(average, color.luma(color.to_signed(jax.numpy.stack(real))))
     np.testing.assert_allclose(np.array(fake, int), color.to_pixels(predicted), atol=1)

@@ -109,7 +109,7 @@ def test_arithmetic_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     types = set()
     blend = canvas.Scene.blend
 
-    def recording(self: canvas.Scene, where, color, cover) -> None:  # type: ignore[no-untyped-def]
+    def recording(self: canvas.Scene, where, color, cover) -> None:
         types.update({np.asarray(color).dtype, np.asarray(cover).dtype, self.canvas.dtype})
         blend(self, where, color, cover)
 

@@ -23,7 +23,7 @@ from configs import tpu
 def test_procedural_images_differ_between_training_and_validation():
     train, validation = (sources.open_source("procedural:5", 32, seed) for seed in (0, 1))
     assert len(train) == 5
-    assert train.read(2).shape == (32, 32, 3)
+    assert np.shape(train.read(2)) == (32, 32, 3)
     np.testing.assert_array_equal(train.read(2), sources.open_source("procedural:9", 32, 0).read(2))
     assert not np.array_equal(train.read(2), validation.read(2))
 

@@ -167,7 +167,7 @@ def test_crops_and_flips_are_windows_of_the_image():
     rows, columns = np.mgrid[:36, :36].astype(np.uint8)
     image = np.stack([rows, columns, np.zeros_like(rows)], axis=-1)
     batch = np.stack([image] * 64)
-    cropped = np.asarray(crop_and_flip(batch, 32, jax.random.key(0)))
+    cropped = np.asarray(crop_and_flip(jnp.asarray(batch), 32, jax.random.key(0)))
     assert cropped.shape == (64, 32, 32, 3)
     places, flips = set(), 0
     for crop in cropped:
@@ -197,7 +197,7 @@ def test_sample_shows_prediction_and_both_probabilities(tiny_gan, images):
     small = images[:, :32, :32]
     sample = jax.jit(functools.partial(sample_step, generator=generator, critic=critic))
     gray, fake, on_fake, on_real = sample(state.generator_ema, state.critic.variables, small)
-    np.testing.assert_allclose(gray[..., 1], small @ np.float32([0.299, 0.587, 0.114]), atol=0.6)
+    np.testing.assert_allclose(gray[..., 1], small @ np.array([0.299, 0.587, 0.114], np.float32), atol=0.6)
     luma = color.luma(color.to_signed(small))
     judge = jax.jit(critic.apply)
     predicted = jax.jit(generator.apply)(state.generator_ema, luma)

@@ -52,7 +52,9 @@ def test_colors_follow_moving_objects(columns_a_frame):
     y, x = np.mgrid[:40, :60]
     for n in range(12):
         inside = np.clip(9 - np.hypot(y - 20, x - 15 - n * columns_a_frame), 0, 1).astype(np.float32)
-        chroma = inside[..., None] * np.float32((-0.2, 0.4)) + (1 - inside[..., None]) * np.float32((0.3, -0.1))
+        chroma = inside[..., None] * np.array((-0.2, 0.4), np.float32) + (1 - inside[..., None]) * np.array(
+            (0.3, -0.1), np.float32
+        )
         smooth = smoother(inside - 0.5, chroma)
     assert smoother.num_cuts == 0
     assert abs(smooth - chroma).mean() < 0.1 * STEP
@@ -62,7 +64,7 @@ def test_colors_follow_moving_objects(columns_a_frame):
 def test_slow_changes_are_followed():
     """Six steps of 255 a frame, less than `_TOLERANCE`: an average that looked at the last frame only lags by 15."""
     smoother = ChromaSmoother(0.9)
-    for level in np.arange(-0.5, 0.5, 0.05, np.float32):
+    for level in np.arange(-0.5, 0.5, 0.05, dtype=np.float32):
         chroma = np.full((20, 30, 2), level)
         smooth = smoother(np.full((20, 30), level), chroma)
     assert abs(smooth - chroma).max() < 6 * STEP

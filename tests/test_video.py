@@ -1,6 +1,6 @@
 """Colored videos keep the times, audio, size, rotation and luma of the video.
 
-Videos are made on the spot; the network is a function of the gray frame.
+The videos are synthetic; the network is a function of the gray frame.
 """
 
 from fractions import Fraction
@@ -76,7 +76,7 @@ def _color_frames(frames, network=tint):
 def _gray_frames(grays):
     for n, gray in enumerate(grays):
         frame = av.VideoFrame.from_ndarray(gray, "gray").reformat(format="yuv420p", dst_color_range=1)
-        frame.pts, frame.time_base, frame.pict_type = n, Fraction(1, 25), 1  # as a decoder says of each what it was
+        frame.pts, frame.time_base, frame.pict_type = n, Fraction(1, 25), 1  # a decoder sets the type of each frame
         yield frame
 
 
@@ -153,7 +153,7 @@ def test_matrix_and_range_are_kept_and_used(tmp_path, colorspace, color_range):
 
 def test_colors_do_not_cross_a_cut(tmp_path):
     dark = 240 - scene()
-    dark[:, :8] = scene()[:, :8]  # nobody sees from these that the scene is another
+    dark[:, :8] = scene()[:, :8]  # these columns are the same in both scenes
     dark[:, 8:] //= 2
     source = write_video(tmp_path / "video.mp4", [scene()] * 12 + [dark] * 12)
     target, report = colorize_synthetic(source)

@@ -14,7 +14,7 @@ av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'color
 WIDTH, HEIGHT = 48, 32
 # 24 uneven times, in milliseconds, which every container can hold.
 TIMES = np.cumsum(np.random.default_rng(0).integers(15, 80, 24)).tolist()
-ORANGE = np.float32((-0.3, 0.3))
+ORANGE = np.array((-0.3, 0.3), np.float32)
 
 
 def tint(gray):

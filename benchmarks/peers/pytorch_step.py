@@ -1,10 +1,10 @@
-"""The seed's networks and training step in PyTorch, timed alone: one line of JSON.
+"""Times the baseline's training step in PyTorch. Prints one line of JSON.
 
     python benchmarks/peers/pytorch_step.py --batch_size=16 [--device=cuda --bf16 --compile --channels_last]
 
-Needs torch and nothing of colorgan. The step is what PyTorch's users write for such a GAN (pix2pix): the generator
-once, the critic on the true image, on the made one cut off, and on the made one again for the generator's loss.
-Images are random and lie on the device.
+Requires torch, not colorgan. The step is what PyTorch users write for such a GAN (pix2pix): it applies the generator
+once, and the critic to the real image, to the detached fake image, and to the fake image again for the generator's
+loss. Images are random and in device memory.
 """
 
 import argparse
@@ -47,7 +47,7 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """[N,1,S,S] gray and [N,3,S,S] colour to [N,1] logits."""
+    """[N,1,S,S] gray and [N,3,S,S] color to [N,1] logits."""
 
     def __init__(self, image_size: int, width: int, max_width: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Critic(nn.Module):
 
 
 def num_values(network: nn.Module) -> int:
-    """Parameters and BatchNorm's statistics."""
+    """Returns the number of parameters and BatchNorm statistics."""
     counters = (name for name, _ in network.named_buffers() if name.endswith("num_batches_tracked"))
     return sum(x.numel() for x in network.state_dict().values()) - len(list(counters))
 
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--image_size", type=int, default=128)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--max_width", type=int, default=512)
-    parser.add_argument("--steps", type=int, default=2, help="in each repeat")
+    parser.add_argument("--steps", type=int, default=2, help="steps per repeat")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--warm_up", type=int, default=3)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -106,9 +106,8 @@ def main() -> None:
         return (torch.rand(size, device=device) * 2 - 1).to(memory_format=layout)
 
     gray, real = random_images(1), random_images(3)
-    frozen = {
-        name: parameter.detach() for name, parameter in critic.named_parameters()
-    }  # the generator's loss trains it alone
+    # The generator's loss trains only the generator.
+    frozen = {name: parameter.detach() for name, parameter in critic.named_parameters()}
     cross_entropy = F.binary_cross_entropy_with_logits
 
     def losses() -> tuple[torch.Tensor, torch.Tensor]:
@@ -133,7 +132,7 @@ def main() -> None:
         return critic_loss + generator_loss
 
     def run(num_steps: int) -> float:
-        """Seconds a step; the device is waited for once, at the end."""
+        """Returns the seconds per step. Waits for the device once, at the end."""
         start = time.perf_counter()
         for _ in range(num_steps):
             loss = step()
@@ -142,7 +141,7 @@ def main() -> None:
 
     run(arguments.warm_up)
     median = statistics.median(run(arguments.steps) for _ in range(arguments.repeats))
-    figures = {
+    result = {
         "peer": "pytorch",
         "version": torch.__version__,
         "images_per_second": arguments.batch_size / median,
@@ -150,7 +149,7 @@ def main() -> None:
         "num_values": num_values(generator) + num_values(critic),
         **{key: getattr(arguments, key) for key in ("device", "bf16", "compile", "channels_last")},
     }
-    print(json.dumps(figures))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

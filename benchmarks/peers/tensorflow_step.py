@@ -1,9 +1,9 @@
-"""The seed's networks and training step in TensorFlow and Keras, as the seed is written, timed alone: one line of JSON.
+"""Times the baseline's training step in TensorFlow and Keras, in which it was written. Prints one line of JSON.
 
     python benchmarks/peers/tensorflow_step.py --batch_size=16
 
-Needs tensorflow and nothing of colorgan. Images are random and lie on the device. The seed's second sigmoid is left
-out: the critic ends in a logit.
+Requires tensorflow, not colorgan. Images are random and in device memory. The original code's second sigmoid is left
+out: the critic returns a logit.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def create_generator(image_size: int, width: int, max_width: int) -> keras.Model
 
 
 def create_critic(image_size: int, width: int, max_width: int) -> keras.Model:
-    """[N,S,S,1] gray and [N,S,S,3] colour to [N,1] logits."""
+    """[N,S,S,1] gray and [N,S,S,3] color to [N,1] logits."""
     gray, color = layers.Input((image_size, image_size, 1)), layers.Input((image_size, image_size, 3))
     x = layers.Concatenate()([gray, color])
     for n, (multiple, strides) in enumerate(((1, 2), (2, 2), (4, 2), (4, 1))):
@@ -100,14 +100,14 @@ def main() -> None:
         seconds.append(time.perf_counter() - start)
     assert loss == loss
     median = statistics.median(seconds[arguments.warm_up :])
-    figures = {
+    result = {
         "peer": "tensorflow",
         "version": tf.__version__,
         "images_per_second": arguments.batch_size / median,
         "step_seconds": median,
         "num_values": generator.count_params() + critic.count_params(),
     }
-    print(json.dumps(figures))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

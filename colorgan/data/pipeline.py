@@ -213,7 +213,10 @@ def train_indices(
 
     Args:
       num_images: number of images of the source.
-      batch_size, seed, first_batch, loading: as for `TrainBatches`.
+      batch_size: as for `TrainBatches`.
+      seed: as for `TrainBatches`.
+      first_batch: as for `TrainBatches`.
+      loading: as for `TrainBatches`.
     """
     order = _train_order(num_images, batch_size, seed, first_batch, loading)
     iterator = iter(_load(order, dataclasses.replace(loading, num_workers=0)))

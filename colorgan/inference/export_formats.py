@@ -1,4 +1,4 @@
-"""The formats of exported files. Each has a function that returns a writer of one file with the weights."""
+"""The formats of exported files. Each has a function that converts a generator, with its weights."""
 
 import contextlib
 import functools
@@ -8,7 +8,7 @@ import logging
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -23,11 +23,20 @@ from colorgan.models.generator import predict
 INSTALL_ONNX = "pip install 'colorgan[onnx]' && pip install --no-deps jax2onnx==0.17.1"
 _OPSET = 18  # from 2022, which older runtimes read too
 
-# A function that writes a description and the model, and additions to the description.
-Format = tuple[Callable[[Path, dict[str, Any]], None], dict[str, Any]]
+
+class Converted(NamedTuple):
+    """A generator in one of the formats.
+
+    Attributes:
+      write_fn: writes a file with the description, which becomes JSON, and the model.
+      versions: additions to the description: versions of the format and of the converter.
+    """
+
+    write_fn: Callable[[Path, dict[str, Any]], None]
+    versions: dict[str, Any]
 
 
-def create_stablehlo(run: LoadedRun) -> Format:
+def to_stablehlo(run: LoadedRun) -> Converted:
     """JAX's own format, for batches of any size: Winograd's products for CPUs, native convolutions elsewhere.
 
     Raises:
@@ -54,10 +63,10 @@ def create_stablehlo(run: LoadedRun) -> Format:
             parts.writestr(load_exported.META_FILE, json.dumps(description, indent=2) + "\n")
             parts.writestr(load_exported.PROGRAM_FILE, serialized)
 
-    return write, {"calling_convention_version": program.calling_convention_version}
+    return Converted(write, {"calling_convention_version": program.calling_convention_version})
 
 
-def create_onnx(run: LoadedRun) -> Format:
+def to_onnx(run: LoadedRun) -> Converted:
     """ONNX, for batches of any size: native convolutions, which its runtimes have for every device.
 
     Raises:
@@ -91,7 +100,7 @@ def create_onnx(run: LoadedRun) -> Format:
         onnx.helper.set_model_props(model, {load_exported.META_KEY: json.dumps(description)})
         onnx.save(model, path)
 
-    return write, {"jax2onnx": version, "opset": _OPSET}
+    return Converted(write, {"jax2onnx": version, "opset": _OPSET})
 
 
 def float32_fn(run: LoadedRun, lowering: str) -> Callable[[Any, jax.Array], jax.Array]:

@@ -22,7 +22,7 @@ from colorgan.models.generator import predict
 from colorgan.run.storage import whole_file
 from colorgan.version import __version__
 
-FORMATS = {"stablehlo": export_formats.create_stablehlo, "onnx": export_formats.create_onnx}
+FORMATS = {"stablehlo": export_formats.to_stablehlo, "onnx": export_formats.to_onnx}
 MAX_DIFFERENCE = 0.5  # gray levels of 0..255: after rounding, no value differs by more than one
 _NUM_IMAGES = 8  # of each kind, for the comparison
 
@@ -42,12 +42,12 @@ def export_model(run: LoadedRun, checkpoint: str, output: Path, file_format: str
       UserError: a library is missing, or the file differs from the run.
       OSError: the file cannot be written.
     """
-    write, versions = FORMATS[file_format](run)
-    description = describe(run, checkpoint) | {"format": file_format, **versions}
+    converted = FORMATS[file_format](run)
+    description = describe(run, checkpoint) | {"format": file_format, **converted.versions}
     with whole_file(output) as scratch:
-        write(scratch, description)
+        converted.write_fn(scratch, description)
         description["difference"] = check(load_exported.load(scratch), run)
-        write(scratch, description)  # the same model, with the result of the comparison
+        converted.write_fn(scratch, description)  # the same model, with the result of the comparison
         load_exported.load(scratch)
     return description
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from colorgan.errors import UserError, reason
 
-FORMAT_VERSION = 1  # of the description; files until 2026-11-23 have no number
+FORMAT_VERSION = 1  # of the file and its description; files until 2026-11-23 have no number
 META_FILE, PROGRAM_FILE = "meta.json", "model.stablehlo"  # inside a StableHLO file, which is a zip
 META_KEY = "colorgan"  # in the metadata_props of an ONNX file
 INPUT_NAME, OUTPUT_NAME = "gray", "rgb"  # of an ONNX file
@@ -61,19 +61,22 @@ def _load_stablehlo(path: Path) -> Model:
         raise UserError(f"{path} is StableHLO, which needs JAX ({error}): pip install jax flatbuffers") from error
     try:
         with zipfile.ZipFile(path) as parts:  # verifies checksums
-            description, program = json.loads(parts.read(META_FILE)), parts.read(PROGRAM_FILE)
-        size = description["image_size"]
+            description = _read_description(parts.read(META_FILE), path)
+            program = parts.read(PROGRAM_FILE)
+        size = int(description["image_size"])
+    except UserError:
+        raise
     except KeyError as error:
         raise UserError(f"{path} was not written by colorgan export: {error.args[0]}") from error
     except Exception as error:  # of many types
         raise UserError(f"{path} is damaged ({error}); copy it again") from error
-    _check_version(description, path)
     try:
         predict = jax.jit(export.deserialize(bytearray(program)).call)
         predict.lower(jax.ShapeDtypeStruct((1, size, size, 1), np.float32))  # fails for what JAX cannot read
     except Exception as error:
+        writer = description.get("jax", "of unknown version")
         raise UserError(
-            f"JAX {jax.__version__} cannot read {path}, which JAX {description['jax']} wrote ({reason(error)}): "
+            f"JAX {jax.__version__} cannot read {path}, which JAX {writer} wrote ({reason(error)}): "
             "it reads files that are up to 6 months older or 3 weeks newer than itself; export the run again"
         ) from error
     return Model(lambda gray: np.asarray(predict(np.asarray(gray, np.float32))), size, description)
@@ -91,11 +94,10 @@ def _load_onnx(path: Path) -> Model:
     if META_KEY not in session.get_modelmeta().custom_metadata_map:
         raise UserError(f"{path} was not written by colorgan export: it has no {META_KEY!r} in its metadata")
     try:
-        description = json.loads(session.get_modelmeta().custom_metadata_map[META_KEY])
+        description = _read_description(session.get_modelmeta().custom_metadata_map[META_KEY], path)
         size = int(description["image_size"])
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path} is damaged ({error}); copy it again") from error
-    _check_version(description, path)
 
     def predict(gray: np.ndarray) -> np.ndarray:
         return session.run([OUTPUT_NAME], {INPUT_NAME: np.asarray(gray, np.float32)})[0]
@@ -103,9 +105,19 @@ def _load_onnx(path: Path) -> Model:
     return Model(predict, size, description)
 
 
-def _check_version(description: dict[str, Any], path: Path) -> None:
-    if (version := description.get("format_version", 0)) > FORMAT_VERSION:
+def _read_description(encoded: bytes | str, path: Path) -> dict[str, Any]:
+    """The description of a file. Its version is checked before anything else in it, which a newer one may rename.
+
+    Raises:
+      UserError: the file is of a newer version.
+      ValueError, TypeError: it is damaged.
+    """
+    description = json.loads(encoded)
+    if not isinstance(description, dict):
+        raise TypeError("the description is not a JSON object")
+    if (version := int(description.get("format_version", 0))) > FORMAT_VERSION:
         raise UserError(
             f"{path} was written by a newer version of colorgan (format {version}, this one reads up to "
             f"{FORMAT_VERSION}): pip install --upgrade colorgan"
         )
+    return description

@@ -5,12 +5,13 @@ Pillow decodes and encodes it again, which turns "©" into "?" and guesses the t
 
 import struct
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal, NamedTuple, TypeAlias
 
 # EXIF is a TIFF without pixels, and its tags are TIFF's.
 ORIENTATION, XMP, ICC_PROFILE = 274, 700, 34675
 RESOLUTION = (282, 283, 296)
-_DIRECTORIES: Mapping[int, Any] = {34665: {40965: {}}, 34853: {}}  # EXIF, which contains interoperability; GPS
+Directories: TypeAlias = Mapping[int, "Directories"]  # by the tags that point to them
+_DIRECTORIES: Directories = {34665: {40965: {}}, 34853: {}}  # EXIF, which contains interoperability; GPS
 # Tags that describe the stored pixels, that are written elsewhere, or that contain the photograph again (SubIFDs,
 # Photoshop's thumbnail and layers).
 _LEFT_OUT = {*range(254, 269), *range(273, 282), 284, *range(288, 294), 301, *range(317, 348), *range(512, 533)}
@@ -18,7 +19,23 @@ _LEFT_OUT |= {400, XMP, *range(32995, 32999), 34377, ICC_PROFILE, 37724, 40962, 
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 
 NONE = b"II*\0\x08\0\0\0" + bytes(6)  # empty EXIF
-Directory = dict[int, tuple[int, int, bytes]]
+
+
+class Entry(NamedTuple):
+    """An entry of a directory.
+
+    Attributes:
+      kind: the type of the values, a key of `_TYPE_BYTES`.
+      count: how many values there are.
+      value: their bytes, in the byte order of the TIFF.
+    """
+
+    kind: int
+    count: int
+    value: bytes
+
+
+Directory = dict[int, Entry]  # by tag
 
 
 def byte_order(tiff: bytes) -> Literal["<", ">"]:
@@ -29,7 +46,7 @@ def byte_order(tiff: bytes) -> Literal["<", ">"]:
 
 
 def read_directory(tiff: bytes, offset: int | None = None) -> Directory:
-    """The entries of a directory, by default the first, that are valid for other pixels: {tag: (type, count, value)}.
+    """The entries of a directory, by default the first, that are valid for other pixels, by tag.
 
     Raises:
       ValueError, struct.error: it is damaged.
@@ -46,7 +63,7 @@ def read_directory(tiff: bytes, offset: int | None = None) -> Directory:
             (at,) = struct.unpack(order + "L", value)
             value = tiff[at : at + size]
         if tag not in _LEFT_OUT and 0 < size <= len(value):
-            entries[tag] = kind, count, value[:size]
+            entries[tag] = Entry(kind, count, value[:size])
     return entries
 
 
@@ -61,13 +78,13 @@ def copy_exif(tiff: bytes) -> bytes:
     return header + _pack(tiff, entries, 8, _DIRECTORIES) if entries else b""
 
 
-def _pack(tiff: bytes, entries: Directory, place: int, directories: Mapping[int, Any]) -> bytes:
+def _pack(tiff: bytes, entries: Directory, place: int, directories: Directories) -> bytes:
     """The bytes of a directory at `place`, followed by what it points to; `directories` are the tags of directories."""
     order = byte_order(tiff)
     inner: dict[int, Directory] = {}
     for tag in directories.keys() & entries.keys():
         try:
-            inner[tag] = read_directory(tiff, *struct.unpack(order + "L", entries[tag][2]))
+            inner[tag] = read_directory(tiff, *struct.unpack(order + "L", entries[tag].value))
         except struct.error:  # an invalid pointer, which Pillow itself writes at times
             entries = {other: entry for other, entry in entries.items() if other != tag}
     head, rest = struct.pack(order + "H", len(entries)), b""

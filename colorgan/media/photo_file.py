@@ -125,7 +125,7 @@ def _save(image: Image.Image, file: IO[bytes], image_format: str, metadata: Mapp
 
 
 def _decode(path: Path) -> tuple[np.ndarray, int, dict[str, Any]]:
-    """Samples, as `beyond_pillow` has them, the EXIF orientation that they are stored with, and the metadata."""
+    """The samples as stored, in the layout of `Photo.samples`; their EXIF orientation, 1 to 8; and the metadata."""
     data = read_image_file(path)
     image = transforms.open_image(data)
     samples = png_tiff.decode(image, data)

@@ -3,11 +3,12 @@
 import numpy as np
 
 # Mean difference of luma between two frames, [-1,1], above which they are different scenes. The minimum of 500 pairs of
-# photographs of scenes is 0.202, and of the five cuts of a video of traffic 0.36. The maximum between frames of one scene
-# is 0.16, and 0.15 for photographs that move by 2% of their width per frame.
+# photographs of scenes is 0.202, and of the five cuts of a video of traffic 0.36. The maximum between frames of one
+# scene is 0.16, and 0.15 for photographs that move by 2% of their width per frame.
 _CUT = 0.2
-# Difference of a pixel's luma, [-1,1], from its past at which the past has weight 1/e. Of 0.03 to 0.2, this and 0.14 are
-# closest to the real chroma of three videos with added noise of 4 steps of 255; 0.07 and 0.2 are 2% worse, 0.03 is 14%.
+# Difference of a pixel's luma, [-1,1], from its past at which the past has weight 1/e. Of 0.03 to 0.2, this and 0.14
+# are closest to the real chroma of three videos with added noise of 4 steps of 255; 0.07 and 0.2 are 2% worse, 0.03 is
+# 14% worse.
 _TOLERANCE = 0.1
 _STILL = 0.02  # for the flicker: below this, a pixel's luma did not change; 2.5 steps of 255
 _STEPS = 127.5  # of an 8-bit channel, in one of chroma

@@ -1,7 +1,7 @@
-"""First on PYTHONPATH, this kills the trainer, as `kill -9` does, at the moment that the variable CHAOS describes.
+"""Kills the trainer, like `kill -9`, at the moment given by the variable CHAOS. Must be the first on PYTHONPATH.
 
-CHAOS is JSON: {"event": an audit event of Python's, "path": a part of the path it is about, "count": at which of these
-events, "delay": seconds after it}. The events stand in https://docs.python.org/3/library/audit_events.html.
+CHAOS is JSON: {"event": an audit event of Python, "path": a part of a path among its arguments, "count": the number of
+the event, from 1, "delay": seconds after it}. Events: https://docs.python.org/3/library/audit_events.html.
 """
 
 import json
@@ -33,6 +33,6 @@ def _arm(event: str, path: str, count: int, delay: float) -> None:
     sys.addaudithook(hook)
 
 
-# Data workers, which inherit the variable, run another command.
+# Data workers inherit the variable, but run another command.
 if "colorgan.main" in sys.orig_argv and "CHAOS" in os.environ:
     _arm(**json.loads(os.environ["CHAOS"]))

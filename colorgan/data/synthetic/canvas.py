@@ -176,7 +176,8 @@ class Scene:
         """Returns the window of an object that stands at (x, base), and its coordinates.
 
         Args:
-          x, base: the point on the ground.
+          x: of the point on the ground.
+          base: y of that point.
           unit: unit of `box` and of the coordinates, as a fraction of the image.
           box: left and right edge relative to `x`, and height.
 
