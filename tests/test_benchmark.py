@@ -114,6 +114,6 @@ def test_a_missing_peer_is_skipped_with_a_line(capsys):
     arguments = argparse.Namespace(peers_python=sys.executable, gpu=False)
     assert compare_step["installed_peers"](arguments) == []
     assert capsys.readouterr().out.splitlines() == [
-        f"pytorch is skipped: {sys.executable} has no torch",
-        f"tensorflow is skipped: {sys.executable} has no tensorflow",
+        f"pytorch is skipped: torch is not installed for {sys.executable}",
+        f"tensorflow is skipped: tensorflow is not installed for {sys.executable}",
     ]

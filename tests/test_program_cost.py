@@ -1,4 +1,4 @@
-"""What is read from a compiled program and from its HLO text."""
+"""The cost of a compiled program, and the exchanges in its HLO text."""
 
 import functools
 
@@ -34,13 +34,13 @@ def test_combined_and_asynchronous_exchanges_count_once():
     assert [c.num_bytes for c in found] == [1024, 2 + 2 * 16 * 64 * 128 + 256, 4 * 6553600, 64]
 
 
-def test_gradients_are_told_from_batch_norm():
+def test_gradients_and_batch_norm_are_distinguished():
     groups = program_cost.describe_collectives(program_cost.find_collectives(HLO))
     assert groups["batch_norm"] == {"number": 1, "bytes": 1024}
     assert groups["gradients"]["number"] == 3
 
 
-def test_a_matrix_product_costs_what_it_does():
+def test_cost_of_a_matrix_product():
     a, b = jax.ShapeDtypeStruct((64, 32), np.float32), jax.ShapeDtypeStruct((32, 16), np.float32)
     cost = program_cost.program_cost(jax.jit(jnp.matmul).lower(a, b).compile())
     assert cost.flop == pytest.approx(2 * 64 * 32 * 16, rel=0.01)

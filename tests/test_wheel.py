@@ -65,3 +65,9 @@ def test_it_works_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
     run("evaluate", f"--workdir={workdir}", "--data=procedural:3")
     assert (workdir / "evaluation" / "metrics.json").exists()
     assert not (installed / "configs").exists()
+    # In a folder like a checkout, a config file can import its neighbors, although this script is elsewhere.
+    (empty / "configs").symlink_to(ROOT / "configs")
+    (empty / "mine.py").write_text("from configs import default\nraise ValueError(default.__file__)\n")
+    command = [sys.executable, str(script), "train", "--config=mine.py"]
+    done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True)
+    assert f"ValueError: {empty / 'configs' / 'default.py'}" in done.stderr
