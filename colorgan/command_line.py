@@ -84,8 +84,10 @@ def _describe_unknown(argument: str, has_config: bool) -> str:
     if not has_config:
         return message
     nearest = config_file.nearest_key(name.lstrip("-"), default.get_config()) if name.startswith("-") else None
-    hint = f"did you mean --config.{nearest}{equals}{value}? " if nearest else ""
-    return f"{message}; {hint}config keys are set as --config.KEY=VALUE".replace("? config", "? Config")
+    if nearest:
+        message = f"{message}; did you mean --config.{nearest}{equals}{value}?"
+        return f"{message} Config keys are set as --config.KEY=VALUE"
+    return f"{message}; config keys are set as --config.KEY=VALUE"
 
 
 def _call(main: Callable[[], Any]) -> None:

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from colorgan.configs import default
 from colorgan.data import sources
 from colorgan.errors import UserError
+from colorgan.evaluation.metrics import METRICS
 
 IMAGE_SIZES = (32, 64, 128, 256, 512)
 PLATFORMS = ("", "cpu", "gpu", "tpu")
@@ -16,7 +17,10 @@ CHOICES = {
     "precision": ("float32", "bfloat16"),
     "data.cache": ("none", "device"),
     "optimizer.schedule": ("constant", "cosine"),
-    "best_metric": ("validation/score", "validation/auc", "validation/psnr", "validation/ssim"),
+    "best_metric": (
+        "validation/score",
+        *(f"validation/{name}" for name, metric in METRICS.items() if metric.higher_is_better),
+    ),
 }
 
 # Keys that determine the networks, their optimizers or the order of the data: a run resumes only with the same values.
@@ -103,12 +107,11 @@ def check_batch_size(batch_size: int, num_devices: int) -> None:
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """The differences between two configs: those that prevent a run from resuming, and the others.
 
-    Each is a text such as "batch_size: 16 -> 32".
+    Each is a text such as "batch_size: 16 -> 32". A loss that one of them does not have counts as one of weight 0.
     """
     flat_old, flat_new = flatten(old), flatten(new)
-    for key in flat_new.keys() - flat_old.keys():
-        if key.startswith("loss.") and not flat_new[key]:  # a loss that did not exist has weight 0
-            flat_old[key] = flat_new[key]
+    for flat, other in ((flat_old, flat_new), (flat_new, flat_old)):  # a loss that does not exist has weight 0
+        flat |= {key: 0.0 for key in other.keys() - flat.keys() if key.startswith("loss.")}
     fixed: list[str] = []
     free: list[str] = []
     for key in sorted(flat_old.keys() | flat_new.keys()):

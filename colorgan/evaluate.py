@@ -22,6 +22,7 @@ from colorgan.inference.colorizer import Colorizer
 from colorgan.models.generator import predict_fn
 from colorgan.run import devices
 from colorgan.run.storage import bucket_errors, write_whole
+from colorgan.run.workdir import EVALUATION_FOLDER
 
 _BATCH_SIZE = 32
 
@@ -29,7 +30,7 @@ _BATCH_SIZE = 32
 def main(arguments: argparse.Namespace) -> None:
     """Writes metrics.json and contact_sheet.png; the last line printed is JSON."""
     sources.check_name(arguments.data)
-    output = arguments.output or arguments.workdir / "evaluation"
+    output = arguments.output or arguments.workdir / EVALUATION_FOLDER
     with _writing("--save_images", arguments.save_images):
         save = report.create_saver(arguments.save_images) if arguments.save_images else lambda some: None
     devices.select_platform("")
@@ -38,7 +39,7 @@ def main(arguments: argparse.Namespace) -> None:
     with _writing("--output", output), bucket_errors(output):
         output.mkdir(parents=True, exist_ok=True)
     if arguments.size == "own":
-        predict_set = predictions.create_whole_fn(Colorizer.from_loaded(run))
+        predict_set = predictions.create_full_size_fn(Colorizer.from_loaded(run))
     else:
         predict_set = predictions.create_square_fn(
             predict_fn(run.generator), run.variables, run.image_size, _BATCH_SIZE, sharding.create_mesh()

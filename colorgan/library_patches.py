@@ -1,6 +1,7 @@
 """Every change to the behavior of another library, with its version and why it is necessary.
 
-Nothing here is applied at import. Each function imports what it changes.
+Importing this module changes nothing: callers apply each patch, `data.transforms` and `media.png_tiff` when they
+are imported. Each function imports what it changes.
 """
 
 import contextlib
@@ -37,7 +38,7 @@ def parse_no_absl_flags() -> None:
 
 
 def silence_libraries() -> None:
-    """Silences log messages of JAX, Orbax and gcsfs, and what is printed beside the error that a failed save raises.
+    """Silences log messages of Orbax, gcsfs and tifffile, and what is printed beside the error of a failed save.
 
     Orbax 0.12.8 closes its event loop (orbax/checkpoint/_src/asyncio_utils.py) and leaves coroutines behind while
     TensorStore 0.1.86 still finishes writes, which reports "Event loop is closed" as an unraisable exception
@@ -64,13 +65,13 @@ def orbax_without_warnings() -> Iterator[None]:
     Orbax 0.12.8 logs a warning for each option that `read_only=True` resets (orbax/checkpoint/checkpoint_manager.py).
     No upstream thread.
     """
-    orbax = logging.getLogger("absl")
-    level = orbax.level
-    orbax.setLevel(max(level, logging.ERROR))
+    absl_logger = logging.getLogger("absl")
+    level = absl_logger.level
+    absl_logger.setLevel(max(level, logging.ERROR))
     try:
         yield
     finally:
-        orbax.setLevel(level)
+        absl_logger.setLevel(level)
 
 
 def open_gray_alpha_tiff() -> None:

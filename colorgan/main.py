@@ -31,14 +31,16 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _next_commands(workdir: epath.Path, validation: str) -> str:
+    from colorgan.run.workdir import SAMPLES_FOLDER, TENSORBOARD_FOLDER
+
     return f"""
 The run is complete.
   folder            {workdir}
-  sample grids      {workdir}/samples
-  TensorBoard logs  {workdir}/tensorboard
+  sample grids      {workdir / SAMPLES_FOLDER}
+  TensorBoard logs  {workdir / TENSORBOARD_FOLDER}
 
 Next:
-  tensorboard --logdir={workdir}/tensorboard
+  tensorboard --logdir={workdir / TENSORBOARD_FOLDER}
   colorgan evaluate --workdir={workdir} --data={validation}
   colorgan colorize --workdir={workdir} --output=colored YOUR_PHOTOGRAPHS
 """

@@ -1,6 +1,8 @@
 """Small networks and synthetic images: trains on two CPU cores in about two minutes.
 
-This file has all keys; the other configs change values. The values of model, loss and optimizer are the result of the
+This file has all keys; the other configs change values. A new key needs an entry in `VALUES_BEFORE` of
+colorgan/run/migrations.py, unless it is the weight of a loss, and in `FIXED_KEYS` of colorgan/config.py if a run cannot
+resume with another value. The values of model, loss and optimizer are the result of the
 ablation in benchmarks/LADDER.md.
 """
 
@@ -61,7 +63,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.loss.l1_weight = 100.0
     # Weight of the distance between the colors of all generated and all real images of a batch; prevents brown images.
     config.loss.palette_weight = 100.0
-    # Weight of the fraction, 0 to 1, of colors in which these differ; separates rare and similar colors.
+    # Weight of the distance, 0 to 1, between the color histograms of all generated and all real images of a batch;
+    # separates rare and similar colors.
     config.loss.histogram_weight = 2.0
 
     config.optimizer = ml_collections.ConfigDict()
@@ -82,7 +85,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint_every_epochs = 1
     # Number of the newest checkpoints to keep, in addition to the best.
     config.num_checkpoints = 2
-    # The validation metric, higher is better, that selects the best checkpoint.
+    # The validation metric that selects the best checkpoint: "validation/score", or "validation/NAME" of a metric for
+    # which higher is better: psnr, ssim or auc.
     config.best_metric = "validation/score"
     # Number of consecutive validations without an improvement that ends the run; with 0 it always trains num_epochs.
     config.early_stop = 0

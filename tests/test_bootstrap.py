@@ -15,7 +15,7 @@ def _rows(num_images, seed=0):
     for auc in (0.95, 0.9, 1.0):
         histogram = np.zeros(shape, np.int32)
         histogram[np.arange(num_images), 22, rng.integers(20, 25, num_images)] = 100
-        values = {
+        values = {name: np.ones(num_images, np.float32) for name in metrics.METRICS} | {
             "psnr": rng.normal(20, 3, num_images).astype(np.float32),
             "ssim": rng.uniform(0, 1, num_images).astype(np.float32),
             "auc": np.full(num_images, auc, np.float32),

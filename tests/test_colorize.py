@@ -53,7 +53,7 @@ def _arguments(tmp_path, *inputs, **changes):
 
 def test_a_model_has_no_checkpoints(tmp_path):
     arguments = _arguments(tmp_path, workdir=None, model=tmp_path / "mine.stablehlo", checkpoint="best")
-    with pytest.raises(UserError, match="^--checkpoint chooses one of a run, and --model is of one"):
+    with pytest.raises(UserError, match="^--checkpoint applies to --workdir only"):
         load_colorizer(arguments)
 
 

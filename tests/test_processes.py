@@ -217,5 +217,5 @@ def test_a_checkpoint_that_one_process_cannot_read_is_used_by_none(finished_run,
     codes, output = _disagree(["-m", "colorgan.main", *flags], ["-c", CANNOT_READ_STEP_6, *flags])
     assert codes == [0, 0], output
     assert "resuming from step 3\n" in output[0]
-    assert "checkpoints/6 is damaged (no checksum can be computed: [Errno 116] Stale file handle)" in output[1]
+    assert "checkpoints/6 is damaged (it cannot be read: [Errno 116] Stale file handle)" in output[1]
     assert [line["step"] for line in read_lines(workdir)] == list(range(1, 10))

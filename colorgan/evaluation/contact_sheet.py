@@ -16,7 +16,7 @@ _NAME_LENGTH = 36  # characters that fit below a cell
 
 
 def draw(source: Source, ranked: Sequence[int], predict_set: PredictSetFn, heading: str) -> Image.Image:
-    """The sheet. Its images are colored once more.
+    """Draws the sheet. Its images are predicted again, since a report does not keep them.
 
     Args:
       source: the set.

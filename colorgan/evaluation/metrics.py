@@ -1,6 +1,6 @@
 """Image metrics: pure functions of NumPy or JAX arrays of images, float [B,H,W,3] in 0..255.
 
-docs/evaluation.md is the protocol: what each is computed over, and its limits.
+`METRICS`, at the end, lists them. docs/evaluation.md is the protocol: what each is computed over, and its limits.
 """
 
 import dataclasses
@@ -21,7 +21,9 @@ _STRIP_ROWS = 16
 MIN_SIDE = _SSIM_SIZE  # of an image that can be compared, in pixels
 _MAX_AB_DISTANCE = 150
 _AB_LIMIT, _AB_STEP = 110, 5
-_MIN_DIFFERENCE = 5e-3  # between gray and real images, of AuC (0.75 in ab, invisible) and of histogram distance
+# A set counts as gray if the gray and the real images differ by less than this, in AuC (0.75 in ab, which is invisible)
+# or in histogram distance.
+_MIN_DIFFERENCE = 5e-3
 NUM_AB_BINS = 2 * _AB_LIMIT // _AB_STEP
 
 
@@ -39,10 +41,12 @@ class Metric:
     Attributes:
       compare: real and predicted images to values [B].
       of_real: the value for real images compared with themselves; None computes it.
+      higher_is_better: whether `config.best_metric` may be this metric.
     """
 
     compare: Callable[[Pixels, Pixels], Array]
     of_real: float | None = None
+    higher_is_better: bool = True
 
 
 class Row(NamedTuple):
@@ -61,7 +65,13 @@ class Comparison(NamedTuple):
 
 
 def compare(real: Array, prediction: Array, gray: Array) -> Comparison:
-    """All metrics of images [B,H,W,3] in 0..255, image by image."""
+    """Compares the prediction, the gray and the real image with the real one, for each image of a batch.
+
+    Args:
+      real: photographs, [B,H,W,3] in 0..255.
+      prediction: what the generator makes of `gray`; like `real`.
+      gray: the photographs without color; like `real`.
+    """
     truth, predicted, uncolored = (Pixels(rgb, color.rgb_to_lab(rgb)[..., 1:]) for rgb in (real, prediction, gray))
     ones = real.__array_namespace__().ones_like(real[:, 0, 0, 0])
     of_real = {
@@ -89,7 +99,7 @@ def summarize(means: Comparison) -> dict[str, dict[str, float]]:
     for name, row in zip(Comparison._fields, means, strict=True):
         rows[name] = {key: float(row.values[key]) for key in METRICS} | {
             "delta_colorfulness": abs(float(row.values["colorfulness"]) - float(means.truth.values["colorfulness"])),
-            "ab_histogram_distance": total_variation(row.ab_histogram, means.truth.ab_histogram),
+            "ab_histogram_distance": histogram_distance(row.ab_histogram, means.truth.ab_histogram),
         }
     for values in rows.values():
         values["score"] = score(values, rows["gray"])
@@ -195,7 +205,7 @@ def ab_histogram(ab: Array) -> Array:
     return counts.reshape(ab.shape[0], NUM_AB_BINS, NUM_AB_BINS)
 
 
-def total_variation(first: Array, second: Array) -> float:
+def histogram_distance(first: Array, second: Array) -> float:
     """Total variation distance of two histograms, normalized first: 0 (equal) to 1 (disjoint)."""
     first, second = (np.asarray(counts, np.float64) for counts in (first, second))
     return float(np.abs(first / max(first.sum(), 1e-9) - second / max(second.sum(), 1e-9)).sum() / 2)
@@ -206,5 +216,5 @@ METRICS: dict[str, Metric] = {
     "psnr": Metric(lambda real, fake: psnr(real.rgb, fake.rgb), of_real=MAX_PSNR),
     "ssim": Metric(lambda real, fake: ssim(real.rgb, fake.rgb), of_real=1.0),
     "auc": Metric(lambda real, fake: auc(real.ab, fake.ab), of_real=1.0),
-    "colorfulness": Metric(lambda real, fake: colorfulness(fake.rgb)),
+    "colorfulness": Metric(lambda real, fake: colorfulness(fake.rgb), higher_is_better=False),
 }

@@ -73,7 +73,7 @@ def create_square_fn(
     return predict_set
 
 
-def create_whole_fn(color_fn: Callable[[np.ndarray], np.ndarray]) -> PredictSetFn:
+def create_full_size_fn(color_fn: Callable[[np.ndarray], np.ndarray]) -> PredictSetFn:
     """Colors every image whole, like `colorgan colorize`, and compares at its own size in NumPy (nothing to compile).
 
     Args:

@@ -54,7 +54,7 @@ def load(path: Path) -> Model:
 
 def _load_stablehlo(path: Path) -> Model:
     try:
-        import flatbuffers  # noqa: F401 (jax.export needs it, and does not ask for it)
+        import flatbuffers  # noqa: F401 (jax.export imports it without requiring it)
         import jax
         from jax import export
     except ImportError as error:

@@ -20,7 +20,7 @@ class LoadedRun:
     """The generator of a run, with the moving average of its variables on every device.
 
     Attributes:
-      config: the run's, a nested dict with today's keys. Of a run of another version it may have more or fewer.
+      config: the run's, a nested dict after `migrate_config`. Keys of other versions are kept, and some may be missing.
       step: of the checkpoint.
       generator: the network.
       variables: for `generator.apply`.

@@ -19,6 +19,6 @@ def load_colorizer(arguments: argparse.Namespace) -> Colorizer:
     """The colorizer that the flags choose. Raises UserError if it cannot be loaded."""
     if arguments.model:
         if arguments.checkpoint:
-            raise UserError("--checkpoint chooses one of a run, and --model is of one: use only one of the two")
+            raise UserError("--checkpoint applies to --workdir only: an exported file holds one checkpoint")
         return Colorizer.from_file(arguments.model)
     return Colorizer.from_workdir(arguments.workdir, arguments.checkpoint or "best")

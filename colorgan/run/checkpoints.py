@@ -1,4 +1,7 @@
-"""Checkpoints with Orbax: what is saved, what is kept, what is restored, and whether it is what was saved."""
+"""Checkpoints with Orbax: which are kept, and whether what is restored is what was saved.
+
+The arrays are the networks of `training.state.GANState`; the metadata is that of `training.loop.Trainer`.
+"""
 
 import contextlib
 import json
@@ -184,7 +187,9 @@ class Checkpoints:
         """Waits until everything is on disk. Raises UserError if the last save failed."""
         self._wait()
         if self._failure:
-            raise UserError(f"{self._failure}; once that is fixed, the same command resumes from the one before")
+            raise UserError(
+                f"{self._failure}; once that is fixed, the same command resumes from the previous checkpoint"
+            )
 
     def restore_meta(self, step: int) -> dict[str, Any]:
         """The `meta` of `save`. Raises DamagedCheckpoint."""
@@ -202,7 +207,7 @@ class Checkpoints:
           UserError: a newer version of colorgan wrote it.
         """
         description = self._description(step)
-        version = migrations.config_version(description["meta"].get("config", migrations.numbered({})))
+        version = migrations.config_version(description["meta"].get("config", migrations.with_format_version({})))
         targets = {name: migrations.to_saved(network, version) for name, network in abstract.items()}
         read = self._read(step, {name: ocp.args.StandardRestore(target) for name, target in targets.items()})
         restored = {name: read[name] for name in targets}
@@ -226,7 +231,7 @@ class Checkpoints:
         except Exception as error:  # Orbax raises many types, bare Exception too, for damaged files
             if is_remote(self._folder) and _is_unreachable(error):
                 raise Stopped(f"cannot read {self._folder / str(step)}: {_reason(error)}; try again later") from error
-            raise self._damage(step, f"no checksum can be computed: {_reason(error)}") from error
+            raise self._damage(step, f"it cannot be read: {_reason(error)}") from error
 
     def _damage(self, step: int, what: str) -> DamagedCheckpoint:
         return DamagedCheckpoint(f"checkpoint {self._folder / str(step)} is damaged ({what})")

@@ -73,7 +73,10 @@ class MetricWriter:
             self._bar.set_postfix_str(_summary(metrics), refresh=False)
 
     def log_epoch(self, epoch: int, num_epochs: int, metrics: Mapping[str, float], best: str) -> None:
-        """Logs one line about a finished epoch, with an estimate of the time left. `best` describes a better epoch."""
+        """Logs one line about a finished epoch, with an estimate of the time left.
+
+        `best` describes the best validation so far, and is empty if this epoch is the best.
+        """
         if self._enabled:
             steps, steps_left = self._step - self._first_step, self._num_steps - self._step
             left = tqdm.format_interval((time.monotonic() - self._start) / steps * steps_left)

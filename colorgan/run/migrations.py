@@ -17,7 +17,7 @@ FORMAT_VERSION = 2
 VERSION_KEY = "format_version"
 
 # The value of each key in runs that were trained before the key existed: what the code did then. A new key of
-# configs/default.py needs an entry, except weights of losses, which are 0.
+# configs/default.py needs an entry. Weights of losses need none: `config.changes` compares a missing one as 0.
 VALUES_BEFORE: dict[str, Any] = {
     "deterministic": False,
     "skip_nonfinite_steps": 0,
@@ -25,8 +25,6 @@ VALUES_BEFORE: dict[str, Any] = {
     "data.cache": "none",
     "model.output": "rgb",
     "model.critic": "dense",
-    "loss.palette_weight": 0.0,
-    "loss.histogram_weight": 0.0,
     "optimizer.schedule": "constant",
     "early_stop": 0,
 }
@@ -51,8 +49,8 @@ def migrate_config(saved: Mapping[str, Any]) -> dict[str, Any]:
     return traverse_util.unflatten_dict(flat, sep=".")
 
 
-def numbered(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config with the format version, as it is saved."""
+def with_format_version(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config as it is saved: with the format version."""
     return {VERSION_KEY: FORMAT_VERSION, **config}
 
 

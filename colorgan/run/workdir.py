@@ -132,8 +132,8 @@ def _appears(path: epath.Path) -> np.ndarray:
     return np.asarray(False)
 
 
-def describe(workdir: epath.Path, config: Mapping[str, Any], networks: Mapping[str, Any]) -> None:
+def write_description(workdir: epath.Path, config: Mapping[str, Any], networks: Mapping[str, Any]) -> None:
     """Writes config.json and networks.json. Raises UserError if they cannot be written."""
     with folder_errors():
-        for name, values in ((CONFIG_FILE, migrations.numbered(config)), (NETWORKS_FILE, networks)):
+        for name, values in ((CONFIG_FILE, migrations.with_format_version(config)), (NETWORKS_FILE, networks)):
             write_whole(workdir / name, (json.dumps(values, indent=2) + "\n").encode())

@@ -16,9 +16,9 @@ class Epochs:
         return step * self.batch_size // self.num_images
 
     def last_step(self, epoch: int) -> int:
-        """The step that ends `epoch`, counted from 1."""
+        """The last step of `epoch`. Steps and epochs are counted from 1."""
         return math.ceil(epoch * self.num_images / self.batch_size)
 
     def metrics(self, step: int) -> dict[str, float]:
-        """The number of passes over the images after `step` steps."""
+        """`train/epoch` after `step` steps: the number of passes over the images, a fraction."""
         return {"train/epoch": step * self.batch_size / self.num_images}

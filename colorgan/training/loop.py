@@ -54,7 +54,10 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
         checkpoints = stack.enter_context(Checkpoints(workdir, config.best_metric, config.num_checkpoints))
         gan = build.create_gan(config, sharding.platform_of(mesh), epochs)
         start = _restore_or_create(config, gan, mesh, checkpoints, len(images), len(validation_images))
-        if _is_complete(config, workdir, start, epochs):
+        is_complete = _is_complete(config, start, epochs)
+        if jax.process_index() == 0:  # a complete run keeps the config that it was trained with
+            _write_description(workdir, start.config if is_complete else config_lib.to_plain(config), start.state)
+        if is_complete:
             return
         message = "%d training images, %d epochs, batch size %d, %d of %d steps done, on %d %s device(s)"
         sizes = (len(images), config.num_epochs, config.batch_size, start.step, epochs.last_step(config.num_epochs))
@@ -118,7 +121,7 @@ class Trainer:
         self._config, self._workdir, self._gan, self._mesh = config, workdir, gan, mesh
         self._epochs, self._checkpoints = epochs, checkpoints
         self._meta = {
-            "config": migrations.numbered(config_lib.to_plain(config)),
+            "config": migrations.with_format_version(config_lib.to_plain(config)),
             "num_images": start.num_images,
         }
         self._pending = PendingMetrics(config.skip_nonfinite_steps, start.skipped)
@@ -243,18 +246,21 @@ def _restore_or_create(
     return restored
 
 
-def _is_complete(config: ConfigDict, workdir: epath.Path, start: Start, epochs: Epochs) -> bool:
-    """Whether there is nothing left to train, which is logged. Writes the description of the run."""
+def _is_complete(config: ConfigDict, start: Start, epochs: Epochs) -> bool:
+    """Whether there is nothing left to train, which is logged."""
     num_steps = epochs.last_step(config.num_epochs)
     is_complete = start.step >= num_steps or start.early_stopping.is_due
-    if jax.process_index() == 0:  # a complete run keeps the config that it was trained with
-        networks = {"generator": start.state.generator.variables, "critic": start.state.critic.variables}
-        sizes = {f"num_{name}_values": num_values(variables) for name, variables in networks.items()}
-        workdir_lib.describe(workdir, start.config if is_complete else config_lib.to_plain(config), sizes)
     if is_complete:
         key = "config.num_epochs" if start.step >= num_steps else "config.early_stop (or set it to 0)"
         log.info("the run is complete: %d of %d steps are done; increase %s to continue", start.step, num_steps, key)
     return is_complete
+
+
+def _write_description(workdir: epath.Path, config: dict[str, Any], state: GANState) -> None:
+    """Writes config.json and networks.json."""
+    networks = {"generator": state.generator.variables, "critic": state.critic.variables}
+    sizes = {f"num_{name}_values": num_values(variables) for name, variables in networks.items()}
+    workdir_lib.write_description(workdir, config, sizes)
 
 
 def _overview(state: GANState) -> str:

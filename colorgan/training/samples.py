@@ -1,4 +1,4 @@
-"""Sample grids of a run: input, prediction and ground truth, with the critic's opinion."""
+"""Sample grids of a run: input, prediction and ground truth, with the probabilities that the critic gives."""
 
 import functools
 from collections.abc import Callable

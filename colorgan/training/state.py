@@ -54,7 +54,7 @@ class NetworkState(struct.PyTreeNode):
 
 
 class GANState(struct.PyTreeNode):
-    """The content of a checkpoint.
+    """The arrays of a run. A checkpoint has `networks()` as items, `step` as its name, and metadata of the loop.
 
     Attributes:
       step: the number of finished steps, int32 scalar. The position in the data is step x batch size, and every random

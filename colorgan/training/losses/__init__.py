@@ -1,7 +1,11 @@
 """The generator's losses by name; `config.loss.NAME_weight` is the weight of each. The adversarial one has weight 1.
 
 A loss is a pure function of the real and the generated images, float32 [B,S,S,3] in [-1,1], and returns a float32
-scalar, a mean over the global batch. It is logged as train/generator/NAME.
+scalar, a mean over the global batch. It is logged as train/generator/NAME. A loss of the generated images alone ignores
+the real ones.
+
+A new loss needs a module here, an entry in `LOSSES`, and its weight in configs/default.py; in runs of earlier versions
+the weight is 0. docs/extending.md has an example.
 """
 
 from collections.abc import Callable, Mapping

@@ -17,5 +17,8 @@ def critic_loss(logits_real: jax.Array, logits_fake: jax.Array) -> jax.Array:
 
 
 def generator_adversarial_loss(logits_fake: jax.Array) -> jax.Array:
-    """The generator's loss of its images' logits, which should be high. Non-saturating, a float32 scalar."""
+    """The generator's adversarial loss: low if the critic gives its images high logits.
+
+    Non-saturating (Goodfellow et al. 2014, section 3), a float32 scalar.
+    """
     return optax.sigmoid_binary_cross_entropy(logits_fake, jnp.ones_like(logits_fake)).mean()
