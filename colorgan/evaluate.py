@@ -19,7 +19,7 @@ from colorgan.errors import UserError, printable
 from colorgan.evaluation import predictions, report, steps
 from colorgan.inference import load_run
 from colorgan.inference.colorizer import Colorizer
-from colorgan.models.generator import predict_fn
+from colorgan.models.generator import create_predict_fn
 from colorgan.run import devices
 from colorgan.run.storage import bucket_errors, write_whole
 from colorgan.run.workdir import EVALUATION_FOLDER
@@ -42,7 +42,7 @@ def main(arguments: argparse.Namespace) -> None:
         predict_set = predictions.create_full_size_fn(Colorizer.from_loaded(run))
     else:
         predict_set = predictions.create_square_fn(
-            predict_fn(run.generator), run.variables, run.image_size, _BATCH_SIZE, sharding.create_mesh()
+            create_predict_fn(run.generator), run.variables, run.image_size, _BATCH_SIZE, sharding.create_mesh()
         )
     try:
         with _writing("--save_images", arguments.save_images):

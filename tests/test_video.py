@@ -69,8 +69,8 @@ def test_size_and_luma_are_kept(tmp_path, shape):
 
 
 def _color_frames(frames, network=tint):
-    look = video_file.Look.of(next(_gray_frames([scene()])), takes_odd_sizes=True)
-    return video.color_frames(frames, Colorizer(network, 32), ChromaSmoother(0.0), look)
+    frame_format = video_file.FrameFormat.of(next(_gray_frames([scene()])), takes_odd_sizes=True)
+    return video.color_frames(frames, Colorizer(network, 32), ChromaSmoother(0.0), frame_format)
 
 
 def _gray_frames(grays):

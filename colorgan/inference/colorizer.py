@@ -10,7 +10,7 @@ from PIL import Image
 from colorgan import color
 from colorgan.data import transforms
 from colorgan.inference.guided_upsampling import GuidedChroma
-from colorgan.inference.load_exported import PredictFn
+from colorgan.inference.load_exported import ColorizeFn
 
 if TYPE_CHECKING:
     from colorgan.inference.load_run import LoadedRun
@@ -36,7 +36,7 @@ class Colorizer:
       image_size: side of the network's square, in pixels.
     """
 
-    def __init__(self, predict_fn: PredictFn, image_size: int) -> None:
+    def __init__(self, predict_fn: ColorizeFn, image_size: int) -> None:
         """`predict_fn` takes gray float32 [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in [-1,1], S being `image_size`."""
         self._predict_fn, self.image_size = predict_fn, image_size
 

@@ -16,7 +16,7 @@ META_FILE, PROGRAM_FILE = "meta.json", "model.stablehlo"  # inside a StableHLO f
 META_KEY = "colorgan"  # in the metadata_props of an ONNX file
 INPUT_NAME, OUTPUT_NAME = "gray", "rgb"  # of an ONNX file
 
-PredictFn = Callable[[np.ndarray], np.ndarray]
+ColorizeFn = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Model:
       description: of the file: sizes, color space, step, config hash, versions, difference at export.
     """
 
-    predict: PredictFn
+    predict: ColorizeFn
     image_size: int
     description: dict[str, Any]
 

@@ -75,13 +75,13 @@ def colorize_video(
     with whole_file(target) as scratch:
         try:
             first = video_file.first_frame(source)
-            look = video_file.Look.of(first, video_file.takes_odd_sizes(target))
+            frame_format = video_file.FrameFormat.of(first, video_file.takes_odd_sizes(target))
             options = video_file.CONTAINER_OPTIONS
             with av.open(source) as video, av.open(scratch, "w", container_options=options) as colored:
-                out = video_file.add_video_stream(colored, video, target, first, look)
+                out = video_file.add_video_stream(colored, video, target, first, frame_format)
                 frames = video_file.read_frames(video, video_file.copy_other_streams(colored, video))
                 paint_fn = functools.partial(paint, strength=strength, saturation=saturation)
-                for frame in color_frames(frames, colorizer, smoother, look, paint_fn):
+                for frame in color_frames(frames, colorizer, smoother, frame_format, paint_fn):
                     colored.mux(out.encode(frame))
                     num_frames += 1
                     if video.duration:
@@ -97,18 +97,21 @@ def color_frames(
     frames: Iterable["av.VideoFrame"],
     colorizer: Colorizer,
     smoother: ChromaSmoother,
-    look: video_file.Look,
+    frame_format: video_file.FrameFormat,
     paint_fn: Callable[..., np.ndarray] = paint,
 ) -> Iterator["av.VideoFrame"]:
     """The frames in color, in order and with their times. Reads `BATCH_SIZE` at a time."""
     frames = iter(frames)
     while batch := list(itertools.islice(frames, BATCH_SIZE)):
         small = [
-            shrink(video_file.luma(frame, look, frame.width, frame.height), colorizer.image_size) for frame in batch
+            shrink(video_file.luma(frame, frame_format, frame.width, frame.height), colorizer.image_size)
+            for frame in batch
         ]
-        upright = [np.rot90(gray, look.quarter_turns) for gray in small]
+        upright = [np.rot90(gray, frame_format.quarter_turns) for gray in small]
         # The last batch is filled up: the network would be compiled again for another size.
         chroma = colorizer.predict_chroma(np.stack(upright + upright[-1:] * (BATCH_SIZE - len(batch))))
-        for frame, gray, predicted in zip(batch, small, np.rot90(chroma, -look.quarter_turns, (1, 2)), strict=False):
+        for frame, gray, predicted in zip(
+            batch, small, np.rot90(chroma, -frame_format.quarter_turns, (1, 2)), strict=False
+        ):
             paint_frame = functools.partial(paint_fn, small=gray, chroma=smoother(gray, predicted))
-            yield video_file.with_chroma(frame, look, paint_frame)
+            yield video_file.with_chroma(frame, frame_format, paint_frame)

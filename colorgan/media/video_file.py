@@ -28,7 +28,7 @@ _MATRICES = {_BT709: 1, 4: 4, 5: 5, _SMPTE170M: 5, 7: 7, 9: 9}
 _LIMITED, _FULL = 1, 2  # AVColorRange
 
 
-class Look(NamedTuple):
+class FrameFormat(NamedTuple):
     """The format in which frames are written.
 
     Attributes:
@@ -44,7 +44,7 @@ class Look(NamedTuple):
     quarter_turns: int
 
     @classmethod
-    def of(cls, frame: "av.VideoFrame", takes_odd_sizes: bool) -> "Look":
+    def of(cls, frame: "av.VideoFrame", takes_odd_sizes: bool) -> "FrameFormat":
         """The format of a video that begins with `frame`, for an encoder that takes odd sizes in 4:2:0 or not."""
         is_odd = frame.width % 2 or frame.height % 2
         colorspace = frame.colorspace
@@ -130,16 +130,16 @@ def add_video_stream(
     video: "av.container.InputContainer",
     path: Path,
     first: "av.VideoFrame",
-    look: Look,
+    frame_format: FrameFormat,
 ) -> "av.VideoStream":
     """Adds the stream for colored frames, with the tags of `video`. `path` is that of `target`."""
     stream = video.streams.best("video")
     codec, options = _encoder(path)
     out = target.add_stream(codec, rate=stream.average_rate or 25, options=options)
-    out.width, out.height, out.pix_fmt = first.width, first.height, look.pixel_format
+    out.width, out.height, out.pix_fmt = first.width, first.height, frame_format.pixel_format
     out.time_base = out.codec_context.time_base = stream.time_base
     out.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio or 1
-    out.codec_context.colorspace, out.codec_context.color_range = look.colorspace, look.color_range
+    out.codec_context.colorspace, out.codec_context.color_range = frame_format.colorspace, frame_format.color_range
     out.codec_context.color_primaries, out.codec_context.color_trc = first.color_primaries, first.color_trc
     if matrix := first.side_data.get("DISPLAYMATRIX"):
         out.set_display_matrix(np.frombuffer(matrix, np.int32))
@@ -170,15 +170,17 @@ def copy_other_streams(
     return write_packet
 
 
-def luma(frame: "av.VideoFrame", look: Look, width: int, height: int) -> np.ndarray:
+def luma(frame: "av.VideoFrame", frame_format: FrameFormat, width: int, height: int) -> np.ndarray:
     """Full-range luma of a frame at a size, uint8 [height,width]."""
     gray = frame.reformat(
-        width, height, "gray", interpolation="AREA", src_color_range=look.color_range, dst_color_range=_FULL
+        width, height, "gray", interpolation="AREA", src_color_range=frame_format.color_range, dst_color_range=_FULL
     )
     return gray.to_ndarray()
 
 
-def with_chroma(frame: "av.VideoFrame", look: Look, paint_fn: Callable[[np.ndarray], np.ndarray]) -> "av.VideoFrame":
+def with_chroma(
+    frame: "av.VideoFrame", frame_format: FrameFormat, paint_fn: Callable[[np.ndarray], np.ndarray]
+) -> "av.VideoFrame":
     """The frame with other chroma planes and its own luma plane.
 
     Painted colors have the frame's luma by Rec. 601. With another matrix their luma differs from it; since the luma
@@ -187,17 +189,17 @@ def with_chroma(frame: "av.VideoFrame", look: Look, paint_fn: Callable[[np.ndarr
 
     Args:
       frame: of the video.
-      look: the format in which it is written.
+      frame_format: the format in which it is written.
       paint_fn: from the luma at the size of the chroma planes, uint8 [H,W], to RGB, uint8 [H,W,3].
     """
     import av
 
-    matrix = _MATRICES[look.colorspace]
-    tags = {"src_colorspace": matrix, "dst_colorspace": matrix, "dst_color_range": look.color_range}
-    colored = frame.reformat(format=look.pixel_format, src_color_range=look.color_range, **tags)
+    matrix = _MATRICES[frame_format.colorspace]
+    tags = {"src_colorspace": matrix, "dst_colorspace": matrix, "dst_color_range": frame_format.color_range}
+    colored = frame.reformat(format=frame_format.pixel_format, src_color_range=frame_format.color_range, **tags)
     colored.make_writable()  # the decoder may need its own again
     colored.pict_type = 0  # chosen by the encoder
-    rgb = paint_fn(luma(frame, look, colored.planes[1].width, colored.planes[1].height))
+    rgb = paint_fn(luma(frame, frame_format, colored.planes[1].width, colored.planes[1].height))
     painted = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="yuv444p", **tags)
     for n in (1, 2):
         _pixels(colored.planes[n])[:] = _pixels(painted.planes[n])

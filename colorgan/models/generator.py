@@ -98,7 +98,7 @@ class Generator(nn.Module):
         return nn.tanh(self.to_color(*pieces, rectified=rectified).astype(jnp.float32))
 
 
-def predict_fn(generator: Generator) -> Callable[[Any, jax.Array], jax.Array]:
+def create_predict_fn(generator: Generator) -> Callable[[Any, jax.Array], jax.Array]:
     """`predict` of (variables, gray)."""
     return functools.partial(predict, generator)
 

@@ -18,7 +18,7 @@ from colorgan.data import pipeline
 from colorgan.errors import StoppedTogether
 from colorgan.evaluation import steps
 from colorgan.models.build import num_values
-from colorgan.models.generator import predict_fn
+from colorgan.models.generator import create_predict_fn
 from colorgan.run import migrations, run_log
 from colorgan.run import workdir as workdir_lib
 from colorgan.run.checkpoints import Checkpoints
@@ -135,7 +135,7 @@ class Trainer:
         # One short pass: starting workers would take longer.
         num_threads = max(loading.num_threads, loading.num_workers)
         self._validation_loading = dataclasses.replace(loading, num_workers=0, num_threads=num_threads)
-        self._sum_step_fn = steps.create_sum_step(predict_fn(self._gan.generator), self._mesh)
+        self._sum_step_fn = steps.create_sum_step(create_predict_fn(self._gan.generator), self._mesh)
         self._draw_samples = create_sampler(self._gan, self._mesh, validation_images, config.num_samples)
         self._batches = build.create_train_batches(config, images, self.step, self._mesh)
         stack.callback(self._batches.close)
