@@ -1,5 +1,6 @@
 """`colorgan COMMAND`, also `python -m colorgan COMMAND`."""
 
+import contextlib
 import difflib
 import runpy
 import sys
@@ -26,7 +27,8 @@ def main() -> None:
     """
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("--help", "-h", "help"):
-        print(_usage())
+        with contextlib.suppress(BrokenPipeError):  # as after `| head`
+            print(_usage(), flush=True)
         sys.exit(0 if len(sys.argv) > 1 else 2)
     if name in ("--version", "-V"):
         print(f"colorgan {__version__}")

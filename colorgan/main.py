@@ -1,6 +1,7 @@
 """Trains a run, or resumes it from its last checkpoint."""
 
 import argparse
+import logging
 from pathlib import Path
 
 import jax
@@ -10,6 +11,10 @@ from colorgan import command_line, library_patches
 from colorgan import config as config_lib
 from colorgan.run import devices
 
+log = logging.getLogger("colorgan.main")  # it runs as __main__
+
+_OWN = ("folder:", "array_record:")
+
 
 def main(arguments: argparse.Namespace) -> None:
     """Trains to the end, and prints which commands to use next."""
@@ -18,6 +23,9 @@ def main(arguments: argparse.Namespace) -> None:
 
     config = arguments.config
     config_lib.check_config(config)
+    if config.data.train.startswith(_OWN) and not config.data.validation.startswith(_OWN):
+        warning = "validation uses %s, not your images: set --config.data.validation to some that are not in training"
+        log.warning(warning, config.data.validation)
     workdir = epath.Path(arguments.workdir or Path("runs", arguments.config_name)).expanduser()
     processes = devices.Processes(arguments.coordinator, arguments.num_processes, arguments.process_id)
     devices.join_processes(config.platform, processes)

@@ -30,7 +30,13 @@ def test_missing_input_is_reported(tmp_path):
     with pytest.raises(UserError, match="there is no file or folder"):
         list(find_files([tmp_path / "nothing"], tmp_path))
     with pytest.raises(UserError, match="holds no images"):
-        list(find_files([tmp_path], tmp_path))
+        list(find_files([tmp_path], tmp_path / "out"))
+
+
+def test_the_output_is_not_the_folder_of_the_photographs(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "x.png")
+    with pytest.raises(UserError, match="is both the input and the output: choose another --output"):
+        list(find_files([tmp_path], tmp_path / "sub" / ".."))
 
 
 def test_a_link_out_of_the_output_folder_is_not_followed(finished_run, tmp_path):

@@ -119,7 +119,7 @@ def test_damaged_files_are_logged_and_change_nothing_else(originals, tmp_path, c
         assert len(named) == 2
         assert reason in named[0]
     assert len(messages) == 2 * len(DAMAGE)
-    with pytest.raises(UserError, match=r"more than 6 of 24 images, .* is image_\d\d.jpg \(.*\)"):
+    with pytest.raises(UserError, match=r"at least 7 of 24 images .* such as image_\d\d.jpg \(.*\)"):
         _train(_open(source, 0.25))
 
 

@@ -95,7 +95,9 @@ def test_bad_record_is_replaced_and_logged_and_counted_once(caplog):
 
 
 def test_too_many_bad_records_end_the_run():
-    with pytest.raises(UserError, match=r"more than 2 of 20 images, .* cannot be read; .*number_\d+.png \(damaged\)"):
+    with pytest.raises(
+        UserError, match=r"at least 3 of 20 images cannot be read, such as .*number_\d+.png \(damaged\); .* allows 2"
+    ):
         _draw(_images(20, bad=[3, 9, 15]), 10)
 
 

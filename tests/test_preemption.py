@@ -9,10 +9,18 @@ from colorgan.errors import Stopped
 from colorgan.run import preemption
 
 
+@pytest.fixture
+def hangups():
+    """SIGHUP is not ignored, also if the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize(
     "numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM), (signal.SIGHUP,) * 2]
 )
-def test_the_first_signal_is_recorded_and_the_second_ends_at_once(monkeypatch, capfd, numbers):
+def test_the_first_signal_is_recorded_and_the_second_ends_at_once(monkeypatch, capfd, numbers, hangups):
     codes: list[int] = []
     monkeypatch.setattr(os, "_exit", codes.append)
     before = [signal.getsignal(number) for number in preemption.SIGNALS]

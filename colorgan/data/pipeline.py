@@ -312,8 +312,9 @@ def _report_bad(images: Images, batch: TrainBatch, seen: set[int], handling: str
     if images.max_bad is not None and (len(seen) > images.max_bad or (batch.bad == TOO_MANY_BAD).any()):
         example = _describe_bad(images, next(iter(seen)))
         raise UserError(
-            f"more than {images.max_bad} of {len(images)} images, which config.data.max_bad_fraction allows, cannot be "
-            f"read; one of them is {example}: fix them, or leave them out, as `colorgan prepare` does"
+            f"at least {images.max_bad + 1} of {len(images)} images cannot be read, such as {example}; "
+            f"config.data.max_bad_fraction allows {images.max_bad}: fix them, or leave them out, as `colorgan prepare` "
+            "does"
         )
 
 

@@ -58,14 +58,16 @@ def find_files(inputs: Sequence[Path], output: Path) -> Iterator[tuple[Path, Pat
     Where `output` is inside such a folder, the files in it are left out.
 
     Raises:
-      UserError: an input does not exist, or a folder has no photographs or videos.
+      UserError: an input does not exist, is the output, or is a folder without photographs and videos.
     """
     below = output.resolve()
     for path in inputs:
         if path.is_file():
             yield path, Path(path.name)
         elif path.is_dir():
-            is_within = below != path.resolve() and below.is_relative_to(path.resolve())
+            if below == path.resolve():
+                raise UserError(f"{path} is both the input and the output: choose another --output")
+            is_within = below.is_relative_to(path.resolve())
             for name in find_images(str(path), SUFFIXES):
                 if not (is_within and (path / name).resolve().is_relative_to(below)):
                     yield path / name, Path(name)
@@ -123,7 +125,7 @@ def _colorize_photograph(source: Path, target: Path, colorizer: Colorizer, setti
     if source.suffix.lower() not in SUFFIXES:
         raise ValueError(
             f"neither a photograph nor a video by its suffix ({', '.join(SUFFIXES)}); "
-            "ffmpeg -i VIDEO -c copy video.mkv converts other videos"
+            "save other photographs (such as HEIC) as JPEG, and videos with ffmpeg -i VIDEO -c copy video.mkv"
         )
     photo = photo_file.read_photo(source)
     colored = photo.as_rgb()

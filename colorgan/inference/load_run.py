@@ -40,7 +40,9 @@ class LoadedRun:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds --workdir and --checkpoint, the arguments of `load_run`."""
     parser.add_argument("--workdir", required=True, type=epath.Path, help="the run's folder")
-    parser.add_argument("--checkpoint", default="best", choices=("latest", "best"), help="which one of the run")
+    parser.add_argument(
+        "--checkpoint", default="best", choices=("latest", "best"), help="which one of the run (default: best)"
+    )
 
 
 def load_run(workdir: epath.Path, which: str) -> LoadedRun:

@@ -34,7 +34,7 @@ class MetricWriter:
 
     def __init__(self, workdir: epath.Path, first_step: int, num_steps: int, enabled: bool) -> None:
         """`first_step` is the last finished step, `num_steps` the last step of the whole run."""
-        self._enabled, self._workdir = enabled, workdir
+        self._enabled, self._workdir, self._is_first_epoch = enabled, workdir, True
         self._first_step, self._step, self._num_steps = first_step, first_step, num_steps
         if not enabled:
             return
@@ -43,7 +43,7 @@ class MetricWriter:
             self._metrics = AppendFile(workdir / workdir_lib.METRICS_FILE)
             self._events = EventFile(workdir / workdir_lib.TENSORBOARD_FOLDER, first_step)
         # disable=None: no bar in a file or a pipe.
-        self._start = time.monotonic()
+        self._start = self._last_progress = time.monotonic()
         self._bar = tqdm(total=num_steps, initial=first_step, bar_format=_BAR, disable=None, dynamic_ncols=True)
 
     def __enter__(self) -> Self:
@@ -62,7 +62,7 @@ class MetricWriter:
         if self._enabled:
             self._bar.set_description_str(description, refresh=False)
             self._bar.update(step - self._step)
-            self._step = step
+            self._step, self._last_progress = step, time.monotonic()
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Writes scalars of one step to TensorBoard and as one line of metrics.jsonl. Call it once for a step."""
@@ -78,8 +78,13 @@ class MetricWriter:
         `best` describes the best validation so far, and is empty if this epoch is the best.
         """
         if self._enabled:
+            now = time.monotonic()
+            # The first epoch ends with the compilation of validation and samples, which is not repeated.
+            seconds = (self._last_progress if self._is_first_epoch else now) - self._start
             steps, steps_left = self._step - self._first_step, self._num_steps - self._step
-            left = tqdm.format_interval((time.monotonic() - self._start) / steps * steps_left)
+            left = tqdm.format_interval(seconds / max(steps, 1) * steps_left)
+            if self._is_first_epoch:
+                self._is_first_epoch, self._start, self._first_step = False, now, self._step
             parts = [_summary(metrics), *[best] * bool(best), f"{left} left"]
             log.info("epoch %d/%d: %s", epoch, num_epochs, ", ".join(parts))
 
