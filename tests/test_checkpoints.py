@@ -155,7 +155,7 @@ def test_a_damaged_checkpoint_is_never_used(two_saved, state, tiny_gan, tmp_path
             num_fallen_back += 1
             (said,) = [record.getMessage() for record in caplog.records if "is damaged" in record.getMessage()]
             assert "checkpoints/6 is damaged" in said
-            assert "checksum" in said
+            assert "checksum" in said or "it cannot be read" in said
             assert "using the checkpoint of step 3" in said
             assert _steps(workdir) == [3]
             assert [path.name for path in (workdir / "damaged").iterdir()] == ["6"]
