@@ -70,12 +70,12 @@ def check(model: load_exported.Model, run: LoadedRun) -> dict[str, Any]:
         live = jax.jit(export_formats.float32_fn(run, run.generator.lowering))(run.variables, gray)
     own = jax.jit(functools.partial(predict, run.generator))(run.variables, gray)
     difference, from_own = (np.abs(rgb - np.asarray(other)) * 127.5 for other in (live, own))
-    if not difference.max() <= MAX_DIFFERENCE:  # also refuses NaN
+    if not np.max(difference) <= MAX_DIFFERENCE:  # also refuses NaN
         raise UserError(
-            f"the exported model differs from the run by up to {difference.max():.3g} gray levels, more than "
+            f"the exported model differs from the run by up to {np.max(difference):.3g} gray levels, more than "
             f"{MAX_DIFFERENCE}, and was not kept: try another --format"
         )
-    values = {"max": difference.max(), "mean": difference.mean(), "max_from_own_precision": from_own.max()}
+    values = {"max": np.max(difference), "mean": difference.mean(), "max_from_own_precision": np.max(from_own)}
     counts = {"num_noise": len(noise), f"num_{kind}": len(images)}
     return {name: float(f"{value:.3g}") for name, value in values.items()} | counts
 

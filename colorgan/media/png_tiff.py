@@ -56,7 +56,7 @@ def _decode_tiff(image: TiffImagePlugin.TiffImageFile, data: bytes) -> np.ndarra
             raise ValueError(f"more than {transforms.MAX_PIXELS // 10**6} megapixels")
         # Missing strips would be black.
         ends = np.array(page.dataoffsets, np.int64) + np.array(page.databytecounts, np.int64)
-        if len(ends) != math.prod(page.chunked) or 0 in page.databytecounts or ends.max() > len(data):
+        if len(ends) != math.prod(page.chunked) or 0 in page.databytecounts or np.max(ends) > len(data):
             raise ValueError("the TIFF is truncated or damaged")
         samples = page.asarray(buffersize=_BUFFER_BYTES)
     if page.planarconfig == 2 and samples.ndim == 3:
