@@ -1,6 +1,5 @@
 """Networks by the names that a config has for them."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,15 +8,14 @@ from jax.sharding import Sharding
 
 from colorgan.errors import UserError
 from colorgan.models.convolutions import lowering_for
-from colorgan.models.critic import DenseCritic, PatchCritic
+from colorgan.models.critic import Critic, DenseCritic, PatchCritic
 from colorgan.models.generator import OUTPUT_CHANNELS, Generator
 from colorgan.sharding import abstract_arrays
 
-Critic = Any  # a Flax module: (gray [B,S,S,1], color [B,S,S,3], training, momentum) to logits [B,...]
 Variables = dict[str, Any]  # {"params": ..., "batch_stats": ...}, as Flax modules take them
 
-# By the value of config.model.critic. Each is called with width, max_width, dtype and lowering.
-CRITICS: dict[str, Callable[..., Critic]] = {
+# By the value of config.model.critic.
+CRITICS: dict[str, type[Critic]] = {
     "dense": DenseCritic,
     "patch": PatchCritic,
 }

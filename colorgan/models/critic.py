@@ -14,8 +14,10 @@ HIDDEN_WIDTH = 100
 _LAYERS = ((1, convolve_down), (2, convolve_down), (4, convolve_down), (4, convolve))
 
 
-class DenseCritic(nn.Module):
-    """The baseline's critic: convolutions with BatchNorm, and two dense layers that judge the image as a whole.
+class Critic(nn.Module):
+    """Base class: a module of (gray [B,S,S,1], color [B,S,S,3], training, momentum) that returns logits [B,...].
+
+    The sigmoid of a logit is the probability that the colors are real.
 
     Attributes:
       width: channels of the first layer (64 in the baseline); then 2, 4 and 4 times as many, up to `max_width`.
@@ -29,14 +31,18 @@ class DenseCritic(nn.Module):
     dtype: Any = jnp.float32
     lowering: str = "native"
 
+
+class DenseCritic(Critic):
+    """The baseline's critic: convolutions with BatchNorm, and two dense layers that judge the image as a whole."""
+
     @nn.compact
     def __call__(
         self, gray: jax.Array, color: jax.Array, training: bool = False, momentum: Momentum = MOMENTUM
     ) -> jax.Array:
         """Logits, float32 [B], of gray [B,S,S,1] and color [B,S,S,3], both in [-1,1].
 
-        The sigmoid of a logit is the probability that the colors are real. Training normalizes by the batch (pass
-        `mutable=["batch_stats"]`). `momentum` is that of the running averages of the batch statistics.
+        Training normalizes by the batch (pass `mutable=["batch_stats"]`). `momentum` is that of the running averages of
+        the batch statistics.
         """
         inputs = [gray, color]
         for n, (multiple, convolve_fn) in enumerate(_LAYERS):
@@ -54,17 +60,12 @@ class DenseCritic(nn.Module):
         return x[:, 0].astype(jnp.float32)
 
 
-class PatchCritic(nn.Module):
+class PatchCritic(Critic):
     """Judges overlapping patches, each by a logit (PatchGAN, Isola et al. 2017, arXiv:1611.07004).
 
     The layout of the image is left to the L1 loss. Spectral norm (Miyato et al. 2018, arXiv:1802.05957) instead of
-    BatchNorm bounds the critic's slope. Attributes as of `DenseCritic`.
+    BatchNorm bounds the critic's slope.
     """
-
-    width: int
-    max_width: int
-    dtype: Any = jnp.float32
-    lowering: str = "native"
 
     @nn.compact
     def __call__(

@@ -12,7 +12,8 @@ from PIL import Image
 from colorgan import color, sharding
 from colorgan.data import pipeline
 from colorgan.evaluation import image_grid
-from colorgan.models.build import Critic, Variables
+from colorgan.models.build import Variables
+from colorgan.models.critic import Critic
 from colorgan.models.generator import Generator, predict
 from colorgan.training.state import GAN, GANState
 

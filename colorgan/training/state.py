@@ -14,7 +14,8 @@ from jax.sharding import Sharding
 from colorgan.sharding import abstract_arrays
 
 if TYPE_CHECKING:
-    from colorgan.models.build import Critic, Variables
+    from colorgan.models.build import Variables
+    from colorgan.models.critic import Critic
     from colorgan.models.generator import Generator
 
 # The items of a checkpoint. The average is separate, so that inference reads an eighth of the whole.

@@ -13,7 +13,8 @@ from colorgan.training.losses.adversarial import critic_loss, generator_adversar
 from colorgan.training.state import GAN, GANState, NetworkState, random_stream
 
 if TYPE_CHECKING:
-    from colorgan.models.build import Critic, Variables
+    from colorgan.models.build import Variables
+    from colorgan.models.critic import Critic
 
 Metrics = dict[str, jax.Array]
 
