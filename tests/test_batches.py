@@ -8,9 +8,11 @@ import pytest
 from test_pipeline import Numbers
 
 from colorgan import sharding
+from colorgan.configs import default
 from colorgan.data import pipeline
 from colorgan.errors import UserError
-from colorgan.training import batches as feed
+from colorgan.training import batches as batches_lib
+from colorgan.training import build
 
 NUM_IMAGES, BATCH_SIZE = 22, 8
 
@@ -18,7 +20,9 @@ NUM_IMAGES, BATCH_SIZE = 22, 8
 def _draw(cache, num_devices=8, bad=(), first_batch=0, num_batches=6, max_bad_fraction=0.1):
     images = pipeline.Images(Numbers(NUM_IMAGES, bad), 8, max_bad_fraction)
     mesh = sharding.create_mesh(jax.devices()[:num_devices])
-    batches = feed.create_batches(cache, images, BATCH_SIZE, 5, first_batch, pipeline.Loading(), mesh)
+    config = default.get_config()
+    config.batch_size, config.data.cache, config.seed = BATCH_SIZE, cache, 5
+    batches = build.create_train_batches(config, images, first_batch, mesh)
     try:
         return [next(batches) for _ in range(num_batches)], batches.metrics()
     finally:
@@ -52,7 +56,7 @@ def test_cache_replaces_and_counts_bad_records(caplog):
 def test_devices_do_not_exchange_images():
     mesh = sharding.create_mesh()
     images = pipeline.Images(Numbers(NUM_IMAGES), 8, 0.1)
-    batches = feed.CachedBatches(images, BATCH_SIZE, 0, 0, pipeline.Loading(), mesh)
+    batches = batches_lib.CachedBatches(images, BATCH_SIZE, 0, 0, pipeline.Loading(), mesh)
     indices = sharding.to_global(mesh, np.zeros(BATCH_SIZE, np.int32))
     program = batches._choose_fn.lower(batches._cache, indices).compile().as_text() or ""
     batches.close()
@@ -61,6 +65,6 @@ def test_devices_do_not_exchange_images():
 
 
 def test_too_large_a_set_is_refused_before_anything_is_decoded(monkeypatch):
-    monkeypatch.setattr(feed, "_CACHE_SHARE", 1e-12)
+    monkeypatch.setattr(batches_lib, "_CACHE_SHARE", 1e-12)
     with pytest.raises(UserError, match=r"takes 0.00 GB on each device, but cpu has only 0.00 GB .*load_size"):
         _draw("device", bad=range(NUM_IMAGES))

@@ -32,21 +32,6 @@ class Batches(Protocol):
         """Ends threads and worker processes."""
 
 
-def create_batches(
-    cache: str,
-    images: pipeline.Images,
-    batch_size: int,
-    seed: int,
-    first_batch: int,
-    loading: pipeline.Loading,
-    mesh: Mesh,
-) -> Batches:
-    """The training batches from number `first_batch` on; the same for `cache` "none" and "device"."""
-    if cache == "device":
-        return CachedBatches(images, batch_size, seed, first_batch, loading, mesh)
-    return StreamedBatches(pipeline.TrainBatches(images, batch_size, seed, first_batch, loading), mesh)
-
-
 class StreamedBatches:
     """Decodes every image in every epoch. The copy to the device overlaps with the caller."""
 

@@ -13,7 +13,7 @@ from colorgan.data import pipeline, sources
 from colorgan.errors import UserError
 from colorgan.models.build import create_networks
 from colorgan.training import optimizer
-from colorgan.training.batches import Batches, create_batches
+from colorgan.training.batches import Batches, CachedBatches, StreamedBatches
 from colorgan.training.epochs import Epochs
 from colorgan.training.losses import loss_weights
 from colorgan.training.state import GAN, GANState
@@ -113,6 +113,8 @@ def create_loading(config: ConfigDict) -> pipeline.Loading:
 
 
 def create_train_batches(config: ConfigDict, images: pipeline.Images, first_batch: int, mesh: Mesh) -> Batches:
-    """The training batches from number `first_batch` on."""
-    loading = create_loading(config)
-    return create_batches(config.data.cache, images, config.batch_size, config.seed, first_batch, loading, mesh)
+    """The training batches from number `first_batch` on; the same for every value of `config.data.cache`."""
+    order = (images, config.batch_size, config.seed, first_batch, create_loading(config))
+    if config.data.cache == "device":
+        return CachedBatches(*order, mesh)
+    return StreamedBatches(pipeline.TrainBatches(*order), mesh)
