@@ -21,6 +21,15 @@ class Unreachable(Stopped):
     """A bucket does not answer or is too busy. A later attempt may succeed."""
 
 
+def refuse_newer(what: str, version: int, known: int) -> None:
+    """Raises UserError if the format version of `what`, a run or a file, is newer than `known`, which this code reads."""
+    if version > known:
+        raise UserError(
+            f"{what} was written by a newer version of colorgan (format {version}, this one reads up to {known}): "
+            "pip install --upgrade colorgan"
+        )
+
+
 def reason(error: BaseException) -> str:
     """The message of another library's error in one line, or its type where it has no message."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from colorgan.errors import UserError, reason
+from colorgan.errors import UserError, reason, refuse_newer
 
 FORMAT_VERSION = 1  # of the file and its description; files until 2026-11-23 have no number
 META_FILE, PROGRAM_FILE = "meta.json", "model.stablehlo"  # inside a StableHLO file, which is a zip
@@ -115,9 +115,5 @@ def _read_description(encoded: bytes | str, path: Path) -> dict[str, Any]:
     description = json.loads(encoded)
     if not isinstance(description, dict):
         raise TypeError("the description is not a JSON object")
-    if (version := int(description.get("format_version", 0))) > FORMAT_VERSION:
-        raise UserError(
-            f"{path} was written by a newer version of colorgan (format {version}, this one reads up to "
-            f"{FORMAT_VERSION}): pip install --upgrade colorgan"
-        )
+    refuse_newer(str(path), int(description.get("format_version", 0)), FORMAT_VERSION)
     return description

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from flax import traverse_util
 
-from colorgan.errors import UserError
+from colorgan.errors import refuse_newer
 
 # 0: until 2026-11-22, no number, and config.model has no output. 1: until 2026-11-23, no number. 2: numbered.
 FORMAT_VERSION = 2
@@ -57,11 +57,7 @@ def with_format_version(config: Mapping[str, Any]) -> dict[str, Any]:
 def config_version(saved: Mapping[str, Any]) -> int:
     """The format version of a run, from its saved config. Raises UserError if it is newer than this code."""
     version = saved.get(VERSION_KEY, 1 if "output" in saved.get("model", {}) else 0)
-    if version > FORMAT_VERSION:
-        raise UserError(
-            f"the run was written by a newer version of colorgan (format {version}, this one reads up to "
-            f"{FORMAT_VERSION}): pip install --upgrade colorgan"
-        )
+    refuse_newer("the run", version, FORMAT_VERSION)
     return version
 
 
