@@ -22,7 +22,7 @@ class Unreachable(Stopped):
 
 
 def refuse_newer(what: str, version: int, known: int) -> None:
-    """Raises UserError if the format version of `what`, a run or a file, is newer than `known`, which this code reads."""
+    """Raises UserError if the format `version` of `what`, a run or a file, is newer than `known`, the last one read."""
     if version > known:
         raise UserError(
             f"{what} was written by a newer version of colorgan (format {version}, this one reads up to {known}): "
