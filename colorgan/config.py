@@ -6,6 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from colorgan.config_file import flatten
 from colorgan.configs import default
 from colorgan.data import sources
 from colorgan.errors import UserError
@@ -125,17 +126,6 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], 
 def to_plain(config: ConfigDict) -> dict[str, Any]:
     """The config as JSON returns it: dicts, lists, numbers and strings."""
     return json.loads(config.to_json_best_effort())
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dicts as one with dotted keys, and lists for tuples."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
-    return flat
 
 
 def _whole_numbers(values: Any) -> bool:

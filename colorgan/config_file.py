@@ -6,7 +6,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +102,20 @@ def load(path: Path, overrides: Sequence[str] = (), argument: str | None = None)
 
 def nearest_key(name: str, config: ConfigDict) -> str | None:
     """Returns the key of `config` that is nearest to `name`, with or without the sections before it, if one is near."""
-    keys = {name: key for key in _keys(config) for name in (key.rpartition(".")[2], key)}
+    keys = {name: key for key in flatten(config.to_dict()) for name in (key.rpartition(".")[2], key)}
     nearest = difflib.get_close_matches(name, keys, n=1)
     return keys[nearest[0]] if nearest else None
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one with dotted keys, and lists for tuples."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return flat
 
 
 def _override(config: ConfigDict, overrides: Sequence[str]) -> None:
@@ -114,7 +125,7 @@ def _override(config: ConfigDict, overrides: Sequence[str]) -> None:
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=arguments)
         values(arguments)
     except (AttributeError, LookupError) as error:
-        keys = {*_keys(config)}
+        keys = flatten(config.to_dict())
         for override in overrides:
             key = override.partition("=")[0].partition(".")[2]
             if key.partition("[")[0] not in keys:
@@ -126,14 +137,6 @@ def _override(config: ConfigDict, overrides: Sequence[str]) -> None:
         raise UserError(" ".join(str(error).split())) from error
     except (TypeError, ValueError) as error:
         raise UserError(f"cannot use a --config.KEY flag: {reason(error)}") from error
-
-
-def _keys(config: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
-    for key, value in config.items():
-        if isinstance(value, ConfigDict):
-            yield from _keys(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key
 
 
 @contextlib.contextmanager
