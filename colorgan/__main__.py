@@ -27,11 +27,10 @@ def main() -> None:
     """
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("--help", "-h", "help"):
-        with contextlib.suppress(BrokenPipeError):  # as after `| head`
-            print(_usage(), flush=True)
+        _print(_usage())
         sys.exit(0 if len(sys.argv) > 1 else 2)
     if name in ("--version", "-V"):
-        print(f"colorgan {__version__}")
+        _print(f"colorgan {__version__}")
         return
     name = name.replace("_", "-")
     if name not in COMMANDS:
@@ -42,6 +41,11 @@ def main() -> None:
     module, _ = COMMANDS[name]
     sys.argv = [f"colorgan {name}", *sys.argv[2:]]
     runpy.run_module(f"colorgan.{module}", run_name="__main__", alter_sys=True)
+
+
+def _print(text: str) -> None:
+    with contextlib.suppress(BrokenPipeError):  # as after `| head`
+        print(text, flush=True)
 
 
 def _usage() -> str:

@@ -2,11 +2,12 @@
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run_command
+from conftest import COMMAND_ENVIRONMENT, ROOT, run_command
 
 from colorgan import command_line, config_file
 from colorgan.__main__ import COMMANDS
@@ -91,6 +92,16 @@ def test_commands_are_listed():
         2,
         "colorgan: 'colorise' is not a command; did you mean colorize?\n",
     )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["colorize", "--help"]])
+def test_output_that_nobody_reads_is_no_error(arguments):
+    reader, writer = os.pipe()
+    os.close(reader)  # as after `| head -1`
+    command = [sys.executable, "-m", "colorgan", *arguments]
+    done = subprocess.run(command, env=COMMAND_ENVIRONMENT, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_nothing_named_train_silently_does_nothing():
