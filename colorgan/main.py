@@ -9,11 +9,10 @@ from etils import epath
 
 from colorgan import command_line, library_patches
 from colorgan import config as config_lib
+from colorgan.data import sources
 from colorgan.run import devices
 
 log = logging.getLogger("colorgan.main")  # it runs as __main__
-
-_OWN = ("folder:", "array_record:")
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -23,18 +22,19 @@ def main(arguments: argparse.Namespace) -> None:
 
     config = arguments.config
     config_lib.check_config(config)
-    if config.data.train.startswith(_OWN) and not config.data.validation.startswith(_OWN):
-        warning = "validation uses %s, not your images: set --config.data.validation to some that are not in training"
-        log.warning(warning, config.data.validation)
+    data = config.data
     workdir = epath.Path(arguments.workdir or Path("runs", arguments.config_name)).expanduser()
     processes = devices.Processes(arguments.coordinator, arguments.num_processes, arguments.process_id)
     devices.join_processes(config.platform, processes)
     with devices.reporting_lost_processes():
         devices.select_platform(config.platform)
+        if jax.process_index() == 0 and sources.is_own(data.train) and not sources.is_own(data.validation):
+            warning = "validation uses %s, not your images: set --config.data.validation to some not used for training"
+            log.warning(warning, data.validation)
         train(config, workdir)
     if jax.process_index() == 0:
-        print(_next_commands(workdir, config.data.validation))
-        if config.data.train.startswith("procedural:"):
+        print(_next_commands(workdir, data.validation))
+        if data.train.startswith("procedural:"):
             print("These networks have only seen synthetic scenes. To color photographs, train on photographs.")
 
 

@@ -35,18 +35,20 @@ class _Kind(NamedTuple):
       create: a function of the string after the colon, the image size in pixels and the random seed. Only synthetic
         images use the last two. Raises UserError.
       check: raises UserError if the syntax of the string after the colon is wrong, without opening anything.
+      is_own: whether the images are the user's own: neither synthetic nor of a public dataset.
     """
 
     syntax: str
     create: Callable[[str, int, int], Source]
     check: Callable[[str], None] = _accept
+    is_own: bool = True
 
 
 _KINDS = {
-    "procedural": _Kind("COUNT", ProceduralSource, ProceduralSource.check),
+    "procedural": _Kind("COUNT", ProceduralSource, ProceduralSource.check, is_own=False),
     "folder": _Kind("PATH", lambda path, size, seed: FolderSource(path)),
     "array_record": _Kind("GLOB", lambda pattern, size, seed: ArrayRecordSource(pattern)),
-    "tfds": _Kind("NAME/SPLIT", lambda name, size, seed: TfdsSource(name), TfdsSource.check),
+    "tfds": _Kind("NAME/SPLIT", lambda name, size, seed: TfdsSource(name), TfdsSource.check, is_own=False),
 }
 KINDS = tuple(f"{name}:{kind.syntax}" for name, kind in _KINDS.items())
 
@@ -58,6 +60,12 @@ def check_name(name: str) -> None:
       UserError: the kind is unknown, or the syntax is wrong.
     """
     _parse(name)
+
+
+def is_own(name: str) -> bool:
+    """Whether a data source holds the user's own images. Raises the errors of `check_name`."""
+    kind, _ = _parse(name)
+    return kind.is_own
 
 
 def open_source(name: str, size: int, seed: int = VALIDATION_SEED) -> Source:
