@@ -16,7 +16,7 @@ from etils import epath
 from colorgan import command_line, sharding
 from colorgan.data import sources
 from colorgan.errors import UserError, printable
-from colorgan.evaluation import predictions, report, steps
+from colorgan.evaluation import contact_sheet, predictions, report, steps
 from colorgan.inference import load_run
 from colorgan.inference.colorizer import Colorizer
 from colorgan.models.generator import create_predict_fn
@@ -51,14 +51,21 @@ def main(arguments: argparse.Namespace) -> None:
         raise UserError(f"{arguments.data}: {error}") from error
     steps.warn_about_gray(result.rows, arguments.data)
     print(result.table(), file=sys.stderr)
-    values = {**result.rows, "confidence_95": result.intervals}
-    values |= {"num_images": result.num_images, "num_bad": result.num_bad, "step": run.step}
-    values |= {"checkpoint": arguments.checkpoint, "data": arguments.data, "size": arguments.size}
-    values |= {"image_size": run.image_size}
+    values = {
+        **result.rows,
+        "confidence_95": result.intervals,
+        "num_images": result.num_images,
+        "num_bad": result.num_bad,
+        "step": run.step,
+        "checkpoint": arguments.checkpoint,
+        "data": arguments.data,
+        "size": arguments.size,
+        "image_size": run.image_size,
+    }
     print(json.dumps(values), flush=True)  # before the files: a full disk does not lose the metrics
-    description = f"step {run.step}, size {arguments.size}, {printable(arguments.data)}"
+    heading = f"by AuC, from best to worst: step {run.step}, size {arguments.size}, {printable(arguments.data)}"
     encoded = io.BytesIO()
-    report.draw_contact_sheet(result, source, predict_set, description).save(encoded, "PNG")
+    contact_sheet.draw(source, result.ranked, predict_set, heading).save(encoded, "PNG")
     with _writing("--output", output):
         write_whole(output / "metrics.json", (json.dumps(values, indent=2) + "\n").encode())
         write_whole(output / "contact_sheet.png", encoded.getvalue())

@@ -1,4 +1,4 @@
-"""The evaluation of a set: metrics with intervals, saved images, a table and a contact sheet.
+"""The evaluation of a set: metrics with intervals, a table, and saved images.
 
 docs/evaluation.md is the protocol: what the metrics mean, and their limits.
 """
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from colorgan.data.source import Source
 from colorgan.errors import UserError
-from colorgan.evaluation import bootstrap, contact_sheet
+from colorgan.evaluation import bootstrap
 from colorgan.evaluation.predictions import Predictions, PredictSetFn
 
 
@@ -72,11 +72,6 @@ def evaluate_set(
     rows, intervals = draws.summarize()
     ranked = np.asarray(indices)[np.argsort(-np.asarray(aucs), kind="stable")].tolist()
     return Report(rows, intervals, ranked, len(indices), len(source) - len(indices))
-
-
-def draw_contact_sheet(report: Report, source: Source, predict_set: PredictSetFn, description: str) -> Image.Image:
-    """The best, the median and the worst images; `description` of the evaluation stands in the heading."""
-    return contact_sheet.draw(source, report.ranked, predict_set, f"by AuC, from best to worst: {description}")
 
 
 def create_saver(folder: Path) -> Callable[[Predictions], None]:

@@ -12,12 +12,9 @@ import jax.numpy as jnp
 
 def checksums(tree: Any) -> dict[str, int]:
     """The checksum of every array of `tree`, from 0 to 2**32 - 1, by its path, such as "params/latent/bias"."""
-    leaves = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in _leaves(tree)}
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    leaves = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in paths}
     return {name: int(value) for name, value in jax.device_get(_sums(leaves)).items()}
-
-
-def _leaves(tree: Any) -> list[tuple[Any, jax.Array]]:
-    return jax.tree_util.tree_leaves_with_path(tree)
 
 
 @jax.jit

@@ -82,7 +82,7 @@ class MetricWriter:
             # The first epoch ends with the compilation of validation and samples, which is not repeated.
             seconds = (self._last_progress if self._is_first_epoch else now) - self._start
             steps, steps_left = self._step - self._first_step, self._num_steps - self._step
-            left = tqdm.format_interval(seconds / max(steps, 1) * steps_left)
+            left = tqdm.format_interval(seconds / steps * steps_left)
             if self._is_first_epoch:
                 self._is_first_epoch, self._start, self._first_step = False, now, self._step
             parts = [_summary(metrics), *[best] * bool(best), f"{left} left"]
