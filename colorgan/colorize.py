@@ -5,6 +5,7 @@ names, their formats and their metadata; folders keep their structure.
 """
 
 import argparse
+import dataclasses
 import json
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 from colorgan import command_line
 from colorgan.errors import UserError
 from colorgan.inference import colorize_files, model_flags
+from colorgan.inference.video import VideoReport
 from colorgan.run import devices
 
 
@@ -45,9 +47,14 @@ def main(arguments: argparse.Namespace) -> None:
             print(f"{result.num_there} exist already and are kept (--overwrite replaces them)", file=sys.stderr)
         counts = {"num_colored": result.num_colored, "num_there": result.num_there}
         counts |= {"num_failed": len(result.failures)}
-        print(json.dumps(counts | {"output": str(output)} | ({"videos": result.videos} if result.videos else {})))
+        videos = {name: _rounded(report) for name, report in result.videos.items()}
+        print(json.dumps(counts | {"output": str(output)} | ({"videos": videos} if videos else {})))
     if result.failures:
         raise UserError(f"{len(result.failures)} of {len(files)} files failed")
+
+
+def _rounded(report: VideoReport) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in dataclasses.asdict(report).items()}
 
 
 def _between(low: float, high: float) -> Callable[[str], float]:

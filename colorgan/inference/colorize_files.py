@@ -49,7 +49,7 @@ class Result:
     num_colored: int = 0
     num_there: int = 0
     failures: list[str] = dataclasses.field(default_factory=list)
-    videos: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    videos: dict[str, video.VideoReport] = dataclasses.field(default_factory=dict)
 
 
 def find_files(inputs: Sequence[Path], output: Path) -> Iterator[tuple[Path, Path]]:
@@ -134,12 +134,11 @@ def _colorize_photograph(source: Path, target: Path, colorizer: Colorizer, setti
     photo_file.write_photo(target, colored)
 
 
-def _colorize_video(source: Path, target: Path, colorizer: Colorizer, settings: Settings) -> dict[str, float]:
-    """The report of the video, rounded."""
+def _colorize_video(source: Path, target: Path, colorizer: Colorizer, settings: Settings) -> video.VideoReport:
     bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} elapsed, {remaining} left"
     options: dict[str, Any] = {"leave": False, "dynamic_ncols": True, "disable": None}
     with tqdm(total=1.0, desc=source.name, bar_format=bar_format, file=sys.stderr, **options) as bar:
-        report = video.colorize_video(
+        return video.colorize_video(
             source,
             target,
             colorizer,
@@ -148,4 +147,3 @@ def _colorize_video(source: Path, target: Path, colorizer: Colorizer, settings: 
             smoothing=settings.smoothing,
             progress_fn=lambda share: bar.update(share - bar.n),
         )
-    return {name: round(value, 3) for name, value in dataclasses.asdict(report).items()}

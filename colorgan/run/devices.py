@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from colorgan import library_patches
-from colorgan.errors import LostProcess, UserError
+from colorgan.errors import LostProcess, UserError, reason
 from colorgan.run import preemption
 from colorgan.run.memory import keep_freed_memory
 
@@ -88,7 +88,7 @@ def reporting_lost_processes() -> Iterator[None]:
         if not preemption.means_lost_process(error):
             raise
         raise LostProcess(
-            f"another process of this run has ended ({str(error).splitlines()[0][:200]}); "
+            f"another process of this run has ended ({reason(error)[:200]}); "
             "once all have ended, the same command resumes from the last checkpoint"
         ) from error
 

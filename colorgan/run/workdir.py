@@ -132,7 +132,7 @@ def _appears(path: epath.Path) -> np.ndarray:
     return np.asarray(False)
 
 
-def write_description(workdir: epath.Path, config: Mapping[str, Any], networks: Mapping[str, Any]) -> None:
+def write_description(workdir: epath.Path, config: Mapping[str, Any], networks: Mapping[str, int]) -> None:
     """Writes config.json and networks.json. Raises UserError if they cannot be written."""
     with folder_errors():
         for name, values in ((CONFIG_FILE, migrations.with_format_version(config)), (NETWORKS_FILE, networks)):

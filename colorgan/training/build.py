@@ -1,7 +1,6 @@
 """What a run consists of, built from its config."""
 
 import functools
-from typing import Any
 
 import jax
 import numpy as np
@@ -61,9 +60,9 @@ def create_train_step(config: ConfigDict, gan: GAN, mesh: Mesh) -> jax.stages.Wr
     return sharding.jit(step, mesh, inputs, "replicated", donate_argnums=0, compiler_options=options)
 
 
-def compiler_options(config: ConfigDict, platform: str) -> dict[str, Any]:
+def compiler_options(config: ConfigDict, platform: str) -> dict[str, str | bool]:
     """XLA's options for the training step."""
-    options: dict[str, Any] = dict(option.split("=", 1) for option in config.compiler_options)
+    options: dict[str, str | bool] = dict(option.split("=", 1) for option in config.compiler_options)
     if config.deterministic and platform == "gpu":
         options["xla_gpu_deterministic_ops"] = True  # no atomic sums, and no choice of algorithms by their speed
     return options
