@@ -30,7 +30,7 @@ def main(arguments: argparse.Namespace) -> None:
     devices.select_platform(config.platform)
     if jax.process_count() > 1:
         raise UserError("the benchmark measures one process; run it on a single host")
-    result = {"part": arguments.part, **benchmarks.measure(arguments.part, config)}
+    result = {"part": arguments.part, **benchmarks.MEASURES[arguments.part](config)}
     result |= benchmarks.describe_setup(config, arguments.config_name)
     print(benchmarks.as_text(result) if arguments.pretty else json.dumps(result))
 

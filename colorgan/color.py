@@ -1,9 +1,12 @@
 """Color spaces and value ranges: pure functions of JAX arrays or, where noted, also of NumPy arrays."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+ArrayT = TypeVar("ArrayT", np.ndarray, jax.Array)
 
 # Rec. 601 luma. The baseline rounds the first weight to 0.2989; these sum to 1, so that a gray image is its own luma.
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
@@ -19,7 +22,7 @@ def to_pixels(image: jax.Array) -> jax.Array:
     return jnp.clip(jnp.round((image + 1.0) * 127.5), 0.0, 255.0)
 
 
-def luma(rgb: Any) -> Any:
+def luma(rgb: ArrayT) -> ArrayT:
     """[...,3] RGB to [...,1] luma, in the range of the input. NumPy or JAX arrays."""
     red, green, blue = LUMA_WEIGHTS
     return red * rgb[..., 0:1] + green * rgb[..., 1:2] + blue * rgb[..., 2:3]
@@ -30,7 +33,7 @@ def gray_to_rgb(gray: jax.Array) -> jax.Array:
     return jnp.repeat(gray, 3, axis=-1)
 
 
-def chroma_to_rgb(gray: Any, chroma: Any) -> Any:
+def chroma_to_rgb(gray: ArrayT, chroma: ArrayT) -> ArrayT:
     """The RGB image [...,3] with a luma [...,1] and a chroma [...,2]. NumPy or JAX arrays.
 
     Chroma that exceeds the range of RGB is scaled down, which keeps the luma and the hue: `luma` of the result is
@@ -51,7 +54,7 @@ def chroma_to_rgb(gray: Any, chroma: Any) -> Any:
     return gray + color * share.min(axis=-1, keepdims=True)
 
 
-def rgb_to_chroma(rgb: Any) -> Any:
+def rgb_to_chroma(rgb: ArrayT) -> ArrayT:
     """RGB [...,3] in [-1,1] to (Cb, Cr) [...,2] as in `chroma_to_rgb`; their length is at most about 1.2.
 
     NumPy or JAX arrays.
@@ -68,7 +71,7 @@ _RGB_TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (
 _WHITE = (0.95047, 1.0, 1.08883)
 
 
-def rgb_to_lab(rgb: Any) -> Any:
+def rgb_to_lab(rgb: ArrayT) -> ArrayT:
     """Converts sRGB [...,3] in 0..255 to CIE L*a*b* under D65. NumPy or JAX arrays.
 
     L is from 0 to 100, a from -86 to 98, b from -108 to 94.

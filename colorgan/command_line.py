@@ -8,7 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import jax
 
@@ -44,7 +44,7 @@ def add_config_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config.KEY", metavar="VALUE", default=argparse.SUPPRESS, help=key_help)
 
 
-def run(main: Callable[[argparse.Namespace], Any], parser: argparse.ArgumentParser) -> None:
+def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:
     """Parses the command line and calls `main`. A `UserError` becomes one line on stderr and exit code 1.
 
     Args:
@@ -90,7 +90,7 @@ def _describe_unknown(argument: str, has_config: bool) -> str:
     return f"{message}; config keys are set as --config.KEY=VALUE"
 
 
-def _call(main: Callable[[], Any]) -> None:
+def _call(main: Callable[[], None]) -> None:
     library_patches.silence_libraries()
     faulthandler.enable()  # prints a traceback when a library crashes the process
     logging.basicConfig(format="%(message)s", force=True)  # absl and others have installed their own

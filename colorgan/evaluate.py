@@ -4,11 +4,10 @@ Prints a table and one JSON object, and draws the best, median and worst images.
 """
 
 import argparse
-import contextlib
+import functools
 import io
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from etils import epath
@@ -19,9 +18,9 @@ from colorgan.errors import UserError, printable
 from colorgan.evaluation import contact_sheet, predictions, report, steps
 from colorgan.inference import load_run
 from colorgan.inference.colorizer import Colorizer
-from colorgan.models.generator import create_predict_fn
+from colorgan.models.generator import predict
 from colorgan.run import devices
-from colorgan.run.storage import bucket_errors, write_whole
+from colorgan.run.storage import bucket_errors, folder_errors, write_whole
 from colorgan.run.workdir import EVALUATION_FOLDER
 
 _BATCH_SIZE = 32
@@ -31,21 +30,25 @@ def main(arguments: argparse.Namespace) -> None:
     """Writes metrics.json and contact_sheet.png; the last line printed is JSON."""
     sources.check_name(arguments.data)
     output = arguments.output or arguments.workdir / EVALUATION_FOLDER
-    with _writing("--save_images", arguments.save_images):
+    with folder_errors(arguments.save_images, "--save_images"):
         save = report.create_saver(arguments.save_images) if arguments.save_images else lambda some: None
     devices.select_platform("")
     run = load_run.load_run(arguments.workdir, arguments.checkpoint)
     source = sources.open_source(arguments.data, run.image_size)
-    with _writing("--output", output), bucket_errors(output):
+    with folder_errors(output, "--output"), bucket_errors(output):
         output.mkdir(parents=True, exist_ok=True)
     if arguments.size == "own":
         predict_set = predictions.create_full_size_fn(Colorizer.from_loaded(run))
     else:
         predict_set = predictions.create_square_fn(
-            create_predict_fn(run.generator), run.variables, run.image_size, _BATCH_SIZE, sharding.create_mesh()
+            functools.partial(predict, run.generator),
+            run.variables,
+            run.image_size,
+            _BATCH_SIZE,
+            sharding.create_mesh(),
         )
     try:
-        with _writing("--save_images", arguments.save_images):
+        with folder_errors(arguments.save_images, "--save_images"):
             result = report.evaluate_set(source, predict_set, save)
     except UserError as error:
         raise UserError(f"{arguments.data}: {error}") from error
@@ -66,18 +69,9 @@ def main(arguments: argparse.Namespace) -> None:
     heading = f"by AuC, from best to worst: step {run.step}, size {arguments.size}, {printable(arguments.data)}"
     encoded = io.BytesIO()
     contact_sheet.draw(source, result.ranked, predict_set, heading).save(encoded, "PNG")
-    with _writing("--output", output):
+    with folder_errors(output, "--output"):
         write_whole(output / "metrics.json", (json.dumps(values, indent=2) + "\n").encode())
         write_whole(output / "contact_sheet.png", encoded.getvalue())
-
-
-@contextlib.contextmanager
-def _writing(flag: str, folder: Path | epath.Path | None) -> Iterator[None]:
-    """Raises UserError for an OSError."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error}; {flag}=DIR chooses another folder") from error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -35,7 +35,7 @@ DEFAULT = "--config=default"
         ("main", [DEFAULT, "--config.data.train=folder:/no/such"], "there is no folder '/no/such'"),
         ("main", [DEFAULT, "--config.data.train=folder:x"], "validation uses procedural:128, not your images: set"),
         ("main", [DEFAULT, "--config.batch_size=64", "--config.data.train=procedural:9"], "holds only 9 images"),
-        ("main", [DEFAULT, "--workdir=empty.py"], "cannot write the run's folder"),
+        ("main", [DEFAULT, "--workdir=empty.py"], "cannot write empty.py"),
         ("main", ["--config=tpu"], "config.platform is 'tpu' but JAX finds no such device here"),
         ("benchmark", [DEFAULT], "the following arguments are required: {step,input,loop}"),
         ("benchmark", ["train", DEFAULT], "invalid choice: 'train'"),

@@ -1,5 +1,6 @@
 """Metrics of a set do not depend on batches, devices and processes; the command `colorgan evaluate`."""
 
+import functools
 import json
 import re
 import shutil
@@ -17,7 +18,7 @@ from colorgan.errors import UserError
 from colorgan.evaluation import bootstrap, contact_sheet, image_grid, metrics, predictions, report, steps
 from colorgan.inference import load_run
 from colorgan.inference.colorizer import Colorizer
-from colorgan.models.generator import create_predict_fn
+from colorgan.models.generator import predict
 from colorgan.training import state as train_state
 
 
@@ -38,7 +39,9 @@ def _evaluate(gan, images, batch_size, num_devices, process_count=1):
     batches = [
         pipeline.OrderedBatch(*map(np.concatenate, zip(*parts, strict=True))) for parts in zip(*slices, strict=True)
     ]
-    return steps.evaluate(steps.create_sum_step(create_predict_fn(gan.generator), mesh), variables, batches, mesh)
+    return steps.evaluate(
+        steps.create_sum_step(functools.partial(predict, gan.generator), mesh), variables, batches, mesh
+    )
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +119,9 @@ def run(tiny_gan, tiny_config):
 
 
 def _square_fn(run):
-    return predictions.create_square_fn(create_predict_fn(run.generator), run.variables, 32, 8, sharding.create_mesh())
+    return predictions.create_square_fn(
+        functools.partial(predict, run.generator), run.variables, 32, 8, sharding.create_mesh()
+    )
 
 
 def test_images_one_by_one_give_the_metrics_of_the_set(run, images, one_by_one):

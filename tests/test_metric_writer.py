@@ -1,5 +1,6 @@
 """Metrics, texts and samples that a run writes."""
 
+import contextlib
 import logging
 
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ METRICS = {
 
 
 def _write(workdir, first_step, last_step, scale=1.0):
-    with metric_writer.MetricWriter(workdir, first_step, 9, enabled=True) as writer:
+    with contextlib.closing(metric_writer.MetricWriter(workdir, first_step, 9, enabled=True)) as writer:
         for step in range(first_step + 1, last_step + 1):
             writer.progress(step, "epoch 1/1")
             writer.write(step, METRICS | {"train/generator/l1": step * scale})
@@ -57,7 +58,7 @@ def test_damaged_lines_are_reported_and_others_kept(tmp_path, caplog):
 
 
 def test_other_processes_write_nothing(tmp_path):
-    with metric_writer.MetricWriter(tmp_path, 0, 9, enabled=False) as writer:
+    with contextlib.closing(metric_writer.MetricWriter(tmp_path, 0, 9, enabled=False)) as writer:
         writer.progress(1, "")
         writer.write(1, METRICS)
         writer.write_text("config", "x", 0)
@@ -68,7 +69,7 @@ def test_other_processes_write_nothing(tmp_path):
 
 def test_samples_and_texts(tmp_path):
     grid = Image.new("RGB", (30, 20), (200, 10, 10))
-    with metric_writer.MetricWriter(tmp_path, 0, 9, enabled=True) as writer:
+    with contextlib.closing(metric_writer.MetricWriter(tmp_path, 0, 9, enabled=True)) as writer:
         writer.write_samples(10, 123, grid)
         writer.write_text("config", "seed = 0\nplatform = ''", 0)
     with Image.open(tmp_path / "samples" / "epoch_0010.png") as image:

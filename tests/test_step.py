@@ -16,7 +16,7 @@ from colorgan.configs import default, gpu
 from colorgan.data.synthetic import scenes
 from colorgan.errors import UserError
 from colorgan.evaluation import metrics, steps
-from colorgan.models.generator import create_predict_fn
+from colorgan.models.generator import predict
 from colorgan.training import build
 from colorgan.training import state as train_state
 from colorgan.training.losses import adversarial as adversarial_losses
@@ -211,7 +211,7 @@ def test_sample_shows_prediction_and_both_probabilities(tiny_gan, images):
 def test_evaluation_sums_over_the_mask(tiny_gan, images):
     mesh = sharding.create_mesh(jax.devices()[:1])
     variables = train_state.create_state(tiny_gan, 0, sharding.replicated(mesh)).generator_ema
-    evaluate = jax.jit(functools.partial(steps.sum_step, predict_fn=create_predict_fn(tiny_gan.generator)))
+    evaluate = jax.jit(functools.partial(steps.sum_step, predict_fn=functools.partial(predict, tiny_gan.generator)))
     small = images[:, 2:34, 2:34]
     whole = jax.device_get(evaluate(variables, small, np.ones(8, bool)))
     halves = [evaluate(variables, small, np.arange(8) // 4 == half) for half in (0, 1)]

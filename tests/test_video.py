@@ -4,6 +4,7 @@ The videos are synthetic; the network is a function of the gray frame.
 """
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_size_and_luma_are_kept(tmp_path, shape):
 
 
 def _color_frames(frames, network=tint):
-    frame_format = video_file.FrameFormat.of(next(_gray_frames([scene()])), takes_odd_sizes=True)
+    frame_format = video_file.FrameFormat.of(next(_gray_frames([scene()])), Path("any.webm"))
     return video.color_frames(frames, Colorizer(network, 32), ChromaSmoother(0.0), frame_format)
 
 

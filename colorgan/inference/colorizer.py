@@ -1,5 +1,6 @@
 """A trained generator as a function from photographs to colored photographs."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -70,10 +71,10 @@ class Colorizer:
         """A generator that is loaded already."""
         import jax
 
-        from colorgan.models.generator import predict as predict_with
+        from colorgan.models.generator import predict
 
-        predict = jax.jit(lambda variables, gray: predict_with(run.generator, variables, gray))
-        return cls(lambda gray: np.asarray(predict(run.variables, gray)), run.image_size)
+        predict_fn = jax.jit(functools.partial(predict, run.generator))
+        return cls(lambda gray: np.asarray(predict_fn(run.variables, gray)), run.image_size)
 
     def __call__(self, image: ImageT, strength: float = 1.0, saturation: float = 1.0) -> ImageT:
         """Colors a photograph, which is treated as gray.

@@ -75,7 +75,7 @@ def colorize_video(
     with whole_file(target) as scratch:
         try:
             first = video_file.first_frame(source)
-            frame_format = video_file.FrameFormat.of(first, video_file.takes_odd_sizes(target))
+            frame_format = video_file.FrameFormat.of(first, target)
             options = video_file.CONTAINER_OPTIONS
             with av.open(source) as video, av.open(scratch, "w", container_options=options) as colored:
                 out = video_file.add_video_stream(colored, video, target, first, frame_format)

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 CONTAINER_OPTIONS = {"movflags": "faststart"}  # the index of an MP4 comes first, so that browsers play while loading
 
-# H.264 plays everywhere. WebM has neither H.264 nor its scale of quality.
+# H.264 plays everywhere, but takes no odd sizes in 4:2:0. WebM has neither H.264 nor its scale of quality.
 _H264 = ("libx264", {"crf": "18", "preset": "medium"})
 _VP9 = ("libvpx-vp9", {"crf": "24", "b": "0", "cpu-used": "4", "row-mt": "1"})
 
@@ -44,23 +44,18 @@ class FrameFormat(NamedTuple):
     quarter_turns: int
 
     @classmethod
-    def of(cls, frame: "av.VideoFrame", takes_odd_sizes: bool) -> "FrameFormat":
-        """The format of a video that begins with `frame`, for an encoder that takes odd sizes in 4:2:0 or not."""
+    def of(cls, frame: "av.VideoFrame", target: Path) -> "FrameFormat":
+        """The format for the file `target` of a video that begins with `frame`."""
         is_odd = frame.width % 2 or frame.height % 2
         colorspace = frame.colorspace
         if colorspace not in _MATRICES:  # untagged, or no YUV: what players assume
             colorspace = _BT709 if frame.width >= 1280 or frame.height > 576 else _SMPTE170M
         return cls(
-            "yuv444p" if is_odd and not takes_odd_sizes else "yuv420p",
+            "yuv444p" if is_odd and _encoder(target) is _H264 else "yuv420p",
             colorspace,
             _FULL if frame.color_range == _FULL else _LIMITED,
             round(frame.rotation / 90),
         )
-
-
-def takes_odd_sizes(target: Path) -> bool:
-    """Whether the encoder for `target` takes odd widths and heights in 4:2:0. H.264 does not."""
-    return _encoder(target) is not _H264
 
 
 def _encoder(target: Path) -> tuple[str, dict[str, str]]:

@@ -1,13 +1,12 @@
 """The critics: how probable it is that a color image, or each part of it, is the real one for its gray image."""
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from colorgan.models.convolutions import convolve, convolve_down
-from colorgan.models.layers import LEAK, MOMENTUM, BatchNorm, Convolution, Momentum
+from colorgan.models.layers import LEAK, MOMENTUM, BatchNorm, Convolution, ConvolveFn, Momentum
 
 HIDDEN_WIDTH = 100
 # Channels in multiples of the width, and the convolution, of the layers that both critics have.
@@ -28,7 +27,7 @@ class Critic(nn.Module):
 
     width: int
     max_width: int
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     lowering: str = "native"
 
 
@@ -77,7 +76,7 @@ class PatchCritic(Critic):
         """
         del momentum
 
-        def convolution(features: int, convolve_fn: Any, *inputs: jax.Array) -> jax.Array:
+        def convolution(features: int, convolve_fn: ConvolveFn, *inputs: jax.Array) -> jax.Array:
             layer = Convolution(features, convolve_fn, self.dtype, self.lowering)
             y: jax.Array = nn.SpectralNorm(layer)(*inputs, update_stats=training)
             return y

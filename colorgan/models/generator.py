@@ -1,12 +1,12 @@
 """The generator: from a gray image to a latent vector to a color image."""
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from colorgan import color
 from colorgan.models.convolutions import convolve_down, convolve_up
@@ -37,7 +37,7 @@ class Generator(nn.Module):
     width: int
     max_width: int
     output: str = "rgb"
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     lowering: str = "native"
 
     def setup(self) -> None:
@@ -45,14 +45,14 @@ class Generator(nn.Module):
         depth = self.image_size.bit_length() - 2  # layers with a skip connection
         widths = [min(self.width << n, self.max_width) for n in range(depth)]
         decoder_widths = [min(2 * width, self.max_width) for width in reversed(widths)]
-        options = {"dtype": self.dtype, "lowering": self.lowering}
-        self.encoder = [Convolution(w, convolve_down, normalized=n > 0, **options) for n, w in enumerate(widths)]
+        convolution = functools.partial(Convolution, dtype=self.dtype, lowering=self.lowering)
+        self.encoder = [convolution(w, convolve_down, normalized=n > 0) for n, w in enumerate(widths)]
         self.encoder_norms = [BatchNorm(self.dtype) for _ in widths[1:]]
-        self.bottleneck = Convolution(self.max_width, convolve_down, **options)
-        self.decoder = [Convolution(w, convolve_up, normalized=True, **options) for w in decoder_widths]
+        self.bottleneck = convolution(self.max_width, convolve_down)
+        self.decoder = [convolution(w, convolve_up, normalized=True) for w in decoder_widths]
         self.decoder_norms = [BatchNorm(self.dtype) for _ in decoder_widths]
         self.dropout = nn.Dropout(DROPOUT)
-        self.to_color = Convolution(OUTPUT_CHANNELS[self.output], convolve_up, **options)
+        self.to_color = convolution(OUTPUT_CHANNELS[self.output], convolve_up)
 
     def __call__(self, gray: jax.Array, training: bool = False, momentum: Momentum = MOMENTUM) -> jax.Array:
         """Predicts RGB [B,S,S,3] in [-1,1], float32, from gray [B,S,S,1] in [-1,1].
@@ -96,11 +96,6 @@ class Generator(nn.Module):
             pieces = nn.relu(x), nn.relu(skip)
             rectified = normalized, normalized_skip  # the ReLU of a LeakyReLU is the ReLU of its input
         return nn.tanh(self.to_color(*pieces, rectified=rectified).astype(jnp.float32))
-
-
-def create_predict_fn(generator: Generator) -> Callable[[Any, jax.Array], jax.Array]:
-    """`predict` of (variables, gray)."""
-    return functools.partial(predict, generator)
 
 
 def predict(generator: Generator, variables: Any, gray: jax.Array) -> jax.Array:

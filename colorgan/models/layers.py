@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.experimental.layout import Layout, with_layout_constraint
+from jax.typing import DTypeLike
 
 KERNEL_INIT = nn.initializers.normal(0.02)
 LEAK = 0.2  # slope of LeakyReLU below zero, as in the baseline
@@ -51,7 +52,7 @@ class Convolution(nn.Module):
 
     features: int
     convolve_fn: ConvolveFn
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     lowering: str = "native"
     normalized: bool = False
 
@@ -133,7 +134,7 @@ class BatchNorm(nn.Module):
     variables have the same names as those of flax.linen.BatchNorm.
     """
 
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, training: bool, momentum: Momentum = MOMENTUM) -> tuple[Array, Normalized]:
@@ -145,7 +146,7 @@ class BatchNorm(nn.Module):
 
 
 class _BatchNorm(nn.Module):
-    dtype: Any
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Array, training: bool, momentum: Momentum) -> tuple[Array, Normalized]:

@@ -162,27 +162,13 @@ def measure_loop(config: ConfigDict) -> Metrics:
     }
 
 
+# By the part of training: functions from a valid config to metrics for JSON. They raise UserError if the data cannot be
+# used, or if the devices cannot share a batch evenly.
 MEASURES: dict[str, Callable[[ConfigDict], Metrics]] = {
     "step": measure_step,
     "input": measure_input,
     "loop": measure_loop,
 }
-
-
-def measure(part: str, config: ConfigDict) -> Metrics:
-    """Measures one part of training.
-
-    Args:
-      part: a key of `MEASURES`: "step", "input" or "loop".
-      config: a valid config.
-
-    Returns:
-      The metrics of that part, for JSON.
-
-    Raises:
-      UserError: the data cannot be used, or the devices cannot share a batch evenly.
-    """
-    return MEASURES[part](config)
 
 
 def as_text(metrics: Metrics) -> str:

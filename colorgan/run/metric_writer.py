@@ -7,8 +7,6 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from etils import epath
@@ -27,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class MetricWriter:
-    """Writes the metrics, texts and images of a run; a context manager. In processes other than 0 it does nothing.
+    """Writes the metrics, texts and images of a run. In processes other than 0 it does nothing. Close it at the end.
 
     What an earlier, stopped run wrote for steps after `first_step` is removed, so every step is written once.
     """
@@ -38,7 +36,7 @@ class MetricWriter:
         self._first_step, self._step, self._num_steps = first_step, first_step, num_steps
         if not enabled:
             return
-        with folder_errors():
+        with folder_errors(workdir):
             cut_metrics(workdir / workdir_lib.METRICS_FILE, first_step)
             self._metrics = AppendFile(workdir / workdir_lib.METRICS_FILE)
             self._events = EventFile(workdir / workdir_lib.TENSORBOARD_FOLDER, first_step)
@@ -46,12 +44,8 @@ class MetricWriter:
         self._start = self._last_progress = time.monotonic()
         self._bar = tqdm(total=num_steps, initial=first_step, bar_format=_BAR, disable=None, dynamic_ncols=True)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Writes what is pending and closes the files."""
         if self._enabled:
             self._bar.close()
             self._events.close()

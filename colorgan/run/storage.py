@@ -18,12 +18,12 @@ def is_remote(path: epath.Path) -> bool:
 
 
 @contextlib.contextmanager
-def folder_errors() -> Iterator[None]:
-    """Raises UserError for an OSError about the run's folder."""
+def folder_errors(folder: str | epath.Path, flag: str = "--workdir") -> Iterator[None]:
+    """Raises UserError for an OSError about a folder to write to, which the flag chooses."""
     try:
         yield
     except OSError as error:
-        raise UserError(f"cannot write the run's folder: {error}; choose another with --workdir=DIR") from error
+        raise UserError(f"cannot write {folder}: {error}; choose another with {flag}=DIR") from error
 
 
 @contextlib.contextmanager

@@ -7,8 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import jax
 
@@ -72,18 +71,10 @@ class SideCosts:
 
 
 class Profiler:
-    """Records a jax.profiler trace of `steps`, (first, last) or empty for none, into `folder`; a context manager."""
+    """Records a jax.profiler trace of `steps`, (first, last) or empty for none, into `folder`. Close it at the end."""
 
     def __init__(self, folder: Path, steps: Sequence[int]) -> None:
         self._folder, self._steps, self._running = folder, steps, False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop()
 
     def before_step(self, step: int) -> None:
         """Starts the trace if it is due."""
@@ -95,9 +86,10 @@ class Profiler:
         """`result` is what the step returned; the trace waits for it."""
         if self._running and step >= self._steps[1]:
             jax.block_until_ready(result)
-            self._stop()
+            self.close()
 
-    def _stop(self) -> None:
+    def close(self) -> None:
+        """Ends the trace if it is running."""
         if self._running:
             jax.profiler.stop_trace()
             self._running = False

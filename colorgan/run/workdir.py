@@ -112,7 +112,7 @@ def locked(workdir: epath.Path) -> Iterator[None]:
 
 def _create(workdir: epath.Path) -> None:
     if jax.process_index() == 0:
-        with folder_errors():
+        with folder_errors(workdir):
             with bucket_errors(workdir):
                 workdir.mkdir(parents=True, exist_ok=True)
                 is_missing = not (workdir / LOG_FILE).exists()
@@ -134,6 +134,6 @@ def _appears(path: epath.Path) -> np.ndarray:
 
 def write_description(workdir: epath.Path, config: Mapping[str, Any], networks: Mapping[str, int]) -> None:
     """Writes config.json and networks.json. Raises UserError if they cannot be written."""
-    with folder_errors():
+    with folder_errors(workdir):
         for name, values in ((CONFIG_FILE, migrations.with_format_version(config)), (NETWORKS_FILE, networks)):
             write_whole(workdir / name, (json.dumps(values, indent=2) + "\n").encode())

@@ -1,8 +1,10 @@
-"""Training batches on the devices: streamed from the host, or selected from a copy of the set in device memory."""
+"""Training batches on the devices: streamed from the host, or selected from a copy of the set in device memory.
+
+Both are endless iterators over global arrays uint8 [B,L,L,3], split over the devices. Close them at the end.
+"""
 
 import logging
 import os
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,19 +19,6 @@ _FILL_IMAGES = 256  # the minimum that is decoded at a time
 _CACHE_SHARE = 0.8  # the maximum of a device's memory; a step needs the rest
 
 log = logging.getLogger(__name__)
-
-
-class Batches(Protocol):
-    """Endless iterator over global arrays uint8 [B,L,L,3], split over the devices. Close it at the end."""
-
-    def __next__(self) -> jax.Array:
-        """The next batch."""
-
-    def metrics(self) -> dict[str, float]:
-        """Data metrics to log."""
-
-    def close(self) -> None:
-        """Ends threads and worker processes."""
 
 
 class StreamedBatches:

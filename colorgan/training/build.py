@@ -12,7 +12,7 @@ from colorgan.data import pipeline, sources
 from colorgan.errors import UserError
 from colorgan.models.build import create_networks
 from colorgan.training import optimizer
-from colorgan.training.batches import Batches, CachedBatches, StreamedBatches
+from colorgan.training.batches import CachedBatches, StreamedBatches
 from colorgan.training.epochs import Epochs
 from colorgan.training.losses import loss_weights
 from colorgan.training.state import GAN, GANState
@@ -111,7 +111,9 @@ def create_loading(config: ConfigDict) -> pipeline.Loading:
     return pipeline.Loading(data.num_workers, data.num_threads, jax.process_index(), jax.process_count())
 
 
-def create_train_batches(config: ConfigDict, images: pipeline.Images, first_batch: int, mesh: Mesh) -> Batches:
+def create_train_batches(
+    config: ConfigDict, images: pipeline.Images, first_batch: int, mesh: Mesh
+) -> StreamedBatches | CachedBatches:
     """The training batches from number `first_batch` on; the same for every value of `config.data.cache`."""
     order = (images, config.batch_size, config.seed, first_batch, create_loading(config))
     if config.data.cache == "device":

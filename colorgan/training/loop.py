@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import logging
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import jax
 from clu import parameter_overview
 from etils import epath
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from colorgan import config as config_lib
@@ -18,7 +18,7 @@ from colorgan.data import pipeline
 from colorgan.errors import StoppedTogether
 from colorgan.evaluation import steps
 from colorgan.models.build import num_values
-from colorgan.models.generator import create_predict_fn
+from colorgan.models.generator import predict
 from colorgan.run import migrations, run_log
 from colorgan.run import workdir as workdir_lib
 from colorgan.run.checkpoints import Checkpoints
@@ -30,7 +30,7 @@ from colorgan.training import build
 from colorgan.training.early_stopping import EarlyStopping
 from colorgan.training.epochs import Epochs
 from colorgan.training.samples import create_sampler
-from colorgan.training.state import GAN, GANState, abstract_state, create_state
+from colorgan.training.state import GANState, abstract_state, create_state
 
 log = logging.getLogger(__name__)
 
@@ -47,27 +47,20 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
     if before := workdir_lib.config_if_trained(workdir):
         workdir_lib.refuse_changes(config_lib.changes(before, config_lib.to_plain(config))[0])
     images, validation_images = build.open_images(config)
-    epochs = Epochs(len(images), config.batch_size)
     with contextlib.ExitStack() as stack:
         stack.enter_context(workdir_lib.locked(workdir))
         stack.enter_context(run_log.logging_to(workdir, jax.process_index() == 0))
         checkpoints = stack.enter_context(Checkpoints(workdir, config.best_metric, config.num_checkpoints))
-        gan = build.create_gan(config, sharding.platform_of(mesh), epochs)
-        start = _restore_or_create(config, gan, mesh, checkpoints, len(images), len(validation_images))
-        is_complete = _is_complete(config, start, epochs)
-        if jax.process_index() == 0:  # a complete run keeps the config that it was trained with
-            _write_description(workdir, start.config if is_complete else config_lib.to_plain(config), start.state)
-        if is_complete:
+        trainer = Trainer(config, workdir, mesh, images, validation_images, checkpoints)
+        if trainer.is_complete:
+            key = "config.num_epochs" if trainer.step >= trainer.num_steps else "config.early_stop (or set it to 0)"
+            message = "the run is complete: %d of %d steps are done; increase %s to continue"
+            log.info(message, trainer.step, trainer.num_steps, key)
             return
-        message = "%d training images, %d epochs, batch size %d, %d of %d steps done, on %d %s device(s)"
-        sizes = (len(images), config.num_epochs, config.batch_size, start.step, epochs.last_step(config.num_epochs))
-        log.info(message, *sizes, mesh.size, sharding.platform_of(mesh))
-
-        trainer = Trainer(config, workdir, gan, mesh, epochs, checkpoints, start)
-        trainer.open(images, validation_images, stack)
+        trainer.open(stack)
         # Until here a signal ends the process at once, with nothing to save; from here on, after a step.
         stop = stack.enter_context(StopSignals())
-        for epoch in range(epochs.finished(start.step) + 1, config.num_epochs + 1):
+        for epoch in range(trainer.epochs.finished(trainer.step) + 1, config.num_epochs + 1):
             is_stopping = trainer.train_epoch(epoch, stop)
             trainer.end_epoch(epoch, is_stopping)
             if trainer.early_stopping.is_due:
@@ -82,77 +75,101 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
         log.info("the run is complete after %d steps: %s", trainer.step, trainer.early_stopping.best)
 
 
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """Where a run starts.
+class Trainer:
+    """The state of a run, and the work of an epoch.
 
     Attributes:
       state: on the devices.
       step: the number of finished steps.
-      config: plain, of the checkpoint; of the run itself where there is none.
-      num_images: in the training set.
+      num_steps: of the whole run.
+      epochs: where they end.
       early_stopping: with what it has seen.
-      skipped: the number of skipped steps, see `PendingMetrics`.
     """
-
-    state: GANState
-    step: int
-    config: dict[str, Any]
-    num_images: int
-    early_stopping: EarlyStopping
-    skipped: dict[str, int]
-
-
-class Trainer:
-    """What changes during a run, and the work of an epoch."""
 
     def __init__(
         self,
         config: ConfigDict,
         workdir: epath.Path,
-        gan: GAN,
-        mesh: Mesh,
-        epochs: Epochs,
+        mesh: jax.sharding.Mesh,
+        images: pipeline.Images,
+        validation_images: pipeline.Images,
         checkpoints: Checkpoints,
-        start: Start,
     ) -> None:
-        self.state, self.step, self.early_stopping = start.state, start.step, start.early_stopping
-        self.num_steps = epochs.last_step(config.num_epochs)
-        self._config, self._workdir, self._gan, self._mesh = config, workdir, gan, mesh
-        self._epochs, self._checkpoints = epochs, checkpoints
-        self._meta = {
-            "config": migrations.with_format_version(config_lib.to_plain(config)),
-            "num_images": start.num_images,
-        }
-        self._pending = PendingMetrics(config.skip_nonfinite_steps, start.skipped)
+        """Restores the newest good checkpoint, or creates a new state. Writes config.json and networks.json."""
+        self._config, self._workdir, self._mesh, self._checkpoints = config, workdir, mesh, checkpoints
+        self._images, self._validation_images = images, validation_images
+        self._plain_config = config_lib.to_plain(config)
+        self.epochs = Epochs(len(images), config.batch_size)
+        self.num_steps = self.epochs.last_step(config.num_epochs)
+        self._gan = build.create_gan(config, sharding.platform_of(mesh), self.epochs)
+        self.state, self.step, meta = self._restore_or_create()
+        validated_on = f"{len(validation_images)} of {config.data.validation}"
+        counted = meta.get("early_stop", {})
+        self.early_stopping = EarlyStopping(config.early_stop, config.best_metric, validated_on, counted)
+        self._pending = PendingMetrics(config.skip_nonfinite_steps, meta.get("skipped", {}))
         self._timer, self._costs = StepTimer(config.batch_size), SideCosts()
+        if jax.process_index() == 0:
+            networks = {"generator": self.state.generator, "critic": self.state.critic}
+            sizes = {f"num_{name}_values": num_values(network.variables) for name, network in networks.items()}
+            # A complete run keeps the config that it was trained with.
+            saved = migrations.migrate_config(meta["config"]) if self.is_complete else self._plain_config
+            workdir_lib.write_description(workdir, saved, sizes)
 
-    def open(self, images: pipeline.Images, validation_images: pipeline.Images, stack: contextlib.ExitStack) -> None:
+    def _restore_or_create(self) -> tuple[GANState, int, dict[str, Any]]:
+        """The state, its step, and the metadata of the checkpoint, which is empty for a new run."""
+        placement = sharding.replicated(self._mesh)
+
+        def restore(step: int) -> tuple[GANState, dict[str, Any], list[str]]:
+            meta = self._checkpoints.restore_meta(step)
+            fixed, free = config_lib.changes(migrations.migrate_config(meta["config"]), self._plain_config)
+            if meta["num_images"] != len(self._images):
+                fixed.append(f"number of training images: {meta['num_images']} -> {len(self._images)}")
+            workdir_lib.refuse_changes(fixed)
+            networks = self._checkpoints.restore(step, abstract_state(self._gan, placement).networks())
+            return GANState(sharding.replicate(self._mesh, step), **networks), meta, free
+
+        found = self._checkpoints.first_good(self._checkpoints.steps(), restore)
+        if found is None:
+            return create_state(self._gan, self._config.seed, placement), 0, {}
+        step, (state, meta, changes) = found
+        log.info("resuming from step %d", step)
+        for change in changes:
+            log.info("changed since the checkpoint: %s", change)
+        return state, step, meta
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.step >= self.num_steps or self.early_stopping.is_due
+
+    def open(self, stack: contextlib.ExitStack) -> None:
         """Compiles the step, and opens what the run reads from and writes to; `stack` closes it."""
-        config = self._config
-        self._validation_images = validation_images
+        config, mesh = self._config, self._mesh
+        message = "%d training images, %d epochs, batch size %d, %d of %d steps done, on %d %s device(s)"
+        sizes = (len(self._images), config.num_epochs, config.batch_size, self.step, self.num_steps)
+        log.info(message, *sizes, mesh.size, sharding.platform_of(mesh))
         loading = build.create_loading(config)
         # One short pass: starting workers would take longer.
         num_threads = max(loading.num_threads, loading.num_workers)
         self._validation_loading = dataclasses.replace(loading, num_workers=0, num_threads=num_threads)
-        self._sum_step_fn = steps.create_sum_step(create_predict_fn(self._gan.generator), self._mesh)
-        self._draw_samples = create_sampler(self._gan, self._mesh, validation_images, config.num_samples)
-        self._batches = build.create_train_batches(config, images, self.step, self._mesh)
+        self._sum_step_fn = steps.create_sum_step(functools.partial(predict, self._gan.generator), mesh)
+        self._draw_samples = create_sampler(self._gan, mesh, self._validation_images, config.num_samples)
+        self._batches = build.create_train_batches(config, self._images, self.step, mesh)
         stack.callback(self._batches.close)
         log.info("compiling the training step")
-        self._train_step_fn = build.compile_train_step(config, self._gan, self._mesh, self.state)
-        is_first_process = jax.process_index() == 0
-        self._writer = stack.enter_context(MetricWriter(self._workdir, self.step, self.num_steps, is_first_process))
-        self._writer.write_text("config", json.dumps(config_lib.to_plain(config), indent=2), self.step)
+        self._train_step_fn = build.compile_train_step(config, self._gan, mesh, self.state)
+        self._writer = MetricWriter(self._workdir, self.step, self.num_steps, jax.process_index() == 0)
+        stack.callback(self._writer.close)
+        self._writer.write_text("config", json.dumps(self._plain_config, indent=2), self.step)
         self._writer.write_text("networks", _overview(self.state), self.step)
-        traces = self._workdir / workdir_lib.TENSORBOARD_FOLDER
-        self._profiler = stack.enter_context(Profiler(traces, config.profile_steps))
+        self._profiler = Profiler(self._workdir / workdir_lib.TENSORBOARD_FOLDER, config.profile_steps)
+        stack.callback(self._profiler.close)
         self._timer.restart()
 
     def train_epoch(self, epoch: int, stop: StopSignals) -> bool:
         """Trains to the end of `epoch`, or until a signal asks to stop. Returns whether one did."""
         description = f"epoch {epoch}/{self._config.num_epochs}"
-        for step in range(self.step + 1, self._epochs.last_step(epoch) + 1):
+        for step in range(self.step + 1, self.epochs.last_step(epoch) + 1):
             self._profiler.before_step(step)
             with self._timer.waiting():
                 images = next(self._batches)
@@ -175,7 +192,7 @@ class Trainer:
         """Validates, draws samples, logs and saves, as far as each is due after `epoch` or when the run is stopping."""
         metrics = self._pending.take() | self._run_metrics(self.step)
         is_last = epoch == self._config.num_epochs
-        is_finished = self.step == self._epochs.last_step(epoch)
+        is_finished = self.step == self.epochs.last_step(epoch)
         is_due = is_finished and (epoch % self._config.checkpoint_every_epochs == 0 or is_last)
         validation = self._validate(epoch) if is_due else {}
         if is_finished:
@@ -207,60 +224,16 @@ class Trainer:
     def _save(self, validation: dict[str, float]) -> None:
         with self._costs.of("checkpoint"):  # logged at the end of the next epoch: metrics are saved first
             self._writer.sync()
-            meta = self._meta | {"skipped": self._pending.skipped, "early_stop": self.early_stopping.saved}
+            meta = {
+                "config": migrations.with_format_version(self._plain_config),
+                "num_images": len(self._images),
+                "skipped": self._pending.skipped,
+                "early_stop": self.early_stopping.saved,
+            }
             self._checkpoints.save(self.step, self.state.networks(), meta, validation or None)
 
     def _run_metrics(self, step: int) -> dict[str, float]:
-        return self._epochs.metrics(step) | self._timer.read() | self._batches.metrics()
-
-
-def _restore_or_create(
-    config: ConfigDict, gan: GAN, mesh: Mesh, checkpoints: Checkpoints, num_images: int, num_validation_images: int
-) -> Start:
-    """The start of a run: its newest good checkpoint, or a new state."""
-    plain = config_lib.to_plain(config)
-
-    def start(state: GANState, step: int, meta: dict[str, Any]) -> Start:
-        saved_config = migrations.migrate_config(meta["config"]) if meta else plain
-        validated_on = f"{num_validation_images} of {config.data.validation}"
-        early_stopping = EarlyStopping(config.early_stop, config.best_metric, validated_on, meta.get("early_stop", {}))
-        return Start(state, step, saved_config, num_images, early_stopping, meta.get("skipped", {}))
-
-    def restore(step: int) -> Start:
-        meta = checkpoints.restore_meta(step)
-        fixed, _ = config_lib.changes(migrations.migrate_config(meta["config"]), plain)
-        if meta["num_images"] != num_images:
-            fixed.append(f"number of training images: {meta['num_images']} -> {num_images}")
-        workdir_lib.refuse_changes(fixed)
-        abstract = abstract_state(gan, sharding.replicated(mesh))
-        networks = checkpoints.restore(step, abstract.networks())
-        return start(GANState(sharding.replicate(mesh, step), **networks), step, meta)
-
-    found = checkpoints.first_good(checkpoints.steps(), restore)
-    if found is None:
-        return start(create_state(gan, config.seed, sharding.replicated(mesh)), 0, {})
-    step, restored = found
-    log.info("resuming from step %d", step)
-    for change in config_lib.changes(restored.config, plain)[1]:
-        log.info("changed since the checkpoint: %s", change)
-    return restored
-
-
-def _is_complete(config: ConfigDict, start: Start, epochs: Epochs) -> bool:
-    """Whether there is nothing left to train, which is logged."""
-    num_steps = epochs.last_step(config.num_epochs)
-    is_complete = start.step >= num_steps or start.early_stopping.is_due
-    if is_complete:
-        key = "config.num_epochs" if start.step >= num_steps else "config.early_stop (or set it to 0)"
-        log.info("the run is complete: %d of %d steps are done; increase %s to continue", start.step, num_steps, key)
-    return is_complete
-
-
-def _write_description(workdir: epath.Path, config: dict[str, Any], state: GANState) -> None:
-    """Writes config.json and networks.json."""
-    networks = {"generator": state.generator.variables, "critic": state.critic.variables}
-    sizes = {f"num_{name}_values": num_values(variables) for name, variables in networks.items()}
-    workdir_lib.write_description(workdir, config, sizes)
+        return self.epochs.metrics(step) | self._timer.read() | self._batches.metrics()
 
 
 def _overview(state: GANState) -> str:

@@ -44,8 +44,8 @@ class GAN:
 class NetworkState(struct.PyTreeNode):
     """One network: parameters, running averages (BatchNorm's and spectral norms), optimizer state."""
 
-    params: Any
-    batch_stats: Any
+    params: optax.Params
+    batch_stats: "Variables"
     opt_state: optax.OptState
 
     @property
@@ -94,7 +94,7 @@ def create_state(gan: GAN, seed: int, sharding: Sharding) -> GANState:
     return jax.jit(create, out_shardings=sharding)()
 
 
-def _create_network(variables: Any, optimizer: optax.GradientTransformation) -> NetworkState:
+def _create_network(variables: Mapping[str, Any], optimizer: optax.GradientTransformation) -> NetworkState:
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
     return NetworkState(params, batch_stats, optimizer.init(params))
 

@@ -47,7 +47,7 @@ def train_step(
     gray = color.luma(real)  # [B,S,S,1]
     momentum = decay_warmup(MOMENTUM, state.step)
 
-    def generator_loss_fn(params: Any) -> tuple[jax.Array, Any]:
+    def generator_loss_fn(params: optax.Params) -> tuple[jax.Array, Any]:
         fake, updated = gan.generator.apply(
             {"params": params, "batch_stats": state.generator.batch_stats},
             gray,
@@ -63,7 +63,7 @@ def train_step(
             loss += gan.loss_weights[name] * value
         return loss, (fake, updated["batch_stats"], {"adversarial": adversarial, **values})
 
-    def critic_loss_fn(params: Any, fake: jax.Array) -> tuple[jax.Array, Any]:
+    def critic_loss_fn(params: optax.Params, fake: jax.Array) -> tuple[jax.Array, Any]:
         # The fake image first: the generator's loss has the same pass, and XLA computes it once.
         variables = state.critic.variables | {"params": params}
         logits_fake, batch_stats = _apply_critic(gan.critic, variables, gray, fake, momentum)
@@ -117,14 +117,18 @@ def crop_and_flip(images: jax.Array, size: int, rng: jax.Array) -> jax.Array:
 
 def _apply_critic(
     critic: "Critic", variables: "Variables", gray: jax.Array, image: jax.Array, momentum: jax.Array
-) -> tuple[jax.Array, Any]:
+) -> tuple[jax.Array, "Variables"]:
     """The critic in training: logits and its next running averages."""
     logits, updated = critic.apply(variables, gray, image, training=True, momentum=momentum, mutable=["batch_stats"])
     return logits, updated.get("batch_stats", {})
 
 
 def _update(
-    network: NetworkState, grads: Any, batch_stats: Any, optimizer: optax.GradientTransformation, rate: jax.Array
+    network: NetworkState,
+    grads: optax.Updates,
+    batch_stats: "Variables",
+    optimizer: optax.GradientTransformation,
+    rate: jax.Array,
 ) -> NetworkState:
     updates, opt_state = optimizer.update(grads, network.opt_state, network.params)
     updates = optax.tree.scale(rate, updates)
