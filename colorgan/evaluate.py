@@ -15,7 +15,8 @@ from etils import epath
 from colorgan import command_line, sharding
 from colorgan.data import sources
 from colorgan.errors import UserError, printable
-from colorgan.evaluation import contact_sheet, predictions, report, steps
+from colorgan.evaluation import contact_sheet, lpips, predictions, report, steps
+from colorgan.evaluation.metrics import METRICS, VERSION
 from colorgan.inference import load_run
 from colorgan.inference.colorizer import Colorizer
 from colorgan.models.generator import predict
@@ -33,19 +34,17 @@ def main(arguments: argparse.Namespace) -> None:
     with folder_errors(arguments.save_images, "--save_images"):
         save = report.create_saver(arguments.save_images) if arguments.save_images else lambda some: None
     devices.select_platform("")
+    image_metrics = METRICS | ({"lpips": lpips.create_metric(arguments.lpips)} if arguments.lpips else {})
     run = load_run.load_run(arguments.workdir, arguments.checkpoint)
     source = sources.open_source(arguments.data, run.image_size)
     with folder_errors(output, "--output"), bucket_errors(output):
         output.mkdir(parents=True, exist_ok=True)
     if arguments.size == "own":
-        predict_set = predictions.create_full_size_fn(Colorizer.from_loaded(run))
+        predict_set = predictions.create_full_size_fn(Colorizer.from_loaded(run), image_metrics)
     else:
+        predict_fn, mesh = functools.partial(predict, run.generator), sharding.create_mesh()
         predict_set = predictions.create_square_fn(
-            functools.partial(predict, run.generator),
-            run.variables,
-            run.image_size,
-            _BATCH_SIZE,
-            sharding.create_mesh(),
+            predict_fn, run.variables, run.image_size, _BATCH_SIZE, mesh, image_metrics
         )
     try:
         with folder_errors(arguments.save_images, "--save_images"):
@@ -57,6 +56,8 @@ def main(arguments: argparse.Namespace) -> None:
     values = {
         **result.rows,
         "confidence_95": result.intervals,
+        "folders": {name: {"num_images": folder.num_images} | folder.rows for name, folder in result.folders.items()},
+        "metrics_version": VERSION,
         "num_images": result.num_images,
         "num_bad": result.num_bad,
         "step": run.step,
@@ -80,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", required=True, help=f"the images: one of {', '.join(sources.KINDS)}")
     size_help = "model: the central square at the generator's size; own: whole images at their own size, like colorize"
     parser.add_argument("--size", default="model", choices=("model", "own"), help=size_help)
+    lpips_help = "also computes LPIPS, by the features of this network; needs the extra lpips"
+    parser.add_argument("--lpips", choices=lpips.NETWORKS, help=lpips_help)
     parser.add_argument("--output", type=epath.Path, help="the folder for the results (default: WORKDIR/evaluation)")
     parser.add_argument("--save_images", type=Path, help="a new folder for all predictions and real images, as PNG")
     return parser

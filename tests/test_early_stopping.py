@@ -31,6 +31,18 @@ def test_it_continues_from_a_checkpoint():
     assert first.saved == saved
 
 
+def test_the_best_of_another_version_of_the_metrics_is_not_compared():
+    first = EarlyStopping(3, "validation/score", IMAGES, {})
+    _after(first, 5, 4, 4)
+    saved = {key: value for key, value in first.saved.items() if key != "metrics_version"}  # as in version 1
+    second = EarlyStopping(3, "validation/score", IMAGES, saved)
+    assert second.best == ""
+    assert _after(second, 2) == [False]
+    assert second.best == "best score 2.000 in epoch 1"
+    _after(first, 4)
+    assert EarlyStopping(3, "validation/score", IMAGES, saved | {"num_since_best": 3}).is_due
+
+
 @pytest.mark.parametrize(("metric", "images"), [("validation/psnr", IMAGES), ("validation/score", "8 of folder:b")])
 def test_the_best_of_another_metric_or_of_other_images_is_ignored(metric, images):
     first = EarlyStopping(2, "validation/score", IMAGES, {})

@@ -227,6 +227,14 @@ def test_evaluate(finished_run, photographs, tmp_path):
         assert low < high, name
     for line in ("psnr", "ab_histogram_distance"):
         assert re.search(rf"^{line} +-?\d+\.\d+ +-?\d+\.\d+ to -?\d+\.\d+ +\d", done.stderr, re.MULTILINE)
+    assert result["metrics_version"] == metrics.VERSION
+    assert {name: values["num_images"] for name, values in result["folders"].items()} == {"class_0": 6, "class_1": 6}
+    for row in ("prediction", "gray", "truth"):
+        for metric in metrics.METRICS:  # means over images
+            mean = sum(values[row][metric] for values in result["folders"].values()) / 2
+            assert result[row][metric] == pytest.approx(mean, rel=1e-6), (row, metric)
+    psnr = result["folders"]["class_1"]["prediction"]["psnr"]
+    assert re.search(rf"^class_1 +6 +{psnr:.3f} ", done.stderr, re.MULTILINE)
     assert json.loads((tmp_path / "new" / "out" / "metrics.json").read_text()) == result
     assert _size(tmp_path / "new" / "out" / "contact_sheet.png")[1] > 12 * 160
     names = [f"{n:06d}.png" for n in range(12)]

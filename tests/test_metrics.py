@@ -1,9 +1,11 @@
 """Compared with scikit-image, NumPy and values computed by hand."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from skimage import metrics as reference
+from skimage.color import deltaE_ciede2000
 
 from colorgan import color
 from colorgan.evaluation import metrics
@@ -65,12 +67,42 @@ def test_auc_is_the_mean_over_thresholds_of_the_pixels_within():
     assert metrics.auc(real[:1], real[:1] + np.float32(200)) == 0
 
 
+def test_ciede2000():
+    rng = np.random.default_rng(4)
+    real, fake = (
+        np.concatenate([rng.uniform((0, -90, -90), (100, 90, 90), (1, 40, 30, 3)), rng.normal(50, 1, (1, 40, 30, 3))])
+        for _ in range(2)
+    )
+    real[1, ..., 1:] -= 50  # nearly gray, where hues are of all angles
+    fake[1, ..., 1:] -= 50
+    fake[1, :5] = real[1, :5]
+    fake[1, 5:10] = (50, 0, 0)
+    expected = deltaE_ciede2000(real, fake)
+    pixels = metrics._ciede2000_of_pixels(real.astype(np.float32), fake.astype(np.float32))
+    np.testing.assert_allclose(pixels, expected, atol=2e-3)
+    for module in (np, jnp):
+        images = (module.asarray(lab, module.float32) for lab in (real, fake))
+        np.testing.assert_allclose(metrics.ciede2000(*images), expected.mean(axis=(1, 2)), rtol=1e-4)
+    np.testing.assert_array_equal(metrics.ciede2000(real, real), [0, 0])
+
+
+def test_grays_are_in_one_bin_whatever_their_rounding():
+    """Lab values of grays differ from 0 by rounding, to both sides."""
+    gray = np.arange(256, dtype=np.float32).reshape(1, 16, 16, 1).repeat(3, axis=-1)
+    ab = color.rgb_to_lab(gray)[..., 1:]
+    assert ab.min() < 0 < ab.max()
+    tinted = color.rgb_to_lab(gray[:, 1:] + np.array([1, 0, -1], np.float32))[..., 1:]
+    for values in (ab, tinted):
+        counts = metrics.ab_histogram(values)
+        assert counts[0, metrics.NUM_AB_BINS // 2, metrics.NUM_AB_BINS // 2] == values.shape[1] * 16
+
+
 def test_ab_histogram():
     ab = np.random.default_rng(2).normal(0, 50, (2, 30, 20, 2)).astype(np.float32)
     ab[0, 0] = 0, -200  # values beyond the last bin count there
-    assert np.abs(ab).max() > 110
-    edges = np.arange(-110, 111, 5)
-    clipped = [np.clip(image.reshape(-1, 2).T, -109.9, 109.9) for image in ab]
+    assert np.abs(ab).max() > 112.5
+    edges = np.arange(-112.5, 113, 5)
+    clipped = [np.clip(image.reshape(-1, 2).T, -112.4, 112.4) for image in ab]
     expected = [np.histogram2d(a, b, bins=[edges, edges])[0] for a, b in clipped]
     counts = metrics.ab_histogram(ab)
     assert counts.shape == (2, metrics.NUM_AB_BINS, metrics.NUM_AB_BINS)
@@ -104,6 +136,7 @@ def test_rows_are_comparisons_with_the_real_image(pair):
             "psnr": metrics.psnr(real, image),
             "ssim": metrics.ssim(real, image),
             "auc": metrics.auc(color.rgb_to_lab(real)[..., 1:], ab),
+            "ciede2000": metrics.ciede2000(color.rgb_to_lab(real), color.rgb_to_lab(image)),
             "colorfulness": metrics.colorfulness(image),
         }
         np.testing.assert_array_equal(rows[name].ab_histogram, metrics.ab_histogram(ab))

@@ -25,9 +25,11 @@ class Bootstrap:
     and the real image are compared on the same draws.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, num_replicates: int = NUM_REPLICATES) -> None:
+        """Without replicates there are no intervals, and sums take a thousandth of the memory."""
+        self._num_replicates = num_replicates
         self._sums: Any = None  # a Comparison of sums [1+R,...]: the set itself, then the replicates
-        self._totals = np.zeros(1 + NUM_REPLICATES)
+        self._totals = np.zeros(1 + num_replicates)
 
     def add(self, indices: np.ndarray, rows: metrics.Comparison) -> None:
         """Adds images.
@@ -37,7 +39,7 @@ class Bootstrap:
           rows: NumPy arrays [N,...] from `metrics.compare`. Histograms are normalized, so that large images have the
             same weight as small ones.
         """
-        weights = np.stack([_weights(index) for index in indices.tolist()], axis=-1)  # [1+R,N]
+        weights = np.stack([_weights(index, self._num_replicates) for index in indices.tolist()], axis=-1)  # [1+R,N]
 
         def normalize(row: metrics.Row) -> metrics.Row:
             histogram = row.ab_histogram.astype(np.float64)
@@ -53,10 +55,10 @@ class Bootstrap:
     def summarize(self) -> tuple[dict[str, dict[str, float]], dict[str, tuple[float, float]]]:
         """The rows of `metrics.summarize`, and the interval of every metric of "prediction".
 
-        The intervals are percentiles of the replicates; there are none for a single image.
+        The intervals are percentiles of the replicates; there are none for a single image, or without replicates.
         """
         rows = self._replicate(0)
-        if self._totals[0] < 2:
+        if self._totals[0] < 2 or not self._num_replicates:
             return rows, {}
         drawn = np.flatnonzero(self._totals > 0)[1:]  # with two images, a seventh of the replicates is empty
         replicates = [self._replicate(n)["prediction"] for n in drawn.tolist()]
@@ -69,7 +71,7 @@ class Bootstrap:
         return metrics.summarize(jax.tree.map(lambda sums: sums[number] / total, self._sums))
 
 
-def _weights(index: int) -> np.ndarray:
+def _weights(index: int, num_replicates: int) -> np.ndarray:
     """The weight of an image in the set itself, 1, and in every replicate: [1+R]."""
-    drawn = np.random.default_rng((_SEED, index)).poisson(1.0, NUM_REPLICATES)
+    drawn = np.random.default_rng((_SEED, index)).poisson(1.0, num_replicates)
     return np.concatenate([[1.0], drawn])

@@ -14,24 +14,33 @@ from colorgan import color
 
 Array = Any  # numpy.ndarray or jax.Array
 
+# Values of different versions are not comparable. 1: until 2026-11-25, ab histograms had an edge at neutral. 2: a bin
+# is centered on it.
+VERSION = 2
+
 PEAK = 255.0
 MAX_PSNR = 60.0  # equal images have infinite PSNR; the limit keeps means finite
 _SSIM_SIZE, _SSIM_SIGMA = 11, 1.5
 _STRIP_ROWS = 16
 MIN_SIDE = _SSIM_SIZE  # of an image that can be compared, in pixels
 _MAX_AB_DISTANCE = 150
-_AB_LIMIT, _AB_STEP = 110, 5
+_AB_STEP = 5
+NUM_AB_BINS = 45  # centers from -110 to 110
 # A set counts as gray if the gray and the real images differ by less than this, in AuC (0.75 in ab, which is invisible)
 # or in histogram distance.
 _MIN_DIFFERENCE = 5e-3
-NUM_AB_BINS = 2 * _AB_LIMIT // _AB_STEP
 
 
 class Pixels(NamedTuple):
-    """Images in the color spaces that metrics use: RGB in 0..255, and ab of Lab, both [B,H,W,...]."""
+    """Images in the color spaces that metrics use: RGB in 0..255 and CIE Lab, both [B,H,W,3]."""
 
     rgb: Array
-    ab: Array
+    lab: Array
+
+    @property
+    def ab(self) -> Array:
+        """[B,H,W,2], color without lightness."""
+        return self.lab[..., 1:]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +59,7 @@ class Metric:
 
 
 class Row(NamedTuple):
-    """Metrics of some images: each of `METRICS` [B] or their mean, and ab histograms [B,44,44] or their mean."""
+    """Metrics of some images: each metric [B] or its mean, and ab histograms [B,45,45] or their mean."""
 
     values: dict[str, Array]
     ab_histogram: Array
@@ -64,25 +73,31 @@ class Comparison(NamedTuple):
     truth: Row
 
 
-def compare(real: Array, prediction: Array, gray: Array) -> Comparison:
+def compare(
+    real: Array, prediction: Array, gray: Array, image_metrics: Mapping[str, Metric] | None = None
+) -> Comparison:
     """Compares the prediction, the gray and the real image with the real one, for each image of a batch.
 
     Args:
       real: photographs, [B,H,W,3] in 0..255.
       prediction: what the generator makes of `gray`; like `real`.
       gray: the photographs without color; like `real`.
+      image_metrics: by name; `METRICS` by default.
     """
-    truth, predicted, uncolored = (Pixels(rgb, color.rgb_to_lab(rgb)[..., 1:]) for rgb in (real, prediction, gray))
+    image_metrics = image_metrics or METRICS
+    truth, predicted, uncolored = (Pixels(rgb, color.rgb_to_lab(rgb)) for rgb in (real, prediction, gray))
     ones = real.__array_namespace__().ones_like(real[:, 0, 0, 0])
+
     of_real = {
         name: metric.compare(truth, truth) if metric.of_real is None else metric.of_real * ones
-        for name, metric in METRICS.items()
+        for name, metric in image_metrics.items()
     }
-    return Comparison(_row(truth, predicted), _row(truth, uncolored), Row(of_real, ab_histogram(truth.ab)))
 
+    def row(fake: Pixels) -> Row:
+        values = {name: metric.compare(truth, fake) for name, metric in image_metrics.items()}
+        return Row(values, ab_histogram(fake.ab))
 
-def _row(real: Pixels, fake: Pixels) -> Row:
-    return Row({name: metric.compare(real, fake) for name, metric in METRICS.items()}, ab_histogram(fake.ab))
+    return Comparison(row(predicted), row(uncolored), Row(of_real, ab_histogram(truth.ab)))
 
 
 def summarize(means: Comparison) -> dict[str, dict[str, float]]:
@@ -92,12 +107,13 @@ def summarize(means: Comparison) -> dict[str, dict[str, float]]:
       means: the means over the set of what `compare` returns (of histograms, means or sums).
 
     Returns:
-      For each of "prediction", "gray" and "truth" all of `METRICS`, "delta_colorfulness" (difference of the mean from
-      that of the real images), "ab_histogram_distance" (of the histograms of the whole set) and "score".
+      For each of "prediction", "gray" and "truth" all metrics of images, "delta_colorfulness" (difference of the mean
+      from that of the real images), "ab_histogram_distance" (of the histograms of the whole set) and "score".
     """
     rows: dict[str, dict[str, float]] = {}
+    names = list(dict.fromkeys([*METRICS, *means.truth.values]))  # JAX sorts the keys
     for name, row in zip(Comparison._fields, means, strict=True):
-        rows[name] = {key: float(row.values[key]) for key in METRICS} | {
+        rows[name] = {key: float(row.values[key]) for key in names} | {
             "delta_colorfulness": abs(float(row.values["colorfulness"]) - float(means.truth.values["colorfulness"])),
             "ab_histogram_distance": histogram_distance(row.ab_histogram, means.truth.ab_histogram),
         }
@@ -194,10 +210,50 @@ def auc(real_ab: Array, fake_ab: Array) -> Array:
     return xp.maximum(num_within, 0.0).mean(axis=(1, 2)) / (_MAX_AB_DISTANCE + 1)
 
 
+def ciede2000(real: Array, fake: Array) -> Array:
+    """The mean color difference CIEDE2000 [B] of Lab images [B,H,W,3]: 0 for equal images, about 1 is just visible.
+
+    Sharma, Wu and Dalal 2005 (doi:10.1002/col.20070), with all weights 1. Lightness counts too.
+    """
+    if real.__array_namespace__() is not np:
+        return _ciede2000_of_pixels(real, fake).mean(axis=(1, 2))
+    strips = range(0, real.shape[1], _STRIP_ROWS)  # as in `ssim`
+    rows = (_ciede2000_of_pixels(real[:, n : n + _STRIP_ROWS], fake[:, n : n + _STRIP_ROWS]) for n in strips)
+    return sum(row.sum(axis=(1, 2), dtype=np.float64) for row in rows) / (real.shape[1] * real.shape[2])
+
+
+def _ciede2000_of_pixels(real: Array, fake: Array) -> Array:
+    """[...,3] to [...]. The names are those of the paper, with 1 for real and 2 for fake."""
+    xp = real.__array_namespace__()
+    (l1, a1, b1), (l2, a2, b2) = ((lab[..., 0], lab[..., 1], lab[..., 2]) for lab in (real, fake))
+
+    def seventh(c: Array) -> Array:
+        return xp.sqrt(c**7 / (c**7 + 25.0**7))
+
+    g = 1.5 - 0.5 * seventh((xp.hypot(a1, b1) + xp.hypot(a2, b2)) / 2)
+    c1, c2 = xp.hypot(g * a1, b1), xp.hypot(g * a2, b2)
+    h1, h2 = (xp.arctan2(b, g * a) % (2 * np.pi) for a, b in ((a1, b1), (a2, b2)))
+    is_gray = c1 * c2 == 0
+    dh = xp.where(is_gray, 0.0, (h2 - h1 + np.pi) % (2 * np.pi) - np.pi)
+    h = xp.where(is_gray, h1 + h2, h1 + dh / 2)  # on the shorter arc
+    middle, c = (l1 + l2) / 2 - 50, (c1 + c2) / 2
+    t = 1 - 0.17 * xp.cos(h - np.pi / 6) + 0.24 * xp.cos(2 * h)
+    t += 0.32 * xp.cos(3 * h + np.pi / 30) - 0.2 * xp.cos(4 * h - 63 * np.pi / 180)
+    degrees = xp.degrees(h) % 360
+    rotation = -xp.sin(xp.radians(60.0) * xp.exp(-(((degrees - 275) / 25) ** 2))) * 2 * seventh(c)
+    lightness = (l2 - l1) / (1 + 0.015 * middle**2 / xp.sqrt(20 + middle**2))
+    chroma = (c2 - c1) / (1 + 0.045 * c)
+    hue = 2 * xp.sqrt(c1 * c2) * xp.sin(dh / 2) / (1 + 0.015 * c * t)
+    return xp.sqrt(xp.maximum(lightness**2 + chroma**2 + hue**2 + rotation * chroma * hue, 0.0))
+
+
 def ab_histogram(ab: Array) -> Array:
-    """Histograms of colors: ab of Lab [B,H,W,2] to int [B,44,44], bins of 5 from -110 to 110."""
+    """Histograms of colors: ab of Lab [B,H,W,2] to int [B,45,45], bins of 5 with centers from -110 to 110.
+
+    The bin in the middle is centered on neutral, so that grays are in one bin, whatever their rounding.
+    """
     xp = ab.__array_namespace__()
-    bins = xp.clip(xp.floor((ab + _AB_LIMIT) / _AB_STEP), 0, NUM_AB_BINS - 1).astype(xp.int32)
+    bins = xp.clip(xp.floor(ab / _AB_STEP + NUM_AB_BINS / 2), 0, NUM_AB_BINS - 1).astype(xp.int32)
     images = xp.arange(ab.shape[0], dtype=xp.int32)[:, None, None]
     flat = ((images * NUM_AB_BINS + bins[..., 0]) * NUM_AB_BINS + bins[..., 1]).ravel()
     size = ab.shape[0] * NUM_AB_BINS**2
@@ -216,5 +272,6 @@ METRICS: dict[str, Metric] = {
     "psnr": Metric(lambda real, fake: psnr(real.rgb, fake.rgb), of_real=MAX_PSNR),
     "ssim": Metric(lambda real, fake: ssim(real.rgb, fake.rgb), of_real=1.0),
     "auc": Metric(lambda real, fake: auc(real.ab, fake.ab), of_real=1.0),
+    "ciede2000": Metric(lambda real, fake: ciede2000(real.lab, fake.lab), of_real=0.0, higher_is_better=False),
     "colorfulness": Metric(lambda real, fake: colorfulness(fake.rgb), higher_is_better=False),
 }

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -44,7 +44,12 @@ PredictSetFn = Callable[[Source], Iterator[Predictions]]
 
 
 def create_square_fn(
-    predict_fn: PredictFn, variables: Any, image_size: int, batch_size: int, mesh: Mesh
+    predict_fn: PredictFn,
+    variables: Any,
+    image_size: int,
+    batch_size: int,
+    mesh: Mesh,
+    image_metrics: Mapping[str, metrics.Metric] = metrics.METRICS,
 ) -> PredictSetFn:
     """Colors the central square of every image at the generator's size, like the validation of a run.
 
@@ -54,11 +59,11 @@ def create_square_fn(
       image_size: of its square, in pixels.
       batch_size: images in a batch, rounded up to a multiple of the devices.
       mesh: the devices.
+      image_metrics: by name.
     """
     batch_size = -(-batch_size // mesh.size) * mesh.size
-    step_fn = sharding.jit(
-        functools.partial(compare_step, predict_fn=predict_fn), mesh, ("replicated", "batch"), "batch"
-    )
+    step = functools.partial(compare_step, predict_fn=predict_fn, image_metrics=image_metrics)
+    step_fn = sharding.jit(step, mesh, ("replicated", "batch"), "batch")
 
     def predict_set(source: Source) -> Iterator[Predictions]:
         images = pipeline.Images(source, image_size, max_bad_fraction=None)
@@ -73,11 +78,14 @@ def create_square_fn(
     return predict_set
 
 
-def create_full_size_fn(color_fn: Callable[[np.ndarray], np.ndarray]) -> PredictSetFn:
+def create_full_size_fn(
+    color_fn: Callable[[np.ndarray], np.ndarray], image_metrics: Mapping[str, metrics.Metric] = metrics.METRICS
+) -> PredictSetFn:
     """Colors every image whole, like `colorgan colorize`, and compares at its own size in NumPy (nothing to compile).
 
     Args:
       color_fn: from uint8 [H,W,3] to uint8 [H,W,3].
+      image_metrics: by name.
     """
 
     def predict_set(source: Source) -> Iterator[Predictions]:
@@ -90,8 +98,10 @@ def create_full_size_fn(color_fn: Callable[[np.ndarray], np.ndarray]) -> Predict
                 continue
             truth = np.asarray(photo)
             prediction = color_fn(truth)
-            as_floats = (image[None].astype(np.float32) for image in (truth, prediction, to_gray(truth)))
-            yield Predictions(np.array([index]), [truth], [prediction], metrics.compare(*as_floats))
+            real, fake, gray = (image[None].astype(np.float32) for image in (truth, prediction, to_gray(truth)))
+            yield Predictions(
+                np.array([index]), [truth], [prediction], metrics.compare(real, fake, gray, image_metrics)
+            )
 
     return predict_set
 

@@ -3,18 +3,29 @@
 docs/evaluation.md is the protocol: what the metrics mean, and their limits.
 """
 
+import collections
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import jax
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from colorgan.data.source import Source
-from colorgan.errors import UserError
+from colorgan.errors import UserError, printable
 from colorgan.evaluation import bootstrap
 from colorgan.evaluation.predictions import Predictions, PredictSetFn
+
+
+class Folder(NamedTuple):
+    """The images of one folder of a set: their number, and the rows of `metrics.summarize`."""
+
+    num_images: int
+    rows: dict[str, dict[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,23 +35,30 @@ class Report:
     Attributes:
       rows: of `metrics.summarize`.
       intervals: 95% confidence intervals of the prediction's metrics; empty for a single image.
+      folders: the same of each folder's images, by its path in the source; empty if there is only one.
       ranked: positions in the source by AuC, from the best image to the worst.
       num_images, num_bad: images evaluated, and images that cannot be read.
     """
 
     rows: dict[str, dict[str, float]]
     intervals: dict[str, tuple[float, float]]
+    folders: dict[str, Folder]
     ranked: list[int]
     num_images: int
     num_bad: int
 
     def table(self) -> str:
-        """Metrics as rows of text: prediction, interval, gray image, real image."""
+        """Metrics as rows of text: prediction, interval, gray image, real image; then a row for each folder."""
         lines = [f"{'':22}{'prediction':>10}  {'95% interval':16}  {'gray':>8}  {'truth':>8}"]
         for name, value in self.rows["prediction"].items():
             interval = "{:.3f} to {:.3f}".format(*self.intervals[name]) if name in self.intervals else ""
             gray, truth = self.rows["gray"][name], self.rows["truth"][name]
             lines.append(f"{name:22}{value:10.3f}  {interval:16}  {gray:8.3f}  {truth:8.3f}")
+        if self.folders:
+            lines += ["", f"{'prediction by folder':22}{'images':>6}  " + "  ".join(self.rows["prediction"])]
+        for name, folder in self.folders.items():
+            values = [f"{value:{len(key)}.3f}" for key, value in folder.rows["prediction"].items()]
+            lines.append(f"{printable(name):22}{folder.num_images:6}  " + "  ".join(values))
         return "\n".join(lines)
 
 
@@ -60,9 +78,17 @@ def evaluate_set(
       UserError: no image can be read.
     """
     draws, indices, aucs = bootstrap.Bootstrap(), list[int](), list[float]()
+    folders, sizes = dict[str, bootstrap.Bootstrap](), collections.Counter[str]()
     with tqdm(total=len(source), unit=" images", dynamic_ncols=True, disable=None) as bar:
         for some in predict_set(source):
             draws.add(some.indices, some.rows)
+            names = np.array([os.path.dirname(source.name(index)) for index in some.indices.tolist()])
+            for name in np.unique(names).tolist():
+                chosen = np.flatnonzero(names == name)
+                rows_of_folder = jax.tree.map(lambda values, chosen=chosen: values[chosen], some.rows)
+                folder = folders.setdefault(name, bootstrap.Bootstrap(num_replicates=0))
+                folder.add(some.indices[chosen], rows_of_folder)
+                sizes[name] += len(chosen)
             indices += some.indices.tolist()
             aucs += some.rows.prediction.values["auc"].tolist()
             save_fn(some)
@@ -70,8 +96,10 @@ def evaluate_set(
     if not indices:
         raise UserError("no image can be read")
     rows, intervals = draws.summarize()
+    by_folder = {name: Folder(sizes[name], folders[name].summarize()[0]) for name in sorted(folders)}
     ranked = np.asarray(indices)[np.argsort(-np.asarray(aucs), kind="stable")].tolist()
-    return Report(rows, intervals, ranked, len(indices), len(source) - len(indices))
+    num_bad = len(source) - len(indices)
+    return Report(rows, intervals, by_folder if len(folders) > 1 else {}, ranked, len(indices), num_bad)
 
 
 def create_saver(folder: Path) -> Callable[[Predictions], None]:

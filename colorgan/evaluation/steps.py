@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -22,13 +22,20 @@ PredictFn = Callable[[Any, jax.Array], jax.Array]
 SumStepFn = Callable[[Any, jax.Array, jax.Array], Any]
 
 
-def compare_step(variables: Any, images: jax.Array, *, predict_fn: PredictFn) -> tuple[jax.Array, metrics.Comparison]:
+def compare_step(
+    variables: Any,
+    images: jax.Array,
+    *,
+    predict_fn: PredictFn,
+    image_metrics: Mapping[str, metrics.Metric] = metrics.METRICS,
+) -> tuple[jax.Array, metrics.Comparison]:
     """Colors `images` and compares, image by image.
 
     Args:
       variables: of `predict_fn`, usually the moving average.
       images: uint8 [B,S,S,3] at the generator's image size.
       predict_fn: the generator.
+      image_metrics: by name.
 
     Returns:
       The predictions, [B,S,S,3] in 0..255, rounded, and the result of `metrics.compare`.
@@ -36,7 +43,7 @@ def compare_step(variables: Any, images: jax.Array, *, predict_fn: PredictFn) ->
     gray = color.luma(color.to_signed(images))
     prediction = color.to_pixels(predict_fn(variables, gray))
     gray_rgb = color.to_pixels(color.gray_to_rgb(gray))
-    return prediction, metrics.compare(images.astype(jnp.float32), prediction, gray_rgb)
+    return prediction, metrics.compare(images.astype(jnp.float32), prediction, gray_rgb, image_metrics)
 
 
 def sum_step(

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 30
 _META = "meta"
+METRICS_VERSION = "metrics_version"  # the key of `evaluation.metrics.VERSION` in a checkpoint's metrics
 
 Restored = TypeVar("Restored")
 
@@ -70,8 +71,9 @@ class Checkpoints:
           UserError: the folder cannot be written.
         """
 
-        def rank(metrics: dict[str, float]) -> float:
-            return metrics.get(best_metric, float("-inf"))  # of another metric, such as that of an earlier version
+        def rank(metrics: dict[str, float]) -> tuple[float, float]:
+            # Values of different versions are not comparable; a checkpoint may also have another metric only.
+            return metrics.get(METRICS_VERSION, 1), metrics.get(best_metric, float("-inf"))
 
         folder = epath.Path(workdir) / CHECKPOINTS_FOLDER
         self._folder = folder if is_remote(folder) else folder.absolute()
@@ -170,7 +172,8 @@ class Checkpoints:
           step: of the state.
           networks: pytrees of arrays on the devices, by name. Each is an item of its own, and can be restored alone.
           meta: JSON values, "config" among them: the numbered config of the run.
-          metrics: of this state, including `best_metric`; None if it was not validated, and is never chosen as best.
+          metrics: of this state, including `best_metric` and `METRICS_VERSION`; None if it was not validated, and is
+            never chosen as best.
 
         Raises:
           UserError: several processes train, and a save has failed.

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from colorgan.evaluation.metrics import VERSION
+
 
 class EarlyStopping:
     """Ends a run after a number of successive validations that were not better than the best one before them.
@@ -25,8 +27,13 @@ class EarlyStopping:
         """
         self._patience, self._metric = patience, metric
         new = {"metric": metric, "images": images, "best": None, "best_epoch": 0, "num_since_best": 0}
+        new["metrics_version"] = VERSION
         is_same = all(saved.get(key) == new[key] for key in ("metric", "images"))
         self.saved: dict[str, Any] = dict(saved) if is_same else new
+        if (
+            self.saved.get("metrics_version", 1) != VERSION
+        ):  # its value is not comparable; a run that has ended stays so
+            self.saved |= {"best": None, "metrics_version": VERSION}
 
     def add(self, epoch: int, validation: Mapping[str, float]) -> None:
         """Adds the metrics of the validation after `epoch`."""

@@ -16,12 +16,12 @@ from colorgan import config as config_lib
 from colorgan import sharding
 from colorgan.data import pipeline
 from colorgan.errors import StoppedTogether
-from colorgan.evaluation import steps
+from colorgan.evaluation import metrics, steps
 from colorgan.models.build import num_values
 from colorgan.models.generator import predict
 from colorgan.run import migrations, run_log
 from colorgan.run import workdir as workdir_lib
-from colorgan.run.checkpoints import Checkpoints
+from colorgan.run.checkpoints import METRICS_VERSION, Checkpoints
 from colorgan.run.metric_writer import MetricWriter
 from colorgan.run.pending_metrics import PendingMetrics, check_finite
 from colorgan.run.preemption import StopSignals
@@ -190,7 +190,7 @@ class Trainer:
 
     def end_epoch(self, epoch: int, is_stopping: bool) -> None:
         """Validates, draws samples, logs and saves, as far as each is due after `epoch` or when the run is stopping."""
-        metrics = self._pending.take() | self._run_metrics(self.step)
+        step_metrics = self._pending.take() | self._run_metrics(self.step)
         is_last = epoch == self._config.num_epochs
         is_finished = self.step == self.epochs.last_step(epoch)
         is_due = is_finished and (epoch % self._config.checkpoint_every_epochs == 0 or is_last)
@@ -199,11 +199,11 @@ class Trainer:
             if epoch in self._config.sample_epochs or is_last or self.early_stopping.is_due:
                 with self._costs.of("sampling"):
                     self._writer.write_samples(epoch, self.step, self._draw_samples(self.state))
-            self._writer.write(self.step, metrics | validation | self._costs.read())
+            self._writer.write(self.step, step_metrics | validation | self._costs.read())
             best = "" if self.early_stopping.is_last_best else self.early_stopping.best
-            self._writer.log_epoch(epoch, self._config.num_epochs, metrics | validation, best)
+            self._writer.log_epoch(epoch, self._config.num_epochs, step_metrics | validation, best)
         elif self.step % self._config.log_every_steps == 0:
-            self._writer.write(self.step, metrics)
+            self._writer.write(self.step, step_metrics)
         if is_stopping or is_due:
             self._save(validation)
         self._timer.restart()
@@ -230,7 +230,8 @@ class Trainer:
                 "skipped": self._pending.skipped,
                 "early_stop": self.early_stopping.saved,
             }
-            self._checkpoints.save(self.step, self.state.networks(), meta, validation or None)
+            ranked = validation | {METRICS_VERSION: metrics.VERSION} if validation else None
+            self._checkpoints.save(self.step, self.state.networks(), meta, ranked)
 
     def _run_metrics(self, step: int) -> dict[str, float]:
         return self.epochs.metrics(step) | self._timer.read() | self._batches.metrics()
