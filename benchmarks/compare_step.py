@@ -3,7 +3,10 @@
     python3 -m venv .venv-peers && .venv-peers/bin/pip install -r benchmarks/peers/requirements.txt
     python benchmarks/compare_step.py --peers_python=.venv-peers/bin/python
     python benchmarks/compare_step.py --gpu --batch_size=256
+    python benchmarks/compare_step.py --network=pretrained [--critic] [--image_size=256]
 
+"baseline" is the step of configs/baseline.py; "pretrained" that of configs/pretrained.py, a U-Net around EfficientNet-
+Lite0 with the L1 loss, here from random weights. `--critic` adds the adversarial loss and the patch critic.
 The programs run in turns, each in a new process. The last line is JSON: the median images per second of each, and the
 median over the turns of the ratio of colorgan's speed to the peer's. A peer whose package is not installed is skipped.
 `--gpu` uses bfloat16 for colorgan, --bf16 --compile --channels_last for PyTorch, and leaves out TensorFlow.
@@ -31,13 +34,18 @@ def run(command: list[str]) -> dict[str, Any]:
 
 def run_colorgan(arguments: argparse.Namespace) -> dict[str, Any]:
     precision = "bfloat16" if arguments.gpu else "float32"
-    command = [sys.executable, "-m", "colorgan.benchmark", "step", "--config=configs/baseline.py"]
+    command = [sys.executable, "-m", "colorgan.benchmark", "step", f"--config=configs/{arguments.network}.py"]
     command += [f"--config.batch_size={arguments.batch_size}", f"--config.precision={precision}"]
+    command += [f"--config.{key}={arguments.image_size}" for key in ("image_size", "data.load_size")]
+    if arguments.network == "pretrained":
+        command += [f"--config.loss.adversarial_weight={float(arguments.critic)}", "--config.model.encoder_weights="]
     return run([*command, f"--config.platform={'gpu' if arguments.gpu else 'cpu'}"])
 
 
 def run_peer(peer: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    command = [arguments.peers_python, f"benchmarks/peers/{peer}_step.py", f"--batch_size={arguments.batch_size}"]
+    script = "encoder" if arguments.network == "pretrained" else peer
+    command = [arguments.peers_python, f"benchmarks/peers/{script}_step.py", f"--batch_size={arguments.batch_size}"]
+    command += [f"--image_size={arguments.image_size}", *["--critic"] * arguments.critic]
     if arguments.gpu:
         command += ["--device=cuda", "--bf16", "--compile", "--channels_last", "--steps=30", "--warm_up=10"]
     return run(command)
@@ -50,8 +58,8 @@ def installed_peers(arguments: argparse.Namespace) -> list[str]:
         found = subprocess.run(
             [arguments.peers_python, "-c", f"import importlib.util as u; exit(u.find_spec('{package}') is None)"]
         )
-        if arguments.gpu and peer == "tensorflow":
-            print(f"{peer} is skipped: it is compared on the CPU only")
+        if peer == "tensorflow" and (arguments.gpu or arguments.network == "pretrained"):
+            print(f"{peer} is skipped: it is compared on the CPU only, with the baseline")
         elif found.returncode:
             print(f"{peer} is skipped: {package} is not installed for {arguments.peers_python}")
         else:
@@ -62,10 +70,15 @@ def installed_peers(arguments: argparse.Namespace) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers_python", default=sys.executable, help="the Python that has the peers' packages")
+    parser.add_argument("--network", choices=("baseline", "pretrained"), default="baseline")
+    parser.add_argument("--critic", action="store_true", help="of the pretrained network's step")
+    parser.add_argument("--image_size", type=int, default=128)
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--gpu", action="store_true", help="compare on a GPU, in bfloat16")
     arguments = parser.parse_args()
+    if arguments.critic and arguments.network != "pretrained":
+        parser.error("--critic is for --network=pretrained; the baseline always has its critic")
     peers = installed_peers(arguments)
     turns: list[dict[str, float]] = []
     versions: dict[str, str] = {}
@@ -85,7 +98,7 @@ def main() -> None:
             {
                 "images_per_second": {name: statistics.median(t[name] for t in turns) for name in turns[0]},
                 "ratio": {peer: statistics.median(t["colorgan"] / t[peer] for t in turns) for peer in peers},
-                "batch_size": arguments.batch_size,
+                **{key: getattr(arguments, key) for key in ("network", "critic", "image_size", "batch_size")},
                 "device": ours["device"],
                 "versions": versions,
                 "date": ours["date"],

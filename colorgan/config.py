@@ -53,7 +53,10 @@ def check_config(config: ConfigDict) -> None:
     for problem, keys in (("lacks", known.keys() - flat.keys()), ("has unknown", flat.keys() - known.keys())):
         if keys:
             raise UserError(f"the config {problem} keys: {', '.join(sorted(keys))}; configs/default.py lists all keys")
-    check(config.image_size in IMAGE_SIZES, "image_size", f"a power of two, one of {_list(IMAGE_SIZES)}")
+    if config.model.encoder == "unet":
+        check(config.image_size in IMAGE_SIZES, "image_size", f"a power of two, one of {_list(IMAGE_SIZES)}")
+        check(not config.model.encoder_weights, "model.encoder_weights", 'empty for config.model.encoder "unet"')
+    check(config.image_size >= 32 and config.image_size % 32 == 0, "image_size", "a multiple of 32")
     check(config.platform in PLATFORMS, "platform", "cpu, gpu, tpu or empty")
     for key, choices in CHOICES.items():
         check(flat[key] in choices, key, f"one of {_list(choices)}")
@@ -75,7 +78,14 @@ def check_config(config: ConfigDict) -> None:
     ):
         check(flat[key] >= 1, key, "at least 1")
     weights = (f"loss.{key}" for key in config.loss)
-    for key in ("skip_nonfinite_steps", "early_stop", "data.num_workers", *weights):
+    for key in (
+        "skip_nonfinite_steps",
+        "early_stop",
+        "data.num_workers",
+        "model.encoder_rate",
+        "optimizer.weight_decay",
+        *weights,
+    ):
         check(flat[key] >= 0, key, "0 or more")
     check(config.data.load_size >= config.image_size, "data.load_size", f"at least image_size ({config.image_size})")
     check(0 <= config.data.max_bad_fraction <= 1, "data.max_bad_fraction", "from 0 to 1")

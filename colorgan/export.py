@@ -1,4 +1,7 @@
-"""Writes a trained generator, with its weights, to one file that colors without colorgan: StableHLO or ONNX.
+"""Writes a trained generator, with its weights, to one file.
+
+StableHLO and ONNX are programs that color without colorgan. safetensors holds the weights, for colorgan: to color with,
+and to start other runs from (config.init_from).
 
 The file is loaded again and compared with the run before it gets its name. docs/export.md describes its use.
 """
@@ -20,8 +23,9 @@ def main(arguments: argparse.Namespace) -> None:
         raise UserError(f"--output={output} is a folder; name a file, such as {output / 'mine.stablehlo'}")
     if output.exists() and not arguments.overwrite:
         raise UserError(f"--output={output} exists already (--overwrite replaces it)")
-    if (arguments.format == "onnx") != (output.suffix == ".onnx"):
-        raise UserError(f"--output={output} must end in .onnx for --format=onnx, and only for it")
+    for name in ("onnx", "safetensors"):
+        if (arguments.format == name) != (output.suffix == f".{name}"):
+            raise UserError(f"--output={output} must end in .{name} for --format={name}, and only for it")
     devices.select_platform("")
     run = load_run.load_run(arguments.workdir, arguments.checkpoint)
     try:
@@ -35,10 +39,10 @@ def main(arguments: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.create_parser("export", __doc__)
     load_run.add_arguments(parser)
-    output_help = "the file to write, such as model.stablehlo or model.onnx"
+    output_help = "the file to write, such as model.stablehlo, model.onnx or model.safetensors"
     parser.add_argument("--output", required=True, type=Path, help=output_help)
     formats = tuple(export_model.FORMATS)
-    format_help = "for JAX, or for ONNX runtimes (default: stablehlo)"
+    format_help = "for JAX, for ONNX runtimes, or for colorgan alone (default: stablehlo)"
     parser.add_argument("--format", default="stablehlo", choices=formats, help=format_help)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     return parser

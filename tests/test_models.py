@@ -1,5 +1,7 @@
 """The networks are those of the baseline, and deterministic in inference."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from colorgan.errors import UserError
 from colorgan.models import build as models
 from colorgan.models.build import num_values
 
-BASELINE = {"output": "rgb", "critic": "dense"}
+BASELINE: dict[str, Any] = {"output": "rgb", "critic": "dense"}
 
 
 def _tiny(precision="float32", platform="cpu", **kinds):

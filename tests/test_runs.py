@@ -159,12 +159,17 @@ def test_a_complete_run_is_reported(finished_run):
         ({"model__width": 8}, "model.width: 4 -> 8"),
         ({"seed": 1}, "seed: 3 -> 1"),
         ({"data__train": "procedural:25"}, "number of training images: 24 -> 25"),
+        ({"batch_size": 4}, "batch_size: 8 -> 4"),
+        ({"optimizer__beta1": 0.9}, "optimizer.beta1: 0.5 -> 0.9"),
     ],
 )
 def test_a_run_of_another_config_is_refused(finished_run, changes, difference):
     done = _train(finished_run, *tiny_flags(**changes), check=False)
     assert done.returncode == 1
     assert difference in done.stderr
+    assert (
+        f"start a new run with --workdir=DIR, from these networks with --config.init_from={finished_run}" in done.stderr
+    )
     assert "Traceback" not in done.stderr
     assert done.stderr.count("\n") == 1
     assert json.loads((finished_run / "config.json").read_text())["model"]["width"] == 4

@@ -17,6 +17,7 @@ from jax import export
 from colorgan.errors import UserError, reason
 from colorgan.inference import load_exported
 from colorgan.inference.load_run import LoadedRun
+from colorgan.models import weights_file
 from colorgan.models.convolutions import lowering_for
 from colorgan.models.generator import predict
 
@@ -101,6 +102,17 @@ def to_onnx(run: LoadedRun) -> Converted:
         onnx.save(model, path)
 
     return Converted(write, {"jax2onnx": version, "opset": _OPSET})
+
+
+def to_safetensors(run: LoadedRun) -> Converted:
+    """The weights alone, for colorgan: to color with, or to start a run from (`config.init_from`)."""
+    variables = jax.device_get(run.variables)
+    config = weights_file.network_config(run.config)
+
+    def write(path: Path, description: dict[str, Any]) -> None:
+        weights_file.write(path, variables, description | {"config": config})
+
+    return Converted(write, {})
 
 
 def float32_fn(run: LoadedRun, lowering: str) -> Callable[[Any, jax.Array], jax.Array]:

@@ -22,7 +22,11 @@ from colorgan.models.generator import predict
 from colorgan.run.storage import whole_file
 from colorgan.version import __version__
 
-FORMATS = {"stablehlo": export_formats.to_stablehlo, "onnx": export_formats.to_onnx}
+FORMATS = {
+    "stablehlo": export_formats.to_stablehlo,
+    "onnx": export_formats.to_onnx,
+    "safetensors": export_formats.to_safetensors,
+}
 MAX_DIFFERENCE = 0.5  # gray levels of 0..255: after rounding, no value differs by more than one
 _NUM_IMAGES = 8  # of each kind, for the comparison
 

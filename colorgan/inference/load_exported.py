@@ -1,4 +1,7 @@
-"""Loads files written by `colorgan export`; needs NumPy and, for StableHLO, JAX or, for ONNX, onnxruntime."""
+"""Loads files written by `colorgan export`.
+
+Needs NumPy and, for StableHLO, JAX, or for ONNX, onnxruntime, or for safetensors, the networks of colorgan.
+"""
 
 import dataclasses
 import json
@@ -47,6 +50,8 @@ def load(path: Path) -> Model:
         raise UserError(f"{path} is a folder; use --workdir for a run's folder") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error}") from error
+    if path.suffix == ".safetensors":
+        return _load_safetensors(path)
     if not is_zip and path.suffix != ".onnx":
         raise UserError(f"{path} was not written by colorgan export, or is truncated")
     return _load_stablehlo(path) if is_zip else _load_onnx(path)
@@ -80,6 +85,28 @@ def _load_stablehlo(path: Path) -> Model:
             "it reads files that are up to 6 months older or 3 weeks newer than itself; export the run again"
         ) from error
     return Model(lambda gray: np.asarray(predict(np.asarray(gray, np.float32))), size, description)
+
+
+def _load_safetensors(path: Path) -> Model:
+    import functools
+
+    import jax
+
+    from colorgan.models import build, weights_file
+    from colorgan.models.generator import predict
+
+    variables, description = weights_file.read(path)
+    config, platform = description["config"], jax.default_backend()
+    try:
+        generator, _ = build.create_networks(
+            config["image_size"], **config["model"], precision=config["precision"], platform=platform
+        )
+    except TypeError as error:
+        raise UserError(f"{path} was written by another version: {error}") from error
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    build.check_shapes(variables, build.abstract_variables(generator, sharding), str(path))
+    predict_fn = jax.jit(functools.partial(predict, generator))
+    return Model(lambda gray: np.asarray(predict_fn(variables, gray)), config["image_size"], description)
 
 
 def _load_onnx(path: Path) -> Model:

@@ -1,5 +1,7 @@
 """Networks by the names that a config has for them."""
 
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -9,10 +11,31 @@ from jax.sharding import Sharding
 from colorgan.errors import UserError
 from colorgan.models.convolutions import lowering_for
 from colorgan.models.critic import Critic, DenseCritic, PatchCritic
+from colorgan.models.encoder_unet import EncoderUNet
+from colorgan.models.encoders.convnext import ConvNeXt
+from colorgan.models.encoders.efficientnet import EfficientNetLite
+from colorgan.models.encoders.encoder import Encoder
+from colorgan.models.encoders.tiny import TinyEncoder
 from colorgan.models.generator import OUTPUT_CHANNELS, Generator
+from colorgan.models.unet import UNet
 from colorgan.sharding import abstract_arrays
 
 Variables = dict[str, Any]  # {"params": ..., "batch_stats": ...}, as Flax modules take them
+
+UNET = "unet"  # the value of config.model.encoder for the baseline's generator
+TRAINING_KEYS = {"encoder_weights", "encoder_rate"}  # of config.model
+
+# By the value of config.model.encoder: functions of the fields of `Encoder`: dtype, lowering, frozen_norm.
+ENCODERS: dict[str, Callable[..., Encoder]] = {
+    "efficientnet_lite0": functools.partial(EfficientNetLite, width=1.0, depth=1.0),
+    "efficientnet_lite1": functools.partial(EfficientNetLite, width=1.0, depth=1.1),
+    "efficientnet_lite2": functools.partial(EfficientNetLite, width=1.1, depth=1.2),
+    "convnext_tiny": functools.partial(ConvNeXt, depths=(3, 3, 9, 3), dims=(96, 192, 384, 768)),
+    "convnext_small": functools.partial(ConvNeXt, depths=(3, 3, 27, 3), dims=(96, 192, 384, 768)),
+    "convnext_base": functools.partial(ConvNeXt, depths=(3, 3, 27, 3), dims=(128, 256, 512, 1024)),
+    "convnext_large": functools.partial(ConvNeXt, depths=(3, 3, 27, 3), dims=(192, 384, 768, 1536)),
+    "tiny": TinyEncoder,
+}
 
 # By the value of config.model.critic.
 CRITICS: dict[str, type[Critic]] = {
@@ -29,33 +52,72 @@ def create_networks(
     critic: str,
     precision: str,
     platform: str,
+    encoder: str = UNET,
+    freeze_encoder_norm: bool = False,
+    **training_keys: Any,
 ) -> tuple[Generator, Critic]:
     """Generator and critic for square images of `image_size` pixels, without parameters.
 
     Args:
-      image_size: a power of two, at least 32.
-      width: channels of the first layers.
-      max_width: the maximum number of channels of a layer, and the length of the latent vector.
+      image_size: a power of two, at least 32, or with an encoder a multiple of 32.
+      width: channels of the first layers; with an encoder, of the decoder at a quarter of the image's size.
+      max_width: the maximum number of channels of a layer, without those of an encoder; in the baseline's U-Net also
+        the length of the latent vector.
       output: what the generator's last layer predicts: "rgb" or "chroma".
       critic: a name in `CRITICS`.
       precision: the type of computation: "float32" or "bfloat16".
       platform: "cpu", "gpu" or "tpu"; determines how convolutions are computed.
+      encoder: `UNET`, or a name in `ENCODERS`.
+      freeze_encoder_norm: whether the encoder's batch statistics stay as they are.
+      training_keys: the other keys of `config.model`, which concern training alone: `TRAINING_KEYS`.
 
     Raises:
-      UserError: there is no such output or critic.
+      UserError: there is no such output, critic or encoder.
+      TypeError: there are unknown keys.
     """
-    for key, value, known in (("output", output, OUTPUT_CHANNELS), ("critic", critic, CRITICS)):
+    if unknown := training_keys.keys() - TRAINING_KEYS:
+        raise TypeError(f"config.model has unknown keys: {', '.join(sorted(unknown))}")
+    encoders = (UNET, *ENCODERS)
+    for key, value, known in (
+        ("output", output, OUTPUT_CHANNELS),
+        ("critic", critic, CRITICS),
+        ("encoder", encoder, encoders),
+    ):
         if value not in known:
             raise UserError(f"config.model.{key} is {value!r} but must be one of {', '.join(known)}")
     dtype, lowering = jnp.dtype(precision), lowering_for(platform)
-    generator = Generator(image_size, width, max_width, output, dtype, lowering)
-    return generator, CRITICS[critic](width=width, max_width=max_width, dtype=dtype, lowering=lowering)
+    sizes: dict[str, Any] = {"image_size": image_size, "width": width, "max_width": max_width}
+    options: dict[str, Any] = {"dtype": dtype, "lowering": lowering}
+    generator: Generator = UNet(**sizes, output=output, **options)
+    if encoder != UNET:
+        generator = EncoderUNet(
+            **sizes, output=output, **options, create_encoder=ENCODERS[encoder], frozen_norm=freeze_encoder_norm
+        )
+    return generator, CRITICS[critic](width=width, max_width=max_width, **options)
 
 
 def abstract_variables(generator: Generator, sharding: Sharding) -> Variables:
     """Shapes, types and sharding of the generator's variables, without any memory: the target of a restore."""
     gray = jax.ShapeDtypeStruct((1, generator.image_size, generator.image_size, 1), jnp.float32)
     return abstract_arrays(jax.eval_shape(generator.init, jax.random.key(0), gray), sharding)
+
+
+def check_shapes(variables: Mapping[str, Any], expected: Mapping[str, Any], source: str) -> None:
+    """Raises UserError, with the name of the first difference, if variables do not have the expected names and shapes.
+
+    Args:
+      variables: arrays or shapes.
+      expected: the same for the network that gets them.
+      source: where the variables come from, for the message.
+    """
+    found, wanted = (
+        {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}
+        for leaves in map(jax.tree_util.tree_leaves_with_path, (dict(variables), dict(expected)))
+    )
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            there, here = (str(shapes[name]) if name in shapes else "none" for shapes in (found, wanted))
+            raise UserError(f"{source} does not fit the networks of this config: {name} is {there} there, {here} here")
 
 
 def num_values(variables: Variables) -> int:

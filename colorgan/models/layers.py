@@ -130,11 +130,12 @@ def decay_warmup(decay: float, num_updates: Array) -> Array:
 class BatchNorm(nn.Module):
     """Batch normalization with Keras' constants (epsilon 1e-3, momentum 0.99), as in the baseline.
 
-    In training it uses the statistics of the global batch over all devices, otherwise the running averages. Its
-    variables have the same names as those of flax.linen.BatchNorm.
+    In training it uses the statistics of the global batch over all devices, otherwise the running averages, as always
+    if it is `frozen`. Its variables have the same names as those of flax.linen.BatchNorm.
     """
 
     dtype: DTypeLike = jnp.float32
+    frozen: bool = False
 
     @nn.compact
     def __call__(self, x: Array, training: bool, momentum: Momentum = MOMENTUM) -> tuple[Array, Normalized]:
@@ -142,7 +143,7 @@ class BatchNorm(nn.Module):
 
         `momentum` is that of the running averages in this step, see `decay_warmup`.
         """
-        return _BatchNorm(self.dtype, name="BatchNorm_0")(x, training, momentum)
+        return _BatchNorm(self.dtype, name="BatchNorm_0")(x, training and not self.frozen, momentum)
 
 
 class _BatchNorm(nn.Module):

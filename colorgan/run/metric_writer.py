@@ -130,8 +130,10 @@ def cut_metrics(path: epath.Path, last_step: int) -> None:
 
 def _summary(metrics: Mapping[str, float]) -> str:
     """The metrics that fit on a progress line."""
-    text = "l1 {train/generator/l1:.3f}, adversarial {train/generator/adversarial:.2f}, "
-    text += "critic {train/critic/loss:.2f}, {perf/images_per_second:.0f} images/s"
+    text = "l1 {train/generator/l1:.3f}"
+    if "train/generator/adversarial" in metrics:
+        text += ", adversarial {train/generator/adversarial:.2f}, critic {train/critic/loss:.2f}"
+    text += ", {perf/images_per_second:.0f} images/s"
     if "validation/psnr" in metrics:
         text += ", validation psnr {validation/psnr:.2f} (gray {validation/gray_psnr:.2f})"
         text += ", score {validation/score:.3f}"

@@ -27,6 +27,13 @@ VALUES_BEFORE: dict[str, Any] = {
     "model.critic": "dense",
     "optimizer.schedule": "constant",
     "early_stop": 0,
+    "model.encoder": "unet",
+    "model.encoder_weights": "",
+    "model.encoder_rate": 1.0,
+    "model.freeze_encoder_norm": False,
+    "optimizer.weight_decay": 0.0,
+    "loss.adversarial_weight": 1.0,
+    "init_from": "",
 }
 # {format version: {old name: new name}}: applied to runs of earlier versions.
 RENAMED_KEYS: dict[int, dict[str, str]] = {}

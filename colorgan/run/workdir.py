@@ -80,12 +80,13 @@ def config_if_trained(workdir: epath.Path) -> dict[str, Any] | None:
     return migrations.migrate_config(saved) if has_trained else None
 
 
-def refuse_changes(differences: list[str]) -> None:
-    """Raises UserError if there are `differences` with which a run cannot be resumed."""
+def refuse_changes(differences: list[str], workdir: epath.Path) -> None:
+    """Raises UserError if there are `differences` with which the run in `workdir` cannot be resumed."""
     if differences:
         raise UserError(
             f"this folder holds a run of another config, which cannot be resumed with {'; '.join(differences)}; "
-            "change that back, or start a new run with --workdir=DIR"
+            "change that back, or start a new run with --workdir=DIR, from these networks with "
+            f"--config.init_from={workdir}"
         )
 
 

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from colorgan import sharding
 from colorgan.data import pipeline, sources
 from colorgan.errors import UserError
-from colorgan.models.build import create_networks
+from colorgan.models.build import UNET, create_networks
 from colorgan.training import optimizer
 from colorgan.training.batches import CachedBatches, StreamedBatches
 from colorgan.training.epochs import Epochs
@@ -36,10 +36,13 @@ def create_gan(config: ConfigDict, platform: str, epochs: Epochs) -> GAN:
         optimizer.create_schedule(rates.schedule, rate, epochs.last_step(config.num_epochs))
         for rate in (rates.generator_learning_rate, rates.critic_learning_rate)
     )
+    betas_and_decay = rates.beta1, rates.beta2, rates.weight_decay
+    encoder_rate = {"encoder": config.model.encoder_rate} if config.model.encoder != UNET else {}
     return GAN(
         generator,
         critic,
-        optimizer.create_optimizer(rates.beta1, rates.beta2),
+        optimizer.create_optimizer(*betas_and_decay, encoder_rate),
+        optimizer.create_optimizer(*betas_and_decay),
         generator_schedule,
         critic_schedule,
         loss_weights(config.loss),

@@ -26,7 +26,7 @@ from colorgan.run.metric_writer import MetricWriter
 from colorgan.run.pending_metrics import PendingMetrics, check_finite
 from colorgan.run.preemption import StopSignals
 from colorgan.run.timing import Profiler, SideCosts, StepTimer
-from colorgan.training import build
+from colorgan.training import build, initial_values
 from colorgan.training.early_stopping import EarlyStopping
 from colorgan.training.epochs import Epochs
 from colorgan.training.samples import create_sampler
@@ -45,7 +45,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
     mesh = sharding.create_mesh()
     config_lib.check_batch_size(config.batch_size, mesh.size)
     if before := workdir_lib.config_if_trained(workdir):
-        workdir_lib.refuse_changes(config_lib.changes(before, config_lib.to_plain(config))[0])
+        workdir_lib.refuse_changes(config_lib.changes(before, config_lib.to_plain(config))[0], workdir)
     images, validation_images = build.open_images(config)
     with contextlib.ExitStack() as stack:
         stack.enter_context(workdir_lib.locked(workdir))
@@ -124,13 +124,14 @@ class Trainer:
             fixed, free = config_lib.changes(migrations.migrate_config(meta["config"]), self._plain_config)
             if meta["num_images"] != len(self._images):
                 fixed.append(f"number of training images: {meta['num_images']} -> {len(self._images)}")
-            workdir_lib.refuse_changes(fixed)
+            workdir_lib.refuse_changes(fixed, self._workdir)
             networks = self._checkpoints.restore(step, abstract_state(self._gan, placement).networks())
             return GANState(sharding.replicate(self._mesh, step), **networks), meta, free
 
         found = self._checkpoints.first_good(self._checkpoints.steps(), restore)
         if found is None:
-            return create_state(self._gan, self._config.seed, placement), 0, {}
+            initial = initial_values.load(self._config, self._gan, self._mesh)
+            return create_state(self._gan, self._config.seed, placement, initial), 0, {}
         step, (state, meta, changes) = found
         log.info("resuming from step %d", step)
         for change in changes:

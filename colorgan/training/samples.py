@@ -15,6 +15,7 @@ from colorgan.evaluation import image_grid
 from colorgan.models.build import Variables
 from colorgan.models.critic import Critic
 from colorgan.models.generator import Generator, predict
+from colorgan.training.losses import ADVERSARIAL
 from colorgan.training.state import GAN, GANState
 
 HEADING = "Percentages: the critic's probability that the image is real; near 50% where it cannot tell."
@@ -61,6 +62,8 @@ def create_sampler(
         gray, fake = gray.astype(np.uint8), fake.astype(np.uint8)
         probabilities = zip(probability_fake, probability_real, strict=True)
         captions = [("", f"real: {on_fake:.1%}", f"real: {on_real:.1%}") for on_fake, on_real in probabilities]
+        if ADVERSARIAL not in gan.loss_weights:  # the critic is not trained
+            return image_grid.draw_grid(list(gray), list(fake), list(real), [("", "", "")] * len(real))
         return image_grid.draw_grid(list(gray), list(fake), list(real), captions, HEADING)
 
     return draw_samples

@@ -28,14 +28,15 @@ class GAN:
 
     Attributes:
       generator, critic: the networks.
-      optimizer: of both, at learning rate 1.
+      generator_optimizer, critic_optimizer: at learning rate 1.
       generator_schedule, critic_schedule: step to learning rate.
-      loss_weights: of the generator's losses by name, beside the adversarial one of weight 1.
+      loss_weights: of the generator's losses by name. Without `losses.ADVERSARIAL` the critic is not trained.
     """
 
     generator: "Generator"
     critic: "Critic"
-    optimizer: optax.GradientTransformation
+    generator_optimizer: optax.GradientTransformation
+    critic_optimizer: optax.GradientTransformation
     generator_schedule: optax.Schedule
     critic_schedule: optax.Schedule
     loss_weights: Mapping[str, float]
@@ -80,18 +81,38 @@ def random_stream(seed: int, purpose: str) -> jax.Array:
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
 
 
-def create_state(gan: GAN, seed: int, sharding: Sharding) -> GANState:
-    """The state before the first step, created with `sharding`."""
+def create_state(gan: GAN, seed: int, sharding: Sharding, initial: Mapping[str, "Variables"] | None = None) -> GANState:
+    """The state before the first step, created with `sharding`.
 
-    def create() -> GANState:
+    Args:
+      gan: the networks.
+      seed: of the random initial values.
+      sharding: of all arrays.
+      initial: variables that are not random, the same in all processes, by network: all of "generator", or only those
+        of its encoder; "critic"; "generator_ema", by default equal to the generator's.
+    """
+
+    def create(initial: dict[str, "Variables"]) -> GANState:
         generator_rng, critic_rng = jax.random.split(random_stream(seed, "initial values"))
         size = gan.generator.image_size
         gray, color = jnp.zeros((1, size, size, 1)), jnp.zeros((1, size, size, 3))
-        generator = _create_network(gan.generator.init(generator_rng, gray), gan.optimizer)
-        critic = _create_network(gan.critic.init(critic_rng, gray, color), gan.optimizer)
-        return GANState(jnp.zeros((), jnp.int32), generator, critic, generator.variables)
+        random = {
+            "generator": gan.generator.init(generator_rng, gray),
+            "critic": gan.critic.init(critic_rng, gray, color),
+        }
+        generator, critic = (
+            _create_network(_merge(random[name], initial.get(name, {})), optimizer)
+            for name, optimizer in (("generator", gan.generator_optimizer), ("critic", gan.critic_optimizer))
+        )
+        average = initial.get("generator_ema", generator.variables)
+        return GANState(jnp.zeros((), jnp.int32), generator, critic, average)
 
-    return jax.jit(create, out_shardings=sharding)()
+    return jax.jit(create, in_shardings=sharding, out_shardings=sharding)(dict(initial or {}))
+
+
+def _merge(variables: Mapping[str, Any], initial: Mapping[str, Any]) -> dict[str, Any]:
+    """`variables` with the modules of `initial` in place of theirs."""
+    return {name: {**modules, **initial.get(name, {})} for name, modules in variables.items()}
 
 
 def _create_network(variables: Mapping[str, Any], optimizer: optax.GradientTransformation) -> NetworkState:

@@ -8,7 +8,7 @@ import optax
 
 from colorgan import color
 from colorgan.models.layers import MOMENTUM, decay_warmup
-from colorgan.training.losses import LOSSES
+from colorgan.training.losses import ADVERSARIAL, LOSSES
 from colorgan.training.losses.adversarial import critic_loss, generator_adversarial_loss
 from colorgan.training.state import GAN, GANState, NetworkState, random_stream
 
@@ -46,6 +46,7 @@ def train_step(
     real = color.to_signed(crop_and_flip(images, gan.generator.image_size, augment_rng))  # [B,S,S,3]
     gray = color.luma(real)  # [B,S,S,1]
     momentum = decay_warmup(MOMENTUM, state.step)
+    is_adversarial = ADVERSARIAL in gan.loss_weights
 
     def generator_loss_fn(params: optax.Params) -> tuple[jax.Array, Any]:
         fake, updated = gan.generator.apply(
@@ -56,12 +57,12 @@ def train_step(
             mutable=["batch_stats"],
             rngs={"dropout": dropout_rng},
         )
-        logits_fake, _ = _apply_critic(gan.critic, state.critic.variables, gray, fake, momentum)
-        loss = adversarial = generator_adversarial_loss(logits_fake)
-        values = {name: LOSSES[name](real, fake) for name in gan.loss_weights}
-        for name, value in values.items():
-            loss += gan.loss_weights[name] * value
-        return loss, (fake, updated["batch_stats"], {"adversarial": adversarial, **values})
+        values = {name: LOSSES[name](real, fake) for name in gan.loss_weights if name != ADVERSARIAL}
+        if is_adversarial:
+            logits_fake, _ = _apply_critic(gan.critic, state.critic.variables, gray, fake, momentum)
+            values = {ADVERSARIAL: generator_adversarial_loss(logits_fake)} | values
+        loss = sum(gan.loss_weights[name] * value for name, value in values.items())
+        return jnp.asarray(loss), (fake, updated.get("batch_stats", {}), values)
 
     def critic_loss_fn(params: optax.Params, fake: jax.Array) -> tuple[jax.Array, Any]:
         # The fake image first: the generator's loss has the same pass, and XLA computes it once.
@@ -73,25 +74,28 @@ def train_step(
 
     (generator_loss, aux), generator_grads = jax.value_and_grad(generator_loss_fn, has_aux=True)(state.generator.params)
     fake, generator_stats, generator_losses = aux
-    (loss_of_critic, aux), critic_grads = jax.value_and_grad(critic_loss_fn, has_aux=True)(state.critic.params, fake)
-    logits_real, logits_fake, critic_stats = aux
-
-    generator_rate, critic_rate = (
-        jnp.asarray(schedule(state.step)) for schedule in (gan.generator_schedule, gan.critic_schedule)
-    )
-    generator = _update(state.generator, generator_grads, generator_stats, gan.optimizer, generator_rate)
-    critic = _update(state.critic, critic_grads, critic_stats, gan.optimizer, critic_rate)
+    generator_rate = jnp.asarray(gan.generator_schedule(state.step))
+    generator = _update(state.generator, generator_grads, generator_stats, gan.generator_optimizer, generator_rate)
     step_metrics = {
         "train/generator/loss": generator_loss,
         **{f"train/generator/{name}": value for name, value in generator_losses.items()},
         "train/generator/gradient_norm": optax.tree.norm(generator_grads),
         "train/generator/learning_rate": generator_rate,
-        "train/critic/loss": loss_of_critic,
-        "train/critic/probability_real": jax.nn.sigmoid(logits_real).mean(),
-        "train/critic/probability_fake": jax.nn.sigmoid(logits_fake).mean(),
-        "train/critic/gradient_norm": optax.tree.norm(critic_grads),
-        "train/critic/learning_rate": critic_rate,
     }
+    critic = state.critic
+    if is_adversarial:
+        critic_value_and_grad = jax.value_and_grad(critic_loss_fn, has_aux=True)
+        (loss_of_critic, aux), critic_grads = critic_value_and_grad(state.critic.params, fake)
+        logits_real, logits_fake, critic_stats = aux
+        critic_rate = jnp.asarray(gan.critic_schedule(state.step))
+        critic = _update(state.critic, critic_grads, critic_stats, gan.critic_optimizer, critic_rate)
+        step_metrics |= {
+            "train/critic/loss": loss_of_critic,
+            "train/critic/probability_real": jax.nn.sigmoid(logits_real).mean(),
+            "train/critic/probability_fake": jax.nn.sigmoid(logits_fake).mean(),
+            "train/critic/gradient_norm": optax.tree.norm(critic_grads),
+            "train/critic/learning_rate": critic_rate,
+        }
     ema_rate = 1 - decay_warmup(ema_decay, state.step)
     ema = optax.incremental_update(generator.variables, state.generator_ema, ema_rate)
     after = GANState(state.step + 1, generator, critic, ema)

@@ -1,4 +1,4 @@
-"""The generator's losses by name; `config.loss.NAME_weight` is the weight of each. The adversarial one has weight 1.
+"""The generator's losses by name; `config.loss.NAME_weight` is the weight of each.
 
 A loss is a pure function of the real and the generated images, float32 [B,S,S,3] in [-1,1], and returns a float32
 scalar, a mean over the global batch. It is logged as train/generator/NAME. A loss of the generated images alone ignores
@@ -16,6 +16,7 @@ from colorgan.errors import UserError
 from colorgan.training.losses.color_distribution import histogram_loss, palette_loss
 from colorgan.training.losses.pixel import l1_loss
 
+ADVERSARIAL = "adversarial"  # the loss by the critic, in losses/adversarial.py; without it no critic is trained
 LossFn = Callable[[jax.Array, jax.Array], jax.Array]
 
 LOSSES: dict[str, LossFn] = {
@@ -26,13 +27,13 @@ LOSSES: dict[str, LossFn] = {
 
 
 def loss_weights(keys: Mapping[str, float]) -> dict[str, float]:
-    """The weight of each loss in use, from {"NAME_weight": weight}; L1 is always computed.
+    """The weight of each loss in use, `ADVERSARIAL` first, from {"NAME_weight": weight}; L1 is always computed.
 
     Raises:
       UserError: a key belongs to no loss.
     """
-    weights = {key.removesuffix("_weight"): weight for key, weight in keys.items()}
+    weights = {ADVERSARIAL: 1.0} | {key.removesuffix("_weight"): weight for key, weight in keys.items()}
     for name in weights:
-        if name not in LOSSES:
+        if name not in (ADVERSARIAL, *LOSSES):
             raise UserError(f"config.loss.{name}_weight belongs to no loss; there are {', '.join(LOSSES)}")
     return {name: weight for name, weight in weights.items() if weight or name == "l1"}

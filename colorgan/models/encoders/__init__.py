@@ -1,0 +1,1 @@
+"""Encoders: networks for the classification of photographs, without their heads. `models.build` has them by name."""

@@ -1,0 +1,315 @@
+"""Depthwise and 3x3 convolutions and bilinear enlarging, each in two lowerings that compute the same numbers.
+
+`lowering="native"` is XLA's own convolution, best for GPU and TPU. XLA:CPU takes 50 to 400 times as long as necessary
+for depthwise convolutions, and far too long for the kernel gradients of others. Any other lowering is for CPUs:
+
+* Depthwise: sums of shifted slices, which XLA fuses.
+* 3x3: Winograd's F(2x2, 3x3) (Lavin and Gray 2016, arXiv:1509.09308) computes 2x2 outputs with 16 products instead of
+  36. In one dimension, of pixels d0 ... d3 and a kernel g0, g1, g2:
+
+      m0 = (d0 - d2) g0              m1 = (d1 + d2) (g0 + g1 + g2) / 2
+      m3 = (d1 - d3) g2              m2 = (d2 - d1) (g0 - g1 + g2) / 2
+      y0 = m0 + m1 + m2              y1 = m1 - m2 - m3
+
+Loops over a few images at a time keep what they compute in the cache. Kernels have the layout of Flax, HWIO, and
+padding is TensorFlow's "SAME".
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+Pads = Sequence[tuple[int, int]]
+
+_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+_BLOCK_BYTES = 2**20  # of input in one step of a loop: its intermediate results, a few times as large, fit in caches
+_MIN_WINOGRAD_SIZE = 8  # pixels a side; below, the transform of the kernels costs more than it saves
+_MIN_WINOGRAD_CHANNELS = 16  # below, the transforms of images cost more than the products
+
+
+def depthwise(x: Array, kernel: Array, stride: int, lowering: str) -> Array:
+    """Convolution of each channel with its own kernel: [B,H,W,C] and [k,k,1,C] to [B,ceil(H/s),ceil(W/s),C]."""
+    if lowering == "native":
+        return _native(x, kernel, stride, groups=x.shape[-1])
+    return _depthwise(x, kernel, stride)
+
+
+def convolve(x: Array, kernel: Array, stride: int, lowering: str) -> Array:
+    """Convolution: [B,H,W,C] and [k,k,C,D] to [B,ceil(H/s),ceil(W/s),D]."""
+    if lowering == "native":
+        return _native(x, kernel, stride)
+    _, height, width, _ = x.shape
+    even = height % 2 == 0 and width % 2 == 0
+    large = min(height, width) >= _MIN_WINOGRAD_SIZE and min(kernel.shape[2:]) >= _MIN_WINOGRAD_CHANNELS
+    if kernel.shape[0] == 3 and stride == 1 and even and large:
+        return _winograd(x, kernel)
+    return _convolve(x, kernel, stride)
+
+
+def _native(x: Array, kernel: Array, stride: int, groups: int = 1) -> Array:
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), "SAME", dimension_numbers=_DIMENSIONS, feature_group_count=groups
+    )
+
+
+def _pads(x: Array, size: int, stride: int) -> Pads:
+    """Of height and width, for a kernel of `size`."""
+    return jax.lax.padtype_to_pads(x.shape[1:3], (size, size), (stride, stride), "SAME")
+
+
+def _pad(x: Array, pads: Pads) -> Array:
+    return jnp.pad(x, ((0, 0), *pads, (0, 0)))
+
+
+def _taps(padded: Array, size: int, stride: int, height: int, width: int) -> list[Array]:
+    """The pixels under each entry of the kernel: size^2 x [B,height,width,C]."""
+    rows, columns = stride * (height - 1) + 1, stride * (width - 1) + 1
+    return [padded[:, r : r + rows : stride, c : c + columns : stride] for r in range(size) for c in range(size)]
+
+
+def _images_per_block(x: Array) -> int:
+    """A divisor of the batch, at least 2 if possible: XLA:CPU is slower for a dimension of size 1."""
+    batch = x.shape[0]
+    if not isinstance(batch, int):  # a program for batches of any size
+        return batch
+    least = max(2, _BLOCK_BYTES * batch // max(1, x.size * x.dtype.itemsize))
+    return min((n for n in range(1, batch + 1) if batch % n == 0 and n >= least), default=batch)
+
+
+def _blocks(x: Array, num: int) -> Array:
+    return x.reshape(-1, num, *x.shape[1:])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _depthwise(x: Array, kernel: Array, stride: int) -> Array:
+    size = kernel.shape[0]
+    height, width = (-(-n // stride) for n in x.shape[1:3])
+    taps = _taps(_pad(x, _pads(x, size, stride)), size, stride, height, width)
+    return functools.reduce(jnp.add, [t * g for t, g in zip(taps, kernel.reshape(size * size, -1), strict=True)])
+
+
+def _depthwise_forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
+    return _depthwise(x, kernel, stride), (x, kernel)
+
+
+def _depthwise_backward(stride: int, kept: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    x, kernel = kept
+    return _depthwise_input_gradient(x, kernel, stride, dy), _depthwise_kernel_gradient(x, kernel, stride, dy)
+
+
+_depthwise.defvjp(_depthwise_forward, _depthwise_backward)
+
+
+def _depthwise_input_gradient(x: Array, kernel: Array, stride: int, dy: Array) -> Array:
+    """Rows s * n + r of the gradient are sums over the entries s * m + r of the kernel, and so are columns."""
+    batch, height, width, channels = x.shape
+    size = kernel.shape[0]
+    reach = (size - 1) // stride  # a row of the gradient depends on as many rows of `dy` before
+    (top, _), (left, _) = _pads(x, size, stride)
+    high, wide = -(-(height + top) // stride), -(-(width + left) // stride)
+    after = max(0, high - dy.shape[1]), max(0, wide - dy.shape[2])
+    dy = _pad(dy, ((reach, after[0]), (reach, after[1])))
+
+    def phase(r: int, c: int) -> Array:
+        terms = [
+            dy[:, reach - m : reach - m + high, reach - n : reach - n + wide]
+            * kernel[stride * m + r, stride * n + c, 0]
+            for m in range(len(range(r, size, stride)))
+            for n in range(len(range(c, size, stride)))
+        ]
+        return functools.reduce(jnp.add, terms)
+
+    rows = [jnp.stack([phase(r, c) for c in range(stride)], axis=3) for r in range(stride)]
+    padded = jnp.stack(rows, axis=2).reshape(batch, stride * high, stride * wide, channels)
+    return padded[:, top : top + height, left : left + width]
+
+
+def _depthwise_kernel_gradient(x: Array, kernel: Array, stride: int, dy: Array) -> Array:
+    size = kernel.shape[0]
+    _, height, width, channels = dy.shape
+    pads = _pads(x, size, stride)
+    num = _images_per_block(x)
+    rows = height // math.gcd(height, 4)  # sums of four products are stored a quarter as often
+    x_blocks, dy_blocks = _blocks(x, num), _blocks(dy, num)
+    last = len(x_blocks) - 1
+
+    def load(n: Array | int) -> tuple[Array, Array]:
+        # As state of the loop, a block is copied. XLA:CPU does not vectorize sums of slices of a part of an array.
+        n = jnp.minimum(n, last)
+        return _pad(x_blocks[n], pads), dy_blocks[n]
+
+    def step(n: Array, state: tuple[tuple[Array, Array], list[Array]]) -> tuple[tuple[Array, Array], list[Array]]:
+        (x, dy), sums = state
+        sums = [
+            functools.reduce(
+                jnp.add, [tap[:, r : r + rows] * dy[:, r : r + rows] for r in range(0, height, rows)], total
+            )
+            for total, tap in zip(sums, _taps(x, size, stride, height, width), strict=True)
+        ]
+        return load(n + 1), sums
+
+    zeros = [jnp.zeros((num, rows, width, channels))] * size**2
+    _, sums = jax.lax.fori_loop(0, last + 1, step, (load(0), zeros))
+    return jnp.stack([total.sum((0, 1, 2)) for total in sums]).reshape(kernel.shape).astype(kernel.dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _convolve(x: Array, kernel: Array, stride: int) -> Array:
+    """XLA's own convolution with another gradient of the kernel."""
+    return _native(x, kernel, stride)
+
+
+def _convolve_forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
+    return _convolve(x, kernel, stride), (x, kernel)
+
+
+def _convolve_backward(stride: int, kept: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    x, kernel = kept
+    size, _, channels, out = kernel.shape
+    (x_gradient,) = jax.vjp(lambda x: _native(x, kernel, stride), x)[1](dy)
+    if stride == 1 and out < channels:
+        # The mirrored gradient is that of a convolution of `dy` with `x`. So the fewer channels are copied.
+        mirrored = _patches(dy, size, 1).reshape(-1, size * size * out).T @ x.reshape(-1, channels)
+        return x_gradient, mirrored.reshape(size, size, out, channels)[::-1, ::-1].swapaxes(2, 3)
+    kernel_gradient = _patches(x, size, stride).reshape(-1, size * size * channels).T @ dy.reshape(-1, out)
+    return x_gradient, kernel_gradient.reshape(kernel.shape)
+
+
+_convolve.defvjp(_convolve_forward, _convolve_backward)
+
+
+def _patches(x: Array, size: int, stride: int) -> Array:
+    """The pixels under the kernel: [B,H,W,C] to [B,ceil(H/s),ceil(W/s),size*size*C]."""
+    height, width = (-(-n // stride) for n in x.shape[1:3])
+    return jnp.concatenate(_taps(_pad(x, _pads(x, size, stride)), size, stride, height, width), axis=-1)
+
+
+@jax.custom_vjp
+def _winograd(x: Array, kernel: Array) -> Array:
+    """[B,2K,2L,C] and [3,3,C,D] to [B,2K,2L,D]."""
+    matrices = _transform_kernel(kernel)
+
+    def convolve_block(x: Array) -> Array:
+        return _join_outputs([d @ g for d, g in zip(_split_inputs(x), matrices, strict=True)], x.shape)
+
+    strips = _strips(_pad(x, ((1, 1), (1, 1))), _rows_per_strip(x))
+    y = jax.lax.map(convolve_block, _blocks(strips, _images_per_block(strips)))
+    return y.reshape(*x.shape[:3], -1)
+
+
+def _winograd_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _winograd(x, kernel), (x, kernel)
+
+
+def _winograd_backward(kept: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    x, kernel = kept
+    strips = _strips(_pad(x, ((1, 1), (1, 1))), _rows_per_strip(x))
+    num = _images_per_block(strips)
+
+    def add_block(sums: list[Array], block: tuple[Array, Array]) -> tuple[list[Array], None]:
+        inputs, outputs = _split_inputs(block[0]), _split_outputs(block[1])
+        return [
+            total + jnp.matmul(d.T, m, preferred_element_type=jnp.float32)
+            for total, d, m in zip(sums, inputs, outputs, strict=True)
+        ], None
+
+    dy_strips = dy.reshape(len(strips), -1, *dy.shape[2:])
+    zeros = [jnp.zeros(kernel.shape[2:])] * 16
+    sums, _ = jax.lax.scan(add_block, zeros, (_blocks(strips, num), _blocks(dy_strips, num)))
+    x_gradient = _winograd(dy, kernel[::-1, ::-1].swapaxes(2, 3))
+    return x_gradient, _spread_taps(sums).astype(kernel.dtype)
+
+
+_winograd.defvjp(_winograd_forward, _winograd_backward)
+
+
+def _rows_per_strip(x: Array) -> int:
+    _, rows, width, channels = x.shape
+    while rows % 4 == 0 and rows * width * channels * x.dtype.itemsize > 2 * _BLOCK_BYTES:
+        rows //= 2
+    return rows
+
+
+def _strips(padded: Array, rows: int) -> Array:
+    """Cuts images padded by a pixel into strips of padded rows: [B,H+2,W+2,C] to [B*H/rows,rows+2,W+2,C]."""
+    _, height, width, channels = padded.shape
+    strips = jnp.stack([padded[:, first : first + rows + 2] for first in range(0, height - 2, rows)], axis=1)
+    return strips.reshape(-1, rows + 2, width, channels)
+
+
+def _pairs(values: Sequence[Array], function: Callable[[Sequence[Array]], Sequence[Array]]) -> list[Array]:
+    """Applies `function` to columns and then to rows of the square matrix `values`."""
+    size = math.isqrt(len(values))
+    columns = [function(values[n::size]) for n in range(size)]
+    return [value for row in zip(*columns, strict=True) for value in function(row)]
+
+
+def _transform_kernel(kernel: Array) -> list[Array]:
+    """[3,3,C,D] to 16 x [C,D]."""
+    taps = [kernel[r, c] for r in range(3) for c in range(3)]
+    return _pairs(taps, lambda g: (g[0], (g[0] + g[1] + g[2]) / 2, (g[0] - g[1] + g[2]) / 2, g[2]))
+
+
+def _spread_taps(sums: list[Array]) -> Array:
+    """The adjoint of `_transform_kernel`."""
+    taps = _pairs(sums, lambda m: (m[0] + (m[1] + m[2]) / 2, (m[1] - m[2]) / 2, m[3] + (m[1] + m[2]) / 2))
+    return jnp.stack(taps).reshape(3, 3, *sums[0].shape)
+
+
+def _split_inputs(padded: Array) -> list[Array]:
+    """[G,2K+2,2L+2,C] to 16 x [G*K*L,C]."""
+    _, height, width, channels = padded.shape
+    pixels = [padded[:, r : height - 3 + r : 2, c : width - 3 + c : 2] for r in range(4) for c in range(4)]
+    tiles = _pairs(pixels, lambda d: (d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]))
+    return [tile.reshape(-1, channels) for tile in tiles]
+
+
+def _join_outputs(products: list[Array], padded_shape: Sequence[int]) -> Array:
+    """16 x [G*K*L,D] to [G,2K,2L,D], the shape of the padded inputs being [G,2K+2,2L+2,C]."""
+    batch, height, width, _ = padded_shape
+    m = [product.reshape(batch, height // 2 - 1, width // 2 - 1, -1) for product in products]
+    y = _pairs(m, lambda m: (m[0] + m[1] + m[2], m[1] - m[2] - m[3]))
+    rows = [jnp.stack(y[:2], axis=3), jnp.stack(y[2:], axis=3)]
+    return jnp.stack(rows, axis=2).reshape(batch, height - 2, width - 2, -1)
+
+
+def _split_outputs(y: Array) -> list[Array]:
+    """The adjoint of `_join_outputs`: [G,2K,2L,D] to 16 x [G*K*L,D]."""
+    outputs = [y[:, r::2, c::2] for r in (0, 1) for c in (0, 1)]
+    products = _pairs(outputs, lambda y: (y[0], y[0] + y[1], y[0] - y[1], -y[1]))
+    return [product.reshape(-1, y.shape[-1]) for product in products]
+
+
+def upsample_bilinear(x: Array) -> Array:
+    """Twice as high and wide, with centers of pixels aligned as usual: [B,H,W,C] to [B,2H,2W,C]."""
+    return _double(_double(x, 1), 2)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _double(x: Array, axis: int) -> Array:
+    """Pixels 2n and 2n + 1 are 3/4 x[n] + 1/4 x[n - 1] and 3/4 x[n] + 1/4 x[n + 1], at the border x[n]."""
+    before, after = _neighbors(x, x, axis)
+    shape = [2 * n if dim == axis else n for dim, n in enumerate(x.shape)]
+    return jnp.stack((0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after), axis=axis + 1).reshape(shape)
+
+
+def _double_backward(axis: int, _: None, dy: Array) -> tuple[Array]:
+    pairs = dy.reshape(*dy.shape[:axis], dy.shape[axis] // 2, 2, *dy.shape[axis + 1 :])
+    even, odd = (jax.lax.index_in_dim(pairs, n, axis + 1, keepdims=False) for n in (0, 1))
+    before, after = _neighbors(odd, even, axis)
+    return (0.75 * (even + odd) + 0.25 * (before + after),)
+
+
+_double.defvjp(lambda x, axis: (_double(x, axis), None), _double_backward)
+
+
+def _neighbors(previous: Array, following: Array, axis: int) -> tuple[Array, Array]:
+    """previous[n - 1] and following[n + 1], and at the border the first of `following` and the last of `previous`."""
+    cut, size = jax.lax.slice_in_dim, previous.shape[axis]
+    before = jnp.concatenate((cut(following, 0, 1, axis=axis), cut(previous, 0, size - 1, axis=axis)), axis)
+    after = jnp.concatenate((cut(following, 1, size, axis=axis), cut(previous, size - 1, size, axis=axis)), axis)
+    return before, after

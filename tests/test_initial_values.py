@@ -1,0 +1,141 @@
+"""A run that starts from another run or from a file with weights."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from conftest import TINY, read_lines, run_command, tiny_flags
+from safetensors.numpy import save_file
+
+from colorgan import sharding
+from colorgan.configs import default
+from colorgan.errors import UserError
+from colorgan.inference import load_run
+from colorgan.inference.colorizer import Colorizer
+from colorgan.models import weights_file
+from colorgan.models.build import abstract_variables
+from colorgan.training import build, initial_values
+from colorgan.training.state import create_state
+
+
+def _config(**changes):
+    config = default.get_config()
+    config.update_from_flattened_dict(TINY | {key.replace("__", "."): value for key, value in changes.items()})
+    return config
+
+
+def _load(config):
+    mesh = sharding.create_mesh()
+    gan = build.create_gan(config, "cpu", build.SOME_EPOCHS)
+    return gan, initial_values.load(config, gan, mesh), mesh
+
+
+@pytest.fixture(scope="module")
+def exported(finished_run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "model.safetensors"
+    flags = (f"--workdir={finished_run}", "--checkpoint=latest", "--format=safetensors", f"--output={path}")
+    done = run_command("colorgan.export", *flags)
+    return path, json.loads(done.stdout.splitlines()[-1])
+
+
+def test_all_networks_of_a_run_are_taken_and_optimizers_start_anew(finished_run):
+    config = _config(init_from=str(finished_run), seed=8)
+    gan, initial, mesh = _load(config)
+    assert initial.keys() == {"generator", "generator_ema", "critic"}
+    state = create_state(gan, config.seed, sharding.replicated(mesh), initial)
+    taken = {"generator": state.generator.variables, "critic": state.critic.variables}
+    for name, variables in (taken | {"generator_ema": state.generator_ema}).items():
+        jax.tree.map(np.testing.assert_array_equal, variables, initial[name])
+    run = load_run.load_run(finished_run, "best")
+    jax.tree.map(np.testing.assert_array_equal, initial["generator_ema"], run.variables)
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(state.generator.opt_state))
+    random = create_state(gan, config.seed, sharding.replicated(mesh))
+    assert not np.array_equal(*(s.generator.params["bottleneck"]["kernel"] for s in (random, state)))
+
+
+def test_a_file_of_weights_colors_like_its_run(finished_run, exported):
+    path, description = exported
+    assert description["difference"]["max"] < 0.01
+    assert description["num_bytes"] == path.stat().st_size
+    assert str(finished_run) not in path.read_bytes().decode("latin-1")
+    photo = np.random.default_rng(0).integers(0, 256, (40, 30), np.uint8)
+    ours, theirs = (
+        model(photo) for model in (Colorizer.from_file(path), Colorizer.from_workdir(finished_run, "latest"))
+    )
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
+    run = load_run.load_run(finished_run, "latest")
+    variables, _ = weights_file.read(path)
+    jax.tree.map(np.testing.assert_array_equal, variables, run.variables)
+    expected = abstract_variables(run.generator, sharding.replicated(sharding.create_mesh()))
+    jax.tree.map(lambda value, shape: np.testing.assert_equal(value.shape, shape.shape), variables, dict(expected))
+
+
+def test_a_run_starts_from_a_file(exported, tmp_path):
+    path, _ = exported
+
+    def train(**changes):
+        flags = tiny_flags(init_from=path, seed=8, **changes)
+        return run_command("colorgan.main", "--config=default", f"--workdir={tmp_path}/run", *flags)
+
+    done = train(num_epochs=1)
+    assert f"initial values: generator of {path}" in done.stdout
+    assert "the critic has random initial values" in done.stdout
+    variables, _ = weights_file.read(path)
+    _, initial, _ = _load(_config(init_from=str(path)))
+    jax.tree.map(np.testing.assert_array_equal, initial["generator"], variables)
+    path.rename(tmp_path / "moved")
+    try:
+        resumed = train()
+    finally:
+        (tmp_path / "moved").rename(path)
+    assert "resuming from step 3" in resumed.stdout
+    assert [line["step"] for line in read_lines(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"model__width": 8},
+            r"the generator of .* does not fit .*: batch_stats/.*/mean is \(8,\) there, \(16,\) here",
+        ),
+        ({"model__encoder": "tiny"}, r"does not fit .*: .* is none there, \(.*\) here"),
+        ({"init_from": "nowhere"}, "there is no run's folder and no file nowhere"),
+    ],
+)
+def test_what_does_not_fit_is_named(finished_run, changes, message):
+    with pytest.raises(UserError, match=message):
+        _load(_config(**{"init_from": str(finished_run)} | changes))
+
+
+def test_other_files_are_refused(exported, tmp_path):
+    path, _ = exported
+    for name in ("model.onnx", "model.stablehlo"):
+        (tmp_path / name).write_bytes(b"program")
+        with pytest.raises(UserError, match="StableHLO and ONNX files are programs, from which weights cannot be read"):
+            _load(_config(init_from=str(tmp_path / name)))
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"x": np.zeros(3)}, foreign)
+    truncated = tmp_path / "truncated.safetensors"
+    truncated.write_bytes(path.read_bytes()[:-9])
+    newer = tmp_path / "newer.safetensors"
+    variables, description = weights_file.read(path)
+    weights_file.write(newer, variables, description | {"format_version": 99})
+    for file, message in (
+        (foreign, "was not written by colorgan export"),
+        (truncated, "cannot read .* as safetensors"),
+        (newer, "newer version of colorgan"),
+        (tmp_path / "missing.safetensors", "there is no run's folder and no file"),
+    ):
+        with pytest.raises(UserError, match=message):
+            _load(_config(init_from=str(file)))
+
+
+def test_a_run_of_another_image_size_fits_an_encoder(tmp_path):
+    keys = {"model__encoder": "tiny", "num_epochs": 1}
+    run_command("colorgan.main", "--config=default", f"--workdir={tmp_path}/small", *tiny_flags(**keys))
+    config = _config(**keys, init_from=str(tmp_path / "small"), image_size=64, data__load_size=64)
+    gan, initial, _ = _load(config)
+    assert gan.generator.image_size == 64
+    assert initial.keys() == {"generator", "generator_ema", "critic"}
