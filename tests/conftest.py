@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -29,9 +29,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a
 import ml_collections
 import numpy as np
 import pytest
+from jax.sharding import Mesh
 from PIL import Image
 
-from colorgan import library_patches
+from colorgan import library_patches, sharding
 from colorgan.configs import baseline
 from colorgan.training import build
 from colorgan.training import state as train_state
@@ -109,6 +110,17 @@ def run_command(
     if check and (done.returncode or "Warning" in done.stderr or "Traceback" in done.stderr):
         pytest.fail(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def run_steps(
+    mesh: Mesh, state: train_state.GANState, step_fn: Callable, images: np.ndarray, num_steps: int
+) -> tuple[train_state.GANState, list[dict[str, float]]]:
+    """The state after some steps on the same images, and the metrics of each step."""
+    history = []
+    for _ in range(num_steps):
+        state, metrics = step_fn(state, sharding.to_global(mesh, images))
+        history.append({name: float(value) for name, value in metrics.items()})
+    return state, history
 
 
 def read_lines(workdir: Path) -> list[dict]:

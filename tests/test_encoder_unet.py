@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import TINY, read_lines, run_command, tiny_flags
+from conftest import TINY, read_lines, run_command, run_steps, tiny_flags
 from safetensors.numpy import save_file
 
 from colorgan import color, sharding
@@ -120,19 +120,11 @@ def _step(config, num_devices=1):
     return mesh, state, build.create_train_step(config, gan, mesh)
 
 
-def _run(mesh, state, step_fn, images, num_steps):
-    history = []
-    for _ in range(num_steps):
-        state, metrics = step_fn(state, sharding.to_global(mesh, images))
-        history.append({name: float(value) for name, value in metrics.items()})
-    return jax.device_get(state), history
-
-
 def test_the_encoder_has_its_own_rate_and_kernels_decay(images):
     config = _config()
     mesh, state, step_fn = _step(config)
     before = jax.device_get(state.generator.params)
-    after, history = _run(mesh, state, step_fn, images, 1)
+    after, history = run_steps(mesh, state, step_fn, images, 1)
     moved = jax.tree.map(lambda a, b: b - a, before, after.generator.params)
     rate = config.optimizer.generator_learning_rate
     for module, values in moved.items():
@@ -152,7 +144,7 @@ def test_eight_devices_compute_what_one_does(images):
     histories = []
     for num_devices in (1, 8):
         mesh, state, step_fn = _step(_config(), num_devices)
-        histories.append(_run(mesh, state, step_fn, images, 3)[1])
+        histories.append(run_steps(mesh, state, step_fn, images, 3)[1])
     for alone, together in zip(*histories, strict=True):
         assert together == pytest.approx(alone, rel=1e-2, abs=1e-5)
 
@@ -161,7 +153,7 @@ def test_frozen_statistics_stay_and_without_adversarial_loss_no_critic_is_traine
     config = _config(**{"model.freeze_encoder_norm": True, "loss.adversarial_weight": 0.0})
     mesh, state, step_fn = _step(config)
     before = jax.device_get(state)
-    after, history = _run(mesh, state, step_fn, images, 2)
+    after, history = run_steps(mesh, state, step_fn, images, 2)
     statistics = after.generator.batch_stats
     jax.tree.map(np.testing.assert_array_equal, statistics["encoder"], before.generator.batch_stats["encoder"])
     assert np.abs(statistics["decoder_0"]["BatchNorm_0"]["BatchNorm_0"]["mean"]).max() > 0

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import TINY, run_steps
 
 from colorgan import color, sharding
 from colorgan.configs import default, gpu
@@ -37,14 +37,6 @@ def on_one_device(tiny_config, tiny_gan):
     return mesh, create, build.create_train_step(tiny_config, tiny_gan, mesh)
 
 
-def _run(mesh, state, step_fn, images, num_steps):
-    history = []
-    for _ in range(num_steps):
-        state, metrics = step_fn(state, sharding.to_global(mesh, images))
-        history.append({name: float(value) for name, value in metrics.items()})
-    return state, history
-
-
 def test_an_option_that_xla_does_not_know_is_reported(tiny_config, tiny_gan):
     config = ml_collections.ConfigDict(tiny_config.to_dict())
     config.compiler_options = ("xla_no_such_option=1",)
@@ -56,7 +48,7 @@ def test_an_option_that_xla_does_not_know_is_reported(tiny_config, tiny_gan):
 
 def test_it_learns(on_one_device, images):
     mesh, create, step_fn = on_one_device
-    state, history = _run(mesh, create(), step_fn, images, 80)
+    state, history = run_steps(mesh, create(), step_fn, images, 80)
     assert int(state.step) == 80
     first, last = (np.mean([step["train/generator/l1"] for step in part]) for part in (history[:5], history[-5:]))
     assert last < 0.6 * first
@@ -69,7 +61,7 @@ def test_it_learns(on_one_device, images):
 def test_each_network_has_its_optimizer(on_one_device, images):
     mesh, create, step_fn = on_one_device
     before = jax.device_get(create())
-    state, _ = _run(mesh, create(), step_fn, images, 1)
+    state, _ = run_steps(mesh, create(), step_fn, images, 1)
     for name, rate in (("generator", 1e-3), ("critic", 5e-4)):
         old, new = getattr(before, name), jax.device_get(getattr(state, name))
         moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), old.params, new.params)
@@ -82,12 +74,12 @@ def test_each_network_has_its_optimizer(on_one_device, images):
 
 def test_a_step_is_deterministic_and_another_step_differs(on_one_device, images):
     mesh, create, step_fn = on_one_device
-    first, history = _run(mesh, create(), step_fn, images, 2)
-    second, again = _run(mesh, create(), step_fn, images, 2)
+    first, history = run_steps(mesh, create(), step_fn, images, 2)
+    second, again = run_steps(mesh, create(), step_fn, images, 2)
     assert history == again
     jax.tree.map(np.testing.assert_array_equal, first, second)
     later = create().replace(step=jnp.int32(7))  # other crops, flips and dropout
-    _, elsewhere = _run(mesh, jax.device_put(later, sharding.replicated(mesh)), step_fn, images, 1)
+    _, elsewhere = run_steps(mesh, jax.device_put(later, sharding.replicated(mesh)), step_fn, images, 1)
     assert elsewhere[0]["train/generator/l1"] != history[0]["train/generator/l1"]
 
 
@@ -126,7 +118,7 @@ def test_the_metrics_are_the_losses(on_one_device, tiny_gan, images):
         }, (generator_stats["batch_stats"], stats["batch_stats"])
 
     expected, averages = by_hand(state)
-    state, (step_metrics,) = _run(mesh, state, step_fn, images, 1)
+    state, (step_metrics,) = run_steps(mesh, state, step_fn, images, 1)
     expected = {name: float(value) for name, value in expected.items()}
     assert {name: step_metrics[name] for name in expected} == pytest.approx(expected, rel=1e-4)
     # The critic's running averages include the fake images, then the real ones; the first step has weight 0.9.
@@ -139,7 +131,7 @@ def test_the_average_follows_parameters_and_statistics(on_one_device, images, st
     mesh, create, step_fn = on_one_device
     before = jax.device_get(create().generator_ema)
     state = jax.device_put(create().replace(step=jnp.int32(step)), sharding.replicated(mesh))
-    state, _ = _run(mesh, state, step_fn, images, 1)
+    state, _ = run_steps(mesh, state, step_fn, images, 1)
     expected = jax.tree.map(lambda a, v: decay * a + (1 - decay) * v, before, jax.device_get(state.generator.variables))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), state.generator_ema, expected)
 
@@ -154,11 +146,11 @@ def test_a_step_that_is_not_finite_changes_nothing_if_it_may_be_skipped(tiny_con
         broken = jax.tree.map(lambda x: x.at[(0,) * x.ndim].set(jnp.inf), getattr(state, network).params)
         state = state.replace(**{network: getattr(state, network).replace(params=broken)})
         before = jax.device_get(state)
-        after, (step_metrics,) = _run(mesh, state, skipping_fn, images, 1)
+        after, (step_metrics,) = run_steps(mesh, state, skipping_fn, images, 1)
         assert not all(np.isfinite(value) for value in step_metrics.values())
         jax.tree.map(np.testing.assert_array_equal, after.replace(step=0), before.replace(step=0))
         assert after.step == 1
-    (plain, _), (skipping, _) = (_run(mesh, create(), fn, images, 2) for fn in (step_fn, skipping_fn))
+    (plain, _), (skipping, _) = (run_steps(mesh, create(), fn, images, 2) for fn in (step_fn, skipping_fn))
     jax.tree.map(np.testing.assert_array_equal, skipping, plain)
 
 
@@ -259,12 +251,12 @@ def recipe_on_one_device(recipe):
 @pytest.fixture(scope="module")
 def recipe_history(recipe_on_one_device, images):
     mesh, create, step_fn = recipe_on_one_device
-    return _run(mesh, create(), step_fn, images, 4)[1]
+    return run_steps(mesh, create(), step_fn, images, 4)[1]
 
 
 def test_eight_devices_compute_what_one_does(recipe, recipe_history, images):
     mesh, create, step_fn = _on_devices(recipe, 8)
-    state, together = _run(mesh, create(), step_fn, images, 4)
+    state, together = run_steps(mesh, create(), step_fn, images, 4)
     assert len(jax.tree.leaves(state.generator.params)[0].sharding.device_set) == 8
     for step_alone, step_together in zip(recipe_history, together, strict=True):
         assert step_together == pytest.approx(step_alone, rel=1e-2, abs=1e-5)
@@ -286,7 +278,7 @@ def test_learning_rate_follows_the_step_even_if_all_steps_before_were_skipped(re
     mesh, create, step_fn = recipe_on_one_device
     state = jax.device_put(create().replace(step=jnp.int32(1000)), sharding.replicated(mesh))
     before = jax.device_get(state.generator.params)
-    after, (step_metrics,) = _run(mesh, state, step_fn, images, 1)
+    after, (step_metrics,) = run_steps(mesh, state, step_fn, images, 1)
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before, jax.device_get(after.generator.params))
     half = recipe[0].optimizer.generator_learning_rate / 2
     assert max(jax.tree.leaves(moved)) == pytest.approx(half, rel=1e-2)  # Adam's first step is the rate itself
@@ -298,7 +290,7 @@ def test_gpu_and_tpu_train_the_same_recipe(recipe_history, images):
     config = gpu.get_config()
     config.update_from_flattened_dict(TINY)
     mesh, create, step_fn = _on_devices((config, build.create_gan(config, "gpu", build.SOME_EPOCHS)), 1)
-    state, history = _run(mesh, create(), step_fn, images, 2)
+    state, history = run_steps(mesh, create(), step_fn, images, 2)
     assert all(np.isfinite(value) for step_metrics in history for value in step_metrics.values())
     assert {str(x.dtype) for x in jax.tree.leaves(state)} == {"float32", "int32"}
     for name in ("generator/l1", "generator/palette", "generator/adversarial", "critic/loss"):
