@@ -49,7 +49,7 @@ def generated(shapes: dict[str, list[int]]) -> dict[str, np.ndarray]:
 def summary(feature: np.ndarray) -> np.ndarray:
     """Mean, standard deviation, maximum and some values of a feature [H,W,C]: [3+NUM_POSITIONS]."""
     positions = np.linspace(0, feature.size - 1, NUM_POSITIONS).astype(int)
-    return np.array([feature.mean(), feature.std(), abs(feature).max(), *feature.ravel()[positions]], np.float32)
+    return np.array([feature.mean(), feature.std(), np.max(abs(feature)), *feature.ravel()[positions]], np.float32)
 
 
 def _efficientnet_features(network: Any, image: Any) -> list[Any]:

@@ -1,79 +1,112 @@
 """Both lowerings compute the same convolution, forward and backward, and enlarging is that of other frameworks."""
 
 import jax
-import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from colorgan.models.spatial_convolutions import convolve, depthwise, upsample_bilinear
+from colorgan.models.spatial_convolutions import convolve, depthwise, pointwise, upsample_bilinear
 
-# Even and odd sizes, several blocks of images, and inputs smaller than the kernel.
-DEPTHWISE = [
-    (shape, size, stride) for size in (3, 5, 7) for stride in (1, 2) for shape in ((4, 8, 8, 16), (1, 3, 5, 2))
+DEPTHWISE = [  # shape, size of the kernel, stride
+    ((4, 8, 8, 16), 3, 1),
+    ((2, 9, 6, 5), 5, 1),
+    ((8, 32, 32, 96), 3, 2),  # in several blocks of images
+    ((4, 8, 8, 16), 5, 2),
+    ((3, 7, 4, 2), 7, 2),
+    ((1, 3, 5, 2), 7, 1),  # smaller than the kernel, as are the next
+    ((2, 2, 1, 3), 5, 2),
 ]
-DEPTHWISE += [((2, 1, 2, 3), 7, 1), ((2, 2, 1, 3), 5, 2), ((8, 32, 32, 96), 3, 2)]
-CONVOLVE = [
-    ((4, 8, 12, 16), 24, 1),  # Winograd's products
-    ((4, 32, 32, 40), 16, 1),  # in several blocks
-    ((2, 128, 16, 288), 16, 1),  # in several strips
-    ((3, 4, 6, 16), 16, 1),
-    ((2, 7, 8, 16), 16, 1),
+CONVOLVE = [  # shape, channels of the output, stride
+    ((4, 4, 12, 16), 24, 1),  # Winograd's products
+    ((4, 32, 32, 80), 16, 1),  # in several blocks of images
+    ((1, 128, 8, 576), 16, 1),  # in several strips of an image
+    ((2, 7, 8, 16), 16, 1),  # without
     ((2, 8, 8, 16), 2, 1),
     ((2, 8, 8, 1), 16, 2),
-    ((2, 7, 5, 3), 4, 2),
+    ((2, 7, 4, 3), 4, 2),
     ((2, 1, 1, 3), 4, 2),
 ]
 
 
-def _outputs(convolve_fn, x, kernel, stride, lowering):
+def _outputs(function, *inputs):
     @jax.jit
-    def outputs(x, kernel):
-        y, backward = jax.vjp(lambda x, kernel: convolve_fn(x, kernel, stride, lowering), x, kernel)
+    def outputs(*inputs):
+        y, backward = jax.vjp(function, *inputs)
         return y, *backward(jax.random.normal(jax.random.key(2), y.shape, y.dtype))
 
-    return outputs(x, kernel)
+    return outputs(*inputs)
 
 
-def _check(convolve_fn, shape, kernel_shape, stride, dtype=jnp.float32, tolerance=1e-5):
-    x = jax.random.normal(jax.random.key(0), shape, dtype)
-    kernel = jax.random.normal(jax.random.key(1), kernel_shape, dtype)
-    # In float32 in any case: the native gradients in bfloat16 are no better reference.
-    native = _outputs(convolve_fn, x.astype(jnp.float32), kernel.astype(jnp.float32), stride, "native")
-    for expected, actual in zip(native, _outputs(convolve_fn, x, kernel, stride, "cpu"), strict=True):
-        assert actual.dtype == dtype
-        limit = tolerance * float(jnp.abs(expected).max())
-        np.testing.assert_allclose(actual.astype(jnp.float32), expected, atol=limit)
+def _inputs(shape, kernel_shape, dtype=jnp.float32):
+    return [jax.random.normal(jax.random.key(n), s, dtype) for n, s in enumerate((shape, kernel_shape))]
+
+
+def _check(expected, actual, tolerance=1e-5):
+    for a, b in zip(expected, actual, strict=True):
+        np.testing.assert_allclose(np.float32(b), a, atol=tolerance * np.abs(a).max())
+
+
+def _check_lowerings(convolve_fn, stride, inputs):
+    expected = _outputs(lambda x, kernel: convolve_fn(x, kernel, stride, "native"), *inputs)
+    _check(expected, _outputs(lambda x, kernel: convolve_fn(x, kernel, stride, "cpu"), *inputs))
 
 
 @pytest.mark.parametrize(("shape", "size", "stride"), DEPTHWISE)
 def test_depthwise_lowerings_agree(shape, size, stride):
-    _check(depthwise, shape, (size, size, 1, shape[-1]), stride)
+    _check_lowerings(depthwise, stride, _inputs(shape, (size, size, 1, shape[-1])))
 
 
 @pytest.mark.parametrize(("shape", "out", "stride"), CONVOLVE)
 def test_lowerings_agree(shape, out, stride):
-    _check(convolve, shape, (3, 3, shape[-1], out), stride)
+    _check_lowerings(convolve, stride, _inputs(shape, (3, 3, shape[-1], out)))
 
 
-@pytest.mark.parametrize("shape", [(2, 4, 6, 3), (1, 1, 5, 2)])
-def test_upsampling_interpolates_between_pixel_centers(shape):
-    x, dy = (
-        jax.random.normal(jax.random.key(0), shape),
-        jax.random.normal(jax.random.key(1), (shape[0], 2 * shape[1], 2 * shape[2], shape[3])),
+def test_pointwise_is_a_convolution():
+    inputs = _inputs((2, 4, 6, 8), (8, 16))
+    _check(
+        _outputs(lambda x, kernel: convolve(x, kernel[None, None], 1, "native"), *inputs), _outputs(pointwise, *inputs)
     )
-    expected, transposed = jax.vjp(lambda x: jax.image.resize(x, dy.shape, "bilinear"), x)
-    y, backward = jax.vjp(upsample_bilinear, x)
-    np.testing.assert_allclose(y, expected, atol=1e-5)
-    np.testing.assert_allclose(backward(dy)[0], transposed(dy)[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("convolve_fn", [convolve, depthwise])
-def test_an_exported_program_takes_any_batch(convolve_fn):
-    kernel = jax.random.normal(jax.random.key(0), (3, 3, 1 if convolve_fn is depthwise else 16, 16))
-    x = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("batch"), 8, 8, 16), jnp.float32)
-    program = jax.export.export(jax.jit(lambda x: convolve_fn(x, kernel, 1, "winograd")))(x)
-    for batch in (1, 5):
-        images = jax.random.normal(jax.random.key(1), (batch, 8, 8, 16))
-        expected = convolve_fn(images, kernel, 1, "native")
-        np.testing.assert_allclose(jax.jit(program.call)(images), expected, rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("shape", [(2, 4, 6, 8), (1, 1, 2, 3)])
+def test_upsample_bilinear(shape):
+    x = jax.random.normal(jax.random.key(0), shape)
+    double = (shape[0], 2 * shape[1], 2 * shape[2], shape[3])
+    _check(_outputs(lambda x: jax.image.resize(x, double, "linear"), x), _outputs(upsample_bilinear, x))
+
+
+@pytest.mark.parametrize(
+    ("convolve_fn", "stride", "kernel_shape"), [(depthwise, 2, (5, 5, 1, 48)), (convolve, 1, (3, 3, 48, 48))]
+)
+def test_bfloat16(convolve_fn, stride, kernel_shape):
+    inputs = _inputs((2, 8, 8, 48), kernel_shape, jnp.bfloat16)
+    actual = _outputs(lambda x, kernel: upsample_bilinear(convolve_fn(x, kernel, stride, "cpu")), *inputs)
+    assert all(output.dtype == jnp.bfloat16 for output in actual)
+    # Float32, the gradient of the output being rounded as above.
+    wide = [value.astype(jnp.float32) for value in inputs]
+    y, backward = jax.vjp(lambda x, kernel: upsample_bilinear(convolve_fn(x, kernel, stride, "native")), *wide)
+    gradient = jax.random.normal(jax.random.key(2), y.shape, jnp.bfloat16).astype(jnp.float32)
+    _check((y, *backward(gradient)), actual, 0.03)
+
+
+def test_export_for_batches_of_any_size():
+    x, kernel = _inputs((2, 128, 8, 576), (3, 3, 576, 16))
+    kernels = _inputs((5, 5, 1, 16), (16, 2))
+
+    @jax.jit
+    def network(x):
+        y = depthwise(convolve(x, kernel, 1, "cpu"), kernels[0], 2, "cpu")
+        return upsample_bilinear(pointwise(y, kernels[1]))
+
+    (batch,) = jax.export.symbolic_shape("batch")
+    exported = jax.export.export(network)(jax.ShapeDtypeStruct((batch, *x.shape[1:]), jnp.float32))
+    _check([network(x)], [exported.call(x)])
+
+
+def test_gradients_export():
+    def loss(kernels, x):
+        return convolve(depthwise(x, kernels[0], 2, "cpu"), kernels[1], 1, "cpu").sum()
+
+    kernels, x = [jnp.ones((5, 5, 1, 16)), jnp.ones((3, 3, 16, 16))], jnp.ones((2, 16, 16, 16))
+    gradients = jax.jit(jax.grad(loss))
+    _check(gradients(kernels, x), jax.export.export(gradients)(kernels, x).call(kernels, x))

@@ -27,8 +27,8 @@ Pads = Sequence[tuple[int, int]]
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 _BLOCK_BYTES = 2**20  # of input in one step of a loop: its intermediate results, a few times as large, fit in caches
-_MIN_WINOGRAD_SIZE = 8  # pixels a side; below, the transform of the kernels costs more than it saves
-_MIN_WINOGRAD_CHANNELS = 16  # below, the transforms of images cost more than the products
+_MIN_WINOGRAD_SIZE = 4  # pixels a side; below, the transform of the kernel costs more than it saves
+_MIN_WINOGRAD_CHANNELS = 16  # below, the transforms of images cost more than they save
 
 
 def depthwise(x: Array, kernel: Array, stride: int, lowering: str) -> Array:
@@ -40,14 +40,29 @@ def depthwise(x: Array, kernel: Array, stride: int, lowering: str) -> Array:
 
 def convolve(x: Array, kernel: Array, stride: int, lowering: str) -> Array:
     """Convolution: [B,H,W,C] and [k,k,C,D] to [B,ceil(H/s),ceil(W/s),D]."""
-    if lowering == "native":
-        return _native(x, kernel, stride)
-    _, height, width, _ = x.shape
-    even = height % 2 == 0 and width % 2 == 0
-    large = min(height, width) >= _MIN_WINOGRAD_SIZE and min(kernel.shape[2:]) >= _MIN_WINOGRAD_CHANNELS
-    if kernel.shape[0] == 3 and stride == 1 and even and large:
-        return _winograd(x, kernel)
-    return _convolve(x, kernel, stride)
+    return _native(x, kernel, stride) if lowering == "native" else _convolve(x, kernel, stride)
+
+
+@jax.custom_vjp
+def pointwise(x: Array, kernel: Array) -> Array:
+    """1x1 convolution: [...,C] and [C,D] to [...,D].
+
+    JAX's own gradient of the kernel is [D,C], transposed, for which XLA:CPU transposes images.
+    """
+    return x @ kernel
+
+
+def _pointwise_backward(kept: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    x, kernel = kept
+    return dy @ kernel.T, _rows(x).T @ _rows(dy)
+
+
+pointwise.defvjp(lambda x, kernel: (pointwise(x, kernel), (x, kernel)), _pointwise_backward)
+
+
+def _rows(x: Array) -> Array:
+    """[...,C] to [N,C]."""
+    return x.reshape(-1, x.shape[-1])
 
 
 def _native(x: Array, kernel: Array, stride: int, groups: int = 1) -> Array:
@@ -131,10 +146,27 @@ def _depthwise_input_gradient(x: Array, kernel: Array, stride: int, dy: Array) -
 def _depthwise_kernel_gradient(x: Array, kernel: Array, stride: int, dy: Array) -> Array:
     size = kernel.shape[0]
     _, height, width, channels = dy.shape
-    pads = _pads(x, size, stride)
-    num = _images_per_block(x)
     rows = height // math.gcd(height, 4)  # sums of four products are stored a quarter as often
-    x_blocks, dy_blocks = _blocks(x, num), _blocks(dy, num)
+
+    def add_block(sums: list[Array], x: Array, dy: Array) -> list[Array]:
+        taps = _taps(x, size, stride, height, width)
+        products = [[tap[:, r : r + rows] * dy[:, r : r + rows] for r in range(0, height, rows)] for tap in taps]
+        return [functools.reduce(jnp.add, p, total) for total, p in zip(sums, products, strict=True)]
+
+    num = _images_per_block(x)
+    zeros = [jnp.zeros((num, rows, width, channels))] * size**2
+    sums = _fold_blocks(add_block, zeros, _blocks(x, num), _blocks(dy, num), _pads(x, size, stride))
+    return jnp.stack([total.sum((0, 1, 2)) for total in sums]).reshape(kernel.shape).astype(kernel.dtype)
+
+
+def _fold_blocks(
+    add_block: Callable[[list[Array], Array, Array], list[Array]],
+    sums: list[Array],
+    x_blocks: Array,
+    dy_blocks: Array,
+    pads: Pads,
+) -> list[Array]:
+    """Calls `add_block` with `sums`, padded blocks of x and blocks of dy."""
     last = len(x_blocks) - 1
 
     def load(n: Array | int) -> tuple[Array, Array]:
@@ -143,24 +175,15 @@ def _depthwise_kernel_gradient(x: Array, kernel: Array, stride: int, dy: Array) 
         return _pad(x_blocks[n], pads), dy_blocks[n]
 
     def step(n: Array, state: tuple[tuple[Array, Array], list[Array]]) -> tuple[tuple[Array, Array], list[Array]]:
-        (x, dy), sums = state
-        sums = [
-            functools.reduce(
-                jnp.add, [tap[:, r : r + rows] * dy[:, r : r + rows] for r in range(0, height, rows)], total
-            )
-            for total, tap in zip(sums, _taps(x, size, stride, height, width), strict=True)
-        ]
-        return load(n + 1), sums
+        block, sums = state
+        return load(n + 1), add_block(sums, *block)
 
-    zeros = [jnp.zeros((num, rows, width, channels))] * size**2
-    _, sums = jax.lax.fori_loop(0, last + 1, step, (load(0), zeros))
-    return jnp.stack([total.sum((0, 1, 2)) for total in sums]).reshape(kernel.shape).astype(kernel.dtype)
+    return jax.lax.fori_loop(0, last + 1, step, (load(0), sums))[1]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _convolve(x: Array, kernel: Array, stride: int) -> Array:
-    """XLA's own convolution with another gradient of the kernel."""
-    return _native(x, kernel, stride)
+    return _winograd(x, kernel) if _suits_winograd(x, kernel, stride) else _native(x, kernel, stride)
 
 
 def _convolve_forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
@@ -169,14 +192,18 @@ def _convolve_forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tupl
 
 def _convolve_backward(stride: int, kept: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     x, kernel = kept
+    if stride == 1:
+        x_gradient = _convolve(dy, kernel[::-1, ::-1].swapaxes(2, 3), 1)
+    else:
+        (x_gradient,) = jax.vjp(lambda x: _native(x, kernel, stride), x)[1](dy)
+    if _suits_winograd(x, kernel, stride):
+        return x_gradient, _winograd_kernel_gradient(x, dy).astype(kernel.dtype)
     size, _, channels, out = kernel.shape
-    (x_gradient,) = jax.vjp(lambda x: _native(x, kernel, stride), x)[1](dy)
     if stride == 1 and out < channels:
         # The mirrored gradient is that of a convolution of `dy` with `x`. So the fewer channels are copied.
-        mirrored = _patches(dy, size, 1).reshape(-1, size * size * out).T @ x.reshape(-1, channels)
+        mirrored = _rows(_patches(dy, size, 1)).T @ _rows(x)
         return x_gradient, mirrored.reshape(size, size, out, channels)[::-1, ::-1].swapaxes(2, 3)
-    kernel_gradient = _patches(x, size, stride).reshape(-1, size * size * channels).T @ dy.reshape(-1, out)
-    return x_gradient, kernel_gradient.reshape(kernel.shape)
+    return x_gradient, (_rows(_patches(x, size, stride)).T @ _rows(dy)).reshape(kernel.shape)
 
 
 _convolve.defvjp(_convolve_forward, _convolve_backward)
@@ -188,57 +215,55 @@ def _patches(x: Array, size: int, stride: int) -> Array:
     return jnp.concatenate(_taps(_pad(x, _pads(x, size, stride)), size, stride, height, width), axis=-1)
 
 
-@jax.custom_vjp
+def _suits_winograd(x: Array, kernel: Array, stride: int) -> bool:
+    size, _, *channels = kernel.shape
+    _, height, width, _ = x.shape
+    even = height % 2 == 0 and width % 2 == 0
+    large = min(height, width) >= _MIN_WINOGRAD_SIZE and min(channels) >= _MIN_WINOGRAD_CHANNELS
+    return size == 3 and stride == 1 and even and large
+
+
 def _winograd(x: Array, kernel: Array) -> Array:
     """[B,2K,2L,C] and [3,3,C,D] to [B,2K,2L,D]."""
     matrices = _transform_kernel(kernel)
+    strips, pads = _strips(x)
 
     def convolve_block(x: Array) -> Array:
+        x = _pad(x, pads)  # in the loop, hence a copy, see `_fold_blocks`
         return _join_outputs([d @ g for d, g in zip(_split_inputs(x), matrices, strict=True)], x.shape)
 
-    strips = _strips(_pad(x, ((1, 1), (1, 1))), _rows_per_strip(x))
     y = jax.lax.map(convolve_block, _blocks(strips, _images_per_block(strips)))
     return y.reshape(*x.shape[:3], -1)
 
 
-def _winograd_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _winograd(x, kernel), (x, kernel)
-
-
-def _winograd_backward(kept: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
-    x, kernel = kept
-    strips = _strips(_pad(x, ((1, 1), (1, 1))), _rows_per_strip(x))
+def _winograd_kernel_gradient(x: Array, dy: Array) -> Array:
+    strips, pads = _strips(x)
+    dy_strips = dy.reshape(len(strips), -1, *dy.shape[2:])
     num = _images_per_block(strips)
 
-    def add_block(sums: list[Array], block: tuple[Array, Array]) -> tuple[list[Array], None]:
-        inputs, outputs = _split_inputs(block[0]), _split_outputs(block[1])
-        return [
-            total + jnp.matmul(d.T, m, preferred_element_type=jnp.float32)
-            for total, d, m in zip(sums, inputs, outputs, strict=True)
-        ], None
+    def add_block(sums: list[Array], x: Array, dy: Array) -> list[Array]:
+        pairs = zip(sums, _split_inputs(x), _split_outputs(dy), strict=True)
+        return [total + jnp.matmul(d.T, m, preferred_element_type=jnp.float32) for total, d, m in pairs]
 
-    dy_strips = dy.reshape(len(strips), -1, *dy.shape[2:])
-    zeros = [jnp.zeros(kernel.shape[2:])] * 16
-    sums, _ = jax.lax.scan(add_block, zeros, (_blocks(strips, num), _blocks(dy_strips, num)))
-    x_gradient = _winograd(dy, kernel[::-1, ::-1].swapaxes(2, 3))
-    return x_gradient, _spread_taps(sums).astype(kernel.dtype)
+    zeros = [jnp.zeros((x.shape[-1], dy.shape[-1]))] * 16
+    return _spread_taps(_fold_blocks(add_block, zeros, _blocks(strips, num), _blocks(dy_strips, num), pads))
 
 
-_winograd.defvjp(_winograd_forward, _winograd_backward)
+def _strips(x: Array) -> tuple[Array, Pads]:
+    """Large images cut into strips with a row more on either side: [B,H,W,C] to [B*H/rows,rows+2,W,C].
 
-
-def _rows_per_strip(x: Array) -> int:
-    _, rows, width, channels = x.shape
+    Returns:
+      The strips, and the padding of height and width that they lack.
+    """
+    _, height, width, channels = x.shape
+    rows = height
     while rows % 4 == 0 and rows * width * channels * x.dtype.itemsize > 2 * _BLOCK_BYTES:
         rows //= 2
-    return rows
-
-
-def _strips(padded: Array, rows: int) -> Array:
-    """Cuts images padded by a pixel into strips of padded rows: [B,H+2,W+2,C] to [B*H/rows,rows+2,W+2,C]."""
-    _, height, width, channels = padded.shape
-    strips = jnp.stack([padded[:, first : first + rows + 2] for first in range(0, height - 2, rows)], axis=1)
-    return strips.reshape(-1, rows + 2, width, channels)
+    if rows == height:
+        return x, ((1, 1), (1, 1))
+    padded = _pad(x, ((1, 1), (0, 0)))
+    strips = jnp.stack([padded[:, first : first + rows + 2] for first in range(0, height, rows)], axis=1)
+    return strips.reshape(-1, rows + 2, width, channels), ((0, 0), (1, 1))
 
 
 def _pairs(values: Sequence[Array], function: Callable[[Sequence[Array]], Sequence[Array]]) -> list[Array]:

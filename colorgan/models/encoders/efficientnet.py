@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
 
-from colorgan.models.encoders.encoder import Encoder, SpatialConvolution
+from colorgan.models.encoders.encoder import Encoder, PointwiseConvolution, SpatialConvolution
 from colorgan.models.layers import MOMENTUM, BatchNorm, Momentum
 
 _STEM_CHANNELS = 32
@@ -103,19 +103,18 @@ class _Block(nn.Module):
         size, stride, expansion, channels, _ = self.stage
         inner = expansion * x.shape[-1]
         middle = SpatialConvolution(inner, size, stride, True, dtype=self.dtype, lowering=self.lowering, name="conv_dw")
-        layers: list[nn.Module] = [middle, self._pointwise(channels, "conv_pwl" if expansion > 1 else "conv_pw")]
+        layers: list[nn.Module] = [
+            middle,
+            PointwiseConvolution(channels, self.dtype, name="conv_pwl" if expansion > 1 else "conv_pw"),
+        ]
         if expansion > 1:
-            layers.insert(0, self._pointwise(inner, "conv_pw"))
+            layers.insert(0, PointwiseConvolution(inner, self.dtype, name="conv_pw"))
         y = x
         for n, layer in enumerate(layers, 1):
             y, _ = BatchNorm(self.dtype, self.frozen_norm, name=f"bn{n}")(layer(y), training, momentum)
             if n < len(layers):
                 y = nn.relu6(y)
         return x + y if x.shape == y.shape else y
-
-    def _pointwise(self, channels: int, name: str) -> nn.Dense:
-        init = nn.initializers.he_normal()
-        return nn.Dense(channels, use_bias=False, dtype=self.dtype, kernel_init=init, name=name)
 
 
 def _round_channels(channels: float) -> int:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from colorgan.models.layers import MOMENTUM, Momentum
-from colorgan.models.spatial_convolutions import convolve, depthwise
+from colorgan.models.spatial_convolutions import convolve, depthwise, pointwise
 
 
 class Encoder(nn.Module):
@@ -44,6 +44,19 @@ class Encoder(nn.Module):
         the batch statistics.
         """
         raise NotImplementedError
+
+
+class PointwiseConvolution(nn.Module):
+    """A 1x1 convolution without bias: its kernel is [C,features]. Computes in `dtype`."""
+
+    features: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B,H,W,C] to [B,H,W,features]."""
+        kernel = self.param("kernel", nn.initializers.he_normal(), (x.shape[-1], self.features))
+        return pointwise(x.astype(self.dtype), kernel.astype(self.dtype))
 
 
 class SpatialConvolution(nn.Module):
