@@ -31,6 +31,11 @@ class Bootstrap:
         self._sums: Any = None  # a Comparison of sums [1+R,...]: the set itself, then the replicates
         self._totals = np.zeros(1 + num_replicates)
 
+    @property
+    def num_images(self) -> int:
+        """The number of images that were added."""
+        return int(self._totals[0])
+
     def add(self, indices: np.ndarray, rows: metrics.Comparison) -> None:
         """Adds images.
 
@@ -58,7 +63,7 @@ class Bootstrap:
         The intervals are percentiles of the replicates; there are none for a single image, or without replicates.
         """
         rows = self._replicate(0)
-        if self._totals[0] < 2 or not self._num_replicates:
+        if self.num_images < 2 or not self._num_replicates:
             return rows, {}
         drawn = np.flatnonzero(self._totals > 0)[1:]  # with two images, a seventh of the replicates is empty
         replicates = [self._replicate(n)["prediction"] for n in drawn.tolist()]

@@ -3,7 +3,6 @@
 docs/evaluation.md is the protocol: what the metrics mean, and their limits.
 """
 
-import collections
 import dataclasses
 import os
 from collections.abc import Callable
@@ -78,7 +77,7 @@ def evaluate_set(
       UserError: no image can be read.
     """
     draws, indices, aucs = bootstrap.Bootstrap(), list[int](), list[float]()
-    folders, sizes = dict[str, bootstrap.Bootstrap](), collections.Counter[str]()
+    folders: dict[str, bootstrap.Bootstrap] = {}
     with tqdm(total=len(source), unit=" images", dynamic_ncols=True, disable=None) as bar:
         for some in predict_set(source):
             draws.add(some.indices, some.rows)
@@ -88,7 +87,6 @@ def evaluate_set(
                 rows_of_folder = jax.tree.map(lambda values, chosen=chosen: values[chosen], some.rows)
                 folder = folders.setdefault(name, bootstrap.Bootstrap(num_replicates=0))
                 folder.add(some.indices[chosen], rows_of_folder)
-                sizes[name] += len(chosen)
             indices += some.indices.tolist()
             aucs += some.rows.prediction.values["auc"].tolist()
             save_fn(some)
@@ -96,7 +94,7 @@ def evaluate_set(
     if not indices:
         raise UserError("no image can be read")
     rows, intervals = draws.summarize()
-    by_folder = {name: Folder(sizes[name], folders[name].summarize()[0]) for name in sorted(folders)}
+    by_folder = {name: Folder(folder.num_images, folder.summarize()[0]) for name, folder in sorted(folders.items())}
     ranked = np.asarray(indices)[np.argsort(-np.asarray(aucs), kind="stable")].tolist()
     num_bad = len(source) - len(indices)
     return Report(rows, intervals, by_folder if len(folders) > 1 else {}, ranked, len(indices), num_bad)

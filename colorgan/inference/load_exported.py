@@ -96,17 +96,11 @@ def _load_safetensors(path: Path) -> Model:
     from colorgan.models.generator import predict
 
     variables, description = weights_file.read(path)
-    config, platform = description["config"], jax.default_backend()
-    try:
-        generator, _ = build.create_networks(
-            config["image_size"], **config["model"], precision=config["precision"], platform=platform
-        )
-    except TypeError as error:
-        raise UserError(f"{path} was written by another version: {error}") from error
+    generator = build.create_generator(description["config"], jax.default_backend(), str(path))
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     build.check_shapes(variables, build.abstract_variables(generator, sharding), str(path))
-    predict_fn = jax.jit(functools.partial(predict, generator))
-    return Model(lambda gray: np.asarray(predict_fn(variables, gray)), config["image_size"], description)
+    predict_fn = functools.partial(jax.jit(functools.partial(predict, generator)), jax.device_put(variables, sharding))
+    return Model(lambda gray: np.asarray(predict_fn(gray)), generator.image_size, description)
 
 
 def _load_onnx(path: Path) -> Model:

@@ -9,7 +9,7 @@ from etils import epath
 
 from colorgan import sharding
 from colorgan.errors import UserError
-from colorgan.models.build import Variables, abstract_variables, create_networks
+from colorgan.models.build import Variables, abstract_variables, create_generator
 from colorgan.models.generator import Generator
 from colorgan.run import workdir as workdir_lib
 from colorgan.run.checkpoints import Checkpoints
@@ -52,17 +52,12 @@ def load_run(workdir: epath.Path, which: str) -> LoadedRun:
       UserError: there is no run in `workdir`, it has no checkpoint yet, or all are damaged.
     """
     config = workdir_lib.read_config(workdir)
+    mesh = sharding.create_mesh()
     try:
-        image_size, model, precision = config["image_size"], config["model"], config["precision"]
+        generator = create_generator(config, sharding.platform_of(mesh), str(workdir / workdir_lib.CONFIG_FILE))
         best_metric = config["best_metric"]
     except KeyError as error:
         raise UserError(f"{workdir / workdir_lib.CONFIG_FILE} lacks {error}; is it of a run of colorgan?") from error
-    mesh = sharding.create_mesh()
-    platform = sharding.platform_of(mesh)
-    try:
-        generator, _ = create_networks(image_size, **model, precision=precision, platform=platform)
-    except (TypeError, ValueError) as error:  # other keys or values
-        raise UserError(f"{workdir / workdir_lib.CONFIG_FILE} was written by another version: {error}") from error
     abstract = {"generator_ema": abstract_variables(generator, sharding.replicated(mesh))}
     with Checkpoints(workdir, best_metric) as checkpoints:
         found = checkpoints.first_good(checkpoints.steps(which), lambda step: checkpoints.restore(step, abstract))

@@ -96,6 +96,26 @@ def create_networks(
     return generator, CRITICS[critic](width=width, max_width=max_width, **options)
 
 
+def create_generator(config: Mapping[str, Any], platform: str, source: str) -> Generator:
+    """The generator of a saved config, without parameters.
+
+    Args:
+      config: with the keys "image_size", "model" and "precision".
+      platform: see `create_networks`.
+      source: where the config comes from, for messages.
+
+    Raises:
+      UserError: it has other keys or values.
+    """
+    try:
+        generator, _ = create_networks(
+            config["image_size"], **config["model"], precision=config["precision"], platform=platform
+        )
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{source} was written by another version: {error}") from error
+    return generator
+
+
 def abstract_variables(generator: Generator, sharding: Sharding) -> Variables:
     """Shapes, types and sharding of the generator's variables, without any memory: the target of a restore."""
     gray = jax.ShapeDtypeStruct((1, generator.image_size, generator.image_size, 1), jnp.float32)

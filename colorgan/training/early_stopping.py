@@ -30,9 +30,8 @@ class EarlyStopping:
         new["metrics_version"] = VERSION
         is_same = all(saved.get(key) == new[key] for key in ("metric", "images"))
         self.saved: dict[str, Any] = dict(saved) if is_same else new
-        if (
-            self.saved.get("metrics_version", 1) != VERSION
-        ):  # its value is not comparable; a run that has ended stays so
+        # A value of another version is not comparable; the count stays, so that a run that has ended stays so.
+        if self.saved.get("metrics_version", 1) != VERSION:
             self.saved |= {"best": None, "metrics_version": VERSION}
 
     def add(self, epoch: int, validation: Mapping[str, float]) -> None:

@@ -27,12 +27,12 @@ LOSSES: dict[str, LossFn] = {
 
 
 def loss_weights(keys: Mapping[str, float]) -> dict[str, float]:
-    """The weight of each loss in use, `ADVERSARIAL` first, from {"NAME_weight": weight}; L1 is always computed.
+    """The weight of each loss in use, from {"NAME_weight": weight}; L1 is always computed.
 
     Raises:
       UserError: a key belongs to no loss.
     """
-    weights = {ADVERSARIAL: 1.0} | {key.removesuffix("_weight"): weight for key, weight in keys.items()}
+    weights = {key.removesuffix("_weight"): weight for key, weight in keys.items()}
     for name in weights:
         if name not in (ADVERSARIAL, *LOSSES):
             raise UserError(f"config.loss.{name}_weight belongs to no loss; there are {', '.join(LOSSES)}")
