@@ -7,7 +7,8 @@
 A row is trained by `colorgan train`. `colorgan evaluate` then measures its last checkpoint, so that no checkpoint is
 chosen on the test images. Finished rows are not run again, and a row that was stopped resumes. The setting "reduced" is
 64 px, a quarter of the baseline's width and 6 epochs, for a CPU; "long" is the same for 18 epochs; "full" is the
-baseline's networks at 128 px for 30 epochs, for a GPU.
+baseline's networks at 128 px for 30 epochs, for a GPU. "pretrained" has rows of its own: single changes to
+configs/pretrained.py, for one epoch.
 """
 
 import argparse
@@ -69,6 +70,19 @@ BRANCHES |= {
 }
 RATES = ("generator_learning_rate", "critic_learning_rate")
 
+# Single changes to configs/pretrained.py.
+PRETRAINED: dict[str, dict[str, Any]] = {
+    "pretrained": {},
+    "random_values": {"model.encoder_weights": "", "model.encoder_rate": 1.0},
+    "frozen_norm": {"model.freeze_encoder_norm": True},
+    "encoder_rate_0": {"model.encoder_rate": 0.0},
+    "encoder_rate_0.05": {"model.encoder_rate": 0.05},
+    "encoder_rate_1": {"model.encoder_rate": 1.0},
+    "no_weight_decay": {"optimizer.weight_decay": 0.0},
+    "weight_decay_0.1": {"optimizer.weight_decay": 0.1},
+    "rate_2e-3": {"optimizer.generator_learning_rate": 2e-3},
+}
+
 SETTINGS: dict[str, dict[str, Any]] = {
     "reduced": {
         "image_size": 64,
@@ -81,12 +95,25 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "full": {"num_epochs": 30, "platform": "gpu", "precision": "bfloat16", "data.num_threads": 16},
 }
 SETTINGS["long"] = SETTINGS["reduced"] | {"num_epochs": 18}
+SETTINGS["pretrained"] = {"num_epochs": 1}
 NUM_SHOWN, CELL, LABEL_WIDTH = 10, 128, 110
 METRICS = ("psnr", "ssim", "auc", "delta_colorfulness", "ab_histogram_distance", "score")
 
 
+def rows_of(setting: str) -> list[str]:
+    """Returns the names of all rows of a setting."""
+    return list(PRETRAINED) if setting == "pretrained" else [*ROWS, *BRANCHES]
+
+
+def config_of(setting: str) -> str:
+    """Returns the shipped config that the rows of a setting change."""
+    return "pretrained" if setting == "pretrained" else "baseline"
+
+
 def changes_of(row: str, setting: str) -> dict[str, Any]:
-    """Returns the keys that a row changes in the baseline's config, with those of all earlier rows."""
+    """Returns the keys that a row changes in its config, with those of the earlier rows of the ladder."""
+    if setting == "pretrained":
+        return dict(PRETRAINED[row])
     names = list(ROWS)
     included = names if row in BRANCHES else names[: names.index(row) + 1]
     changes: dict[str, Any] = {}
@@ -110,7 +137,12 @@ def run_row(row: str, number: int, arguments: argparse.Namespace) -> None:
     config["checkpoint_every_epochs"] = config["num_epochs"]
     shutil.rmtree(folder / "images", ignore_errors=True)  # left by an evaluation that was stopped
     flags = [f"--config.{key}={value}" for key, value in config.items()]
-    train = ["colorgan.main", f"--config={ROOT}/configs/baseline.py", f"--workdir={folder}", *flags]
+    train = [
+        "colorgan.main",
+        f"--config={ROOT}/configs/{config_of(arguments.setting)}.py",
+        f"--workdir={folder}",
+        *flags,
+    ]
     measure = ["colorgan.evaluate", f"--workdir={folder}", "--checkpoint=latest", f"--data={arguments.test}"]
     measure += [f"--output={folder}/evaluation", f"--save_images={folder}/images"]
     for command in (train, measure):
@@ -166,10 +198,9 @@ def draw_sheet(rows: dict[str, dict[Path, dict[str, Any]]], path: Path) -> None:
 
 
 def main() -> None:
-    every = [*ROWS, *BRANCHES]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--setting", choices=SETTINGS, default="reduced")
-    parser.add_argument("--rows", help=f"some of {', '.join(every)}; default: all")
+    parser.add_argument("--rows", help="some rows of the setting, by name; default: all")
     parser.add_argument("--seeds", default="0,1", help="random seeds")
     parser.add_argument("--train", help="the training images, such as folder:PATH")
     parser.add_argument("--test", help="the images for the evaluation, such as folder:PATH")
@@ -177,6 +208,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print the finished rows as Markdown")
     parser.add_argument("--sheet", type=Path, help="draw images of the finished rows into this file")
     arguments = parser.parse_args()
+    every = rows_of(arguments.setting)
     rows = arguments.rows.split(",") if arguments.rows else every
     if unknown := set(rows) - set(every):
         parser.error(f"unknown row {', '.join(sorted(unknown))}; the rows are {', '.join(every)}")

@@ -6,15 +6,16 @@ import pytest
 from conftest import ROOT
 
 from colorgan import config
-from colorgan.configs import baseline, default
+from colorgan.configs import baseline, default, pretrained
 
 ladder = runpy.run_path(str(ROOT / "benchmarks" / "ladder.py"))
 
 
 @pytest.mark.parametrize("setting", ladder["SETTINGS"])
 def test_every_row_is_a_valid_config(setting):
-    for row in (*ladder["ROWS"], *ladder["BRANCHES"]):
-        changed = baseline.get_config()
+    module = {"baseline": baseline, "pretrained": pretrained}[ladder["config_of"](setting)]
+    for row in ladder["rows_of"](setting):
+        changed = module.get_config()
         changed.update_from_flattened_dict(ladder["SETTINGS"][setting] | ladder["changes_of"](row, setting))
         config.check_config(changed)
 

@@ -1,5 +1,7 @@
 """Both lowerings compute the same convolution, forward and backward, and enlarging is that of other frameworks."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,8 +73,7 @@ def test_pointwise_is_a_convolution():
 @pytest.mark.parametrize("shape", [(2, 4, 6, 8), (1, 1, 2, 3)])
 def test_upsample_bilinear(shape):
     x = jax.random.normal(jax.random.key(0), shape)
-    double = (shape[0], 2 * shape[1], 2 * shape[2], shape[3])
-    _check(_outputs(lambda x: jax.image.resize(x, double, "linear"), x), _outputs(upsample_bilinear, x))
+    _check(*(_outputs(functools.partial(upsample_bilinear, lowering=lowering), x) for lowering in ("native", "cpu")))
 
 
 @pytest.mark.parametrize(
@@ -80,11 +81,11 @@ def test_upsample_bilinear(shape):
 )
 def test_bfloat16(convolve_fn, stride, kernel_shape):
     inputs = _inputs((2, 8, 8, 48), kernel_shape, jnp.bfloat16)
-    actual = _outputs(lambda x, kernel: upsample_bilinear(convolve_fn(x, kernel, stride, "cpu")), *inputs)
+    actual = _outputs(lambda x, kernel: upsample_bilinear(convolve_fn(x, kernel, stride, "cpu"), "cpu"), *inputs)
     assert all(output.dtype == jnp.bfloat16 for output in actual)
     # Float32, the gradient of the output being rounded as above.
     wide = [value.astype(jnp.float32) for value in inputs]
-    y, backward = jax.vjp(lambda x, kernel: upsample_bilinear(convolve_fn(x, kernel, stride, "native")), *wide)
+    y, backward = jax.vjp(lambda x, k: upsample_bilinear(convolve_fn(x, k, stride, "native"), "native"), *wide)
     gradient = jax.random.normal(jax.random.key(2), y.shape, jnp.bfloat16).astype(jnp.float32)
     _check((y, *backward(gradient)), actual, 0.03)
 
@@ -96,7 +97,7 @@ def test_export_for_batches_of_any_size():
     @jax.jit
     def network(x):
         y = depthwise(convolve(x, kernel, 1, "cpu"), kernels[0], 2, "cpu")
-        return upsample_bilinear(pointwise(y, kernels[1]))
+        return upsample_bilinear(pointwise(y, kernels[1]), "cpu")
 
     (batch,) = jax.export.symbolic_shape("batch")
     exported = jax.export.export(network)(jax.ShapeDtypeStruct((batch, *x.shape[1:]), jnp.float32))

@@ -62,7 +62,7 @@ class EncoderUNet(Generator):
         x = skips[-1] + self.from_latent(latent)[:, None]
         for stride, block in zip(self._strides(), self.decoder, strict=True):
             x = block(x, by_stride.get(stride), training, momentum)
-        return nn.tanh(upsample_bilinear(self.to_color(x).astype(jnp.float32)))
+        return nn.tanh(upsample_bilinear(self.to_color(x).astype(jnp.float32), self.lowering))
 
     def _strides(self) -> list[int]:
         """The image's size divided by that of each block: 16, 8, 4, 2."""
@@ -77,7 +77,7 @@ class _DecoderBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, skip: jax.Array | None, training: bool, momentum: Momentum) -> jax.Array:
         """[B,H,W,C] and [B,2H,2W,D] to [B,2H,2W,features]."""
-        x = upsample_bilinear(x)
+        x = upsample_bilinear(x, self.lowering)
         if skip is not None:
             x = jnp.concatenate([x, skip], axis=-1)
         for _ in range(2):
