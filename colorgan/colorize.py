@@ -10,13 +10,13 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 from colorgan import command_line
 from colorgan.errors import UserError
 from colorgan.inference import colorize_files, model_flags
 from colorgan.inference.video import VideoReport
 from colorgan.run import devices
+from colorgan.run.storage import parse_local_path
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -70,7 +70,7 @@ def _between(low: float, high: float) -> Callable[[str], float]:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.create_parser("colorize", __doc__)
     model_flags.add_arguments(parser)
-    parser.add_argument("--output", required=True, type=Path, help="the folder for the results")
+    parser.add_argument("--output", required=True, type=parse_local_path, help="the folder for the results")
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     strength_help = "from 0, the gray photograph, to 1, the colored one (default)"
     parser.add_argument("--strength", type=_between(0, 1), default=1.0, help=strength_help)
@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     smoothing_help = f"of videos: weight of the previous frames where nothing moves, 0 to 0.99 (default: {smoothing})"
     parser.add_argument("--smoothing", type=_between(0, 0.99), default=smoothing, help=smoothing_help)
     inputs_help = f"photographs, videos and folders of them ({', '.join(colorize_files.SUFFIXES)})"
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help=inputs_help)
+    parser.add_argument("inputs", nargs="+", type=parse_local_path, metavar="INPUT", help=inputs_help)
     return parser
 
 

@@ -37,6 +37,8 @@ FIXED_KEYS = (
     "optimizer",
     "ema_decay",
 )
+# Used when a run starts, and never again.
+INITIAL_KEYS = ("init_from", "model.encoder_weights")
 
 
 def check_config(config: ConfigDict) -> None:
@@ -55,7 +57,11 @@ def check_config(config: ConfigDict) -> None:
             raise UserError(f"the config {problem} keys: {', '.join(sorted(keys))}; configs/default.py lists all keys")
     if config.model.encoder == "unet":
         check(config.image_size in IMAGE_SIZES, "image_size", f"a power of two, one of {_list(IMAGE_SIZES)}")
-        check(not config.model.encoder_weights, "model.encoder_weights", 'empty for config.model.encoder "unet"')
+        for key, value in (("encoder_weights", ""), ("encoder_rate", 1.0), ("freeze_encoder_norm", False)):
+            need = f"{value!r} where config.model.encoder is 'unet'"
+            check(config.model[key] == value, f"model.{key}", need)
+    elif not (config.model.encoder_weights or config.init_from):
+        check(not config.model.freeze_encoder_norm, "model.freeze_encoder_norm", "False for random initial values")
     check(config.image_size >= 32 and config.image_size % 32 == 0, "image_size", "a multiple of 32")
     check(config.platform in PLATFORMS, "platform", "cpu, gpu, tpu or empty")
     for key, choices in CHOICES.items():
@@ -128,7 +134,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], 
     for key in sorted(flat_old.keys() | flat_new.keys()):
         before, after = (repr(flat[key]) if key in flat else "no such key" for flat in (flat_old, flat_new))
         if before != after:
-            is_fixed = any(key == name or key.startswith(name + ".") for name in FIXED_KEYS)
+            is_fixed = key not in INITIAL_KEYS and any(f"{key}.".startswith(f"{name}.") for name in FIXED_KEYS)
             (fixed if is_fixed else free).append(f"{key}: {before} -> {after}")
     return fixed, free
 

@@ -8,9 +8,6 @@ import functools
 import io
 import json
 import sys
-from pathlib import Path
-
-from etils import epath
 
 from colorgan import command_line, sharding
 from colorgan.data import sources
@@ -21,7 +18,7 @@ from colorgan.inference import load_run
 from colorgan.inference.colorizer import Colorizer
 from colorgan.models.generator import predict
 from colorgan.run import devices
-from colorgan.run.storage import bucket_errors, folder_errors, write_whole
+from colorgan.run.storage import bucket_errors, folder_errors, parse_local_path, parse_path, write_whole
 from colorgan.run.workdir import EVALUATION_FOLDER
 
 _BATCH_SIZE = 32
@@ -83,8 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", default="model", choices=("model", "own"), help=size_help)
     lpips_help = "also computes LPIPS, by the features of this network; needs the extra lpips"
     parser.add_argument("--lpips", choices=lpips.NETWORKS, help=lpips_help)
-    parser.add_argument("--output", type=epath.Path, help="the folder for the results (default: WORKDIR/evaluation)")
-    parser.add_argument("--save_images", type=Path, help="a new folder for all predictions and real images, as PNG")
+    parser.add_argument("--output", type=parse_path, help="the folder for the results (default: WORKDIR/evaluation)")
+    images_help = "a new folder for all predictions and real images, as PNG"
+    parser.add_argument("--save_images", type=parse_local_path, help=images_help)
     return parser
 
 

@@ -8,12 +8,12 @@ The file is loaded again and compared with the run before it gets its name. docs
 
 import argparse
 import json
-from pathlib import Path
 
 from colorgan import command_line
 from colorgan.errors import UserError
 from colorgan.inference import export_model, load_run
 from colorgan.run import devices
+from colorgan.run.storage import parse_local_path
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_line.create_parser("export", __doc__)
     load_run.add_arguments(parser)
     output_help = "the file to write, such as model.stablehlo, model.onnx or model.safetensors"
-    parser.add_argument("--output", required=True, type=Path, help=output_help)
+    parser.add_argument("--output", required=True, type=parse_local_path, help=output_help)
     formats = tuple(export_model.FORMATS)
     format_help = "for JAX, for ONNX runtimes, or for colorgan alone (default: stablehlo)"
     parser.add_argument("--format", default="stablehlo", choices=formats, help=format_help)

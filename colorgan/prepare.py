@@ -7,11 +7,11 @@ shards.json says how many records each shard has, in case one is damaged later.
 
 import argparse
 import json
-from pathlib import Path
 
 from colorgan import command_line
 from colorgan.data import shards, sources
 from colorgan.errors import UserError
+from colorgan.run.storage import parse_local_path
 
 SYNTHETIC_SIZE = 256  # pixels, for synthetic images without --image_size
 
@@ -35,7 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.create_parser("prepare", __doc__)
     parser.add_argument("--source", required=True, help=f"the images: one of {', '.join(sources.KINDS)}")
-    parser.add_argument("--output", required=True, type=Path, help="a new or empty folder to write to")
+    parser.add_argument("--output", required=True, type=parse_local_path, help="a new or empty folder to write to")
     parser.add_argument("--num_shards", required=True, type=int, help="number of files")
     parser.add_argument("--image_size", type=int, help="side of the squares in pixels; without it, images are kept")
     return parser

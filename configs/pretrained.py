@@ -1,4 +1,4 @@
-"""A pretrained encoder at 128 px and the L1 loss alone: good colors after minutes, pale ones. For any machine.
+"""A pretrained encoder at 128 px and the L1 loss alone: plausible, pale colors after two epochs. For any machine.
 
 Needs `pip install 'colorgan[pretrained]'`.
 """

@@ -45,6 +45,7 @@ DEFAULT = "--config=default"
         ("evaluate", ["--workdir=runs", "--data=procedural:4", "--config.seed", "1"], "'--config.seed' is not a flag"),
         ("colorize", ["--workdir=/no/such", "--output=x", "empty.py"], "/no/such is not the folder of a run"),
         ("colorize", ["--workdir=/no/such", "--output=x", "nothing.jpg"], "there is no file or folder"),
+        ("export", ["--workdir=runs", "--output=gs://bucket/a.onnx"], "gs://bucket/a.onnx is not on a disk of this"),
         ("prepare", ["--source=folder:/no/such", "--output=x", "--num_shards=1"], "there is no folder"),
         ("prepare", ["--source=zip:x", "--output=x", "--num_shards=1"], "unknown data source"),
     ],

@@ -116,6 +116,6 @@ def test_every_key_is_fixed_except_those_that_do_not_affect_training():
         *("num_epochs", "platform", "data.train", "data.validation"),
         *("data.num_workers", "data.num_threads", "data.max_bad_fraction"),
         *("log_every_steps", "checkpoint_every_epochs", "num_checkpoints", "best_metric", "early_stop"),
-        *("sample_epochs", "num_samples", "profile_steps", "init_from"),
+        *("sample_epochs", "num_samples", "profile_steps", "init_from", "model.encoder_weights"),
         *("data.cache", "compiler_options", "deterministic", "skip_nonfinite_steps"),
     }

@@ -87,8 +87,10 @@ def test_lowerings_share_parameters_and_results(variables):
         ({"model.encoder": "unet", "image_size": 96}, "config.image_size is 96 but must be a power of two"),
         (
             {"model.encoder": "unet", "model.encoder_weights": "imagenet"},
-            'must be empty for config.model.encoder "unet"',
+            "must be '' where config.model.encoder is 'unet'",
         ),
+        ({"model.encoder": "unet", "model.encoder_rate": 0.2}, "must be 1.0 where config.model.encoder is 'unet'"),
+        ({"model.freeze_encoder_norm": True}, "must be False for random initial values"),
     ],
 )
 def test_invalid_keys_are_reported(changes, message):
@@ -202,6 +204,7 @@ def test_a_run_from_weights_needs_them_only_at_its_start(weights_file, photograp
     train(f"--workdir={whole}", *tiny_flags(**keys))
     train(f"--workdir={resumed}", *tiny_flags(num_epochs=1, **keys))
     (tmp_path / "tiny.safetensors").unlink()
+    keys["model__encoder_weights"] = "elsewhere.safetensors"
     assert "resuming from step 3" in train(f"--workdir={resumed}", *tiny_flags(**keys)).stdout
     losses = [[line["train/generator/loss"] for line in read_lines(folder)] for folder in (whole, resumed)]
     assert losses[0] == losses[1]
@@ -214,11 +217,3 @@ def test_a_run_from_weights_needs_them_only_at_its_start(weights_file, photograp
     gray = np.random.default_rng(1).uniform(-1, 1, (3, 32, 32, 1)).astype(np.float32)
     live = jax.jit(functools.partial(predict, run.generator))(run.variables, gray)
     np.testing.assert_allclose(load_exported.load(exported).predict(gray), live, atol=1e-4)
-
-
-def test_missing_weights_end_a_run_in_one_sentence(tmp_path):
-    flags = tiny_flags(model__encoder="tiny", model__encoder_weights="imagenet")
-    done = run_command("colorgan.main", "--config=default", f"--workdir={tmp_path}/run", *flags, check=False)
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert "no package has weights of tiny" in done.stderr

@@ -97,7 +97,7 @@ def test_a_set_without_color_is_reported(caplog, score, warning):
         ({"format_version": 99}, "the run was written by a newer version of colorgan .format 99, this one"),
         (
             {"model": {"width": 4, "max_width": 8, "output": "rgb", "critic": "dense", "temperature": 3}},
-            "config.json was written by another version: .*temperature",
+            "config.json is of another version of colorgan: .*temperature",
         ),
         ({"model": {"width": 4, "max_width": 8, "critic": "none"}}, "config.model.critic is 'none' but must be one of"),
     ],

@@ -120,11 +120,12 @@ def _add_to_exported_colors(monkeypatch, value):
     monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cpu, default: cpu(*args) + np.float32(value))
 
 
-def test_a_bfloat16_run_is_exported_in_float32(finished_run, tmp_path, capsys):
+@pytest.mark.parametrize("file_format", ["stablehlo", "safetensors"])
+def test_a_bfloat16_run_is_exported_in_float32(finished_run, file_format, tmp_path, capsys):
     run = shutil.copytree(finished_run, tmp_path / "run")
     config = json.loads((run / "config.json").read_text()) | {"precision": "bfloat16"}
     (run / "config.json").write_text(json.dumps(config))
-    export.main(_arguments(run, tmp_path / "model.stablehlo"))
+    export.main(_arguments(run, tmp_path / f"model.{file_format}", format=file_format))
     difference = json.loads(capsys.readouterr().out)["difference"]
     assert difference["max"] < 1e-3 < 1e-2 < difference["max_from_own_precision"]
 

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 from conftest import TINY, read_lines, run_command, tiny_flags
+from etils import epath
 from safetensors.numpy import save_file
 
 from colorgan import sharding
@@ -13,9 +14,9 @@ from colorgan.configs import default
 from colorgan.errors import UserError
 from colorgan.inference import load_run
 from colorgan.inference.colorizer import Colorizer
-from colorgan.models import weights_file
 from colorgan.models.build import abstract_variables
-from colorgan.training import build, initial_values
+from colorgan.run import weights_file
+from colorgan.training import build, initial_values, loop
 from colorgan.training.state import create_state
 
 
@@ -39,16 +40,15 @@ def exported(finished_run, tmp_path_factory):
     return path, json.loads(done.stdout.splitlines()[-1])
 
 
-def test_all_networks_of_a_run_are_taken_and_optimizers_start_anew(finished_run):
+def test_the_average_and_the_critic_of_a_run_are_taken_and_optimizers_start_anew(finished_run):
     config = _config(init_from=str(finished_run), seed=8)
     gan, initial, mesh = _load(config)
-    assert initial.keys() == {"generator", "generator_ema", "critic"}
+    assert initial.keys() == {"generator", "critic"}
     state = create_state(gan, config.seed, sharding.replicated(mesh), initial)
-    taken = {"generator": state.generator.variables, "critic": state.critic.variables}
-    for name, variables in (taken | {"generator_ema": state.generator_ema}).items():
-        jax.tree.map(np.testing.assert_array_equal, variables, initial[name])
-    run = load_run.load_run(finished_run, "best")
-    jax.tree.map(np.testing.assert_array_equal, initial["generator_ema"], run.variables)
+    average = load_run.load_run(finished_run, "best").variables
+    for variables in (initial["generator"], state.generator.variables, state.generator_ema):
+        jax.tree.map(np.testing.assert_array_equal, variables, average)
+    jax.tree.map(np.testing.assert_array_equal, state.critic.variables, initial["critic"])
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(state.generator.opt_state))
     random = create_state(gan, config.seed, sharding.replicated(mesh))
     assert not np.array_equal(*(s.generator.params["bottleneck"]["kernel"] for s in (random, state)))
@@ -98,9 +98,9 @@ def test_a_run_starts_from_a_file(exported, tmp_path):
     [
         (
             {"model__width": 8},
-            r"the generator of .* does not fit .*: batch_stats/.*/mean is \(8,\) there, \(16,\) here",
+            r"the generator of .* does not fit: .*/mean has the shape \(8,\), but the network needs \(16,\)",
         ),
-        ({"model__encoder": "tiny"}, r"does not fit .*: .* is none there, \(.*\) here"),
+        ({"model__encoder": "tiny"}, r"does not fit: it has no batch_stats/decoder_0"),
         ({"init_from": "nowhere"}, "there is no run's folder and no file nowhere"),
     ],
 )
@@ -121,7 +121,7 @@ def test_other_files_are_refused(exported, tmp_path):
     truncated.write_bytes(path.read_bytes()[:-9])
     newer = tmp_path / "newer.safetensors"
     variables, description = weights_file.read(path)
-    weights_file.write(newer, variables, description | {"format_version": 99})
+    weights_file.write(newer, variables, description | {"config": description["config"] | {"format_version": 99}})
     for file, message in (
         (foreign, "was not written by colorgan export"),
         (truncated, "cannot read .* as safetensors"),
@@ -132,10 +132,47 @@ def test_other_files_are_refused(exported, tmp_path):
             _load(_config(init_from=str(file)))
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"init_from": "gone"}, "config.init_from: there is no run's folder and no file gone"),
+        ({"model__encoder": "tiny", "model__encoder_weights": "gone.safetensors"}, "there is no file gone.safetensors"),
+        ({"model__encoder": "tiny", "model__encoder_weights": "imagenet"}, "no package has weights of tiny"),
+    ],
+)
+def test_missing_values_are_reported_before_data_is_loaded(changes, message, tmp_path):
+    config = _config(**changes, data__train=f"folder:{tmp_path}/missing")
+    with pytest.raises(UserError, match=message):
+        loop.train(config, epath.Path(tmp_path / "run"))
+
+
+def test_a_bucket_that_cannot_be_reached_is_one_sentence(monkeypatch):
+    def fail(path):
+        raise ImportError("no gcsfs")
+
+    monkeypatch.setattr(type(epath.Path("gs://bucket/run")), "is_dir", fail)
+    with pytest.raises(UserError, match=r"config.init_from: gs://bucket/run needs .*pip install 'colorgan\[gcs\]'"):
+        initial_values.check_source(_config(init_from="gs://bucket/run"))
+
+
+def test_a_critic_that_is_not_needed_does_not_have_to_fit(finished_run):
+    changes = {"init_from": str(finished_run), "model__critic": "dense"}
+    with pytest.raises(UserError, match="the critic of .* does not fit"):
+        _load(_config(**changes))
+    _, initial, _ = _load(_config(**changes, loss__adversarial_weight=0.0))
+    assert initial.keys() == {"generator"}
+
+
+def test_a_file_that_cannot_be_written(exported, tmp_path):
+    variables, description = weights_file.read(exported[0])
+    with pytest.raises(OSError, match="No such file"):
+        weights_file.write(tmp_path / "missing" / "model.safetensors", variables, description)
+
+
 def test_a_run_of_another_image_size_fits_an_encoder(tmp_path):
     keys = {"model__encoder": "tiny", "num_epochs": 1}
     run_command("colorgan.main", "--config=default", f"--workdir={tmp_path}/small", *tiny_flags(**keys))
     config = _config(**keys, init_from=str(tmp_path / "small"), image_size=64, data__load_size=64)
     gan, initial, _ = _load(config)
     assert gan.generator.image_size == 64
-    assert initial.keys() == {"generator", "generator_ema", "critic"}
+    assert initial.keys() == {"generator", "critic"}

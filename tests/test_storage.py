@@ -1,9 +1,12 @@
-"""A file is replaced atomically."""
+"""Paths of flags, and files that are replaced atomically."""
 
+import argparse
 import os
+from pathlib import Path
 
 import pytest
 
+from colorgan.run import storage
 from colorgan.run.storage import whole_file
 
 
@@ -35,3 +38,11 @@ def test_a_failure_keeps_the_old_file(tmp_path, error):
 def test_a_file_that_is_never_written_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError), whole_file(tmp_path / "x.jpg"):
         pass
+
+
+def test_paths_of_flags():
+    for parse in (storage.parse_path, storage.parse_local_path):
+        assert parse("~/runs/a") == type(parse("a"))(Path.home(), "runs", "a")
+    assert str(storage.parse_path("gs://bucket/run")) == "gs://bucket/run"
+    with pytest.raises(argparse.ArgumentTypeError, match="gs://bucket/run is not on a disk of this machine"):
+        storage.parse_local_path("gs://bucket/run")

@@ -14,6 +14,7 @@ from colorgan.errors import UserError
 from colorgan.models.encoders.torch_file import read_torch_file
 
 TENSORS: dict[str, np.ndarray] = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array(7, np.int64)}
+FUNCTION = b"ctorch._utils\n_rebuild_tensor_v2\n"  # in a pickle
 OFFSET = 4  # of the first tensor in its storage
 
 
@@ -131,6 +132,7 @@ def test_wrong_values_are_reported(tmp_path, torch_names, change, message):
         (b"", "Ran out of input"),
         (pickle.dumps(5, 2), "magic number is not as expected"),
         (pickle.dumps([], 2), "magic number is not as expected"),
+        (b"\x80\x02" + FUNCTION + b"(" + FUNCTION + b")}Ntb)R.", "state is not a dictionary"),  # an endless recursion
     ],
 )
 def test_other_files_are_reported(tmp_path, content, message):

@@ -22,7 +22,6 @@ PEAK = 255.0
 MAX_PSNR = 60.0  # equal images have infinite PSNR; the limit keeps means finite
 _SSIM_SIZE, _SSIM_SIGMA = 11, 1.5
 _STRIP_ROWS = 16
-MIN_SIDE = _SSIM_SIZE  # of an image that can be compared, in pixels
 _MAX_AB_DISTANCE = 150
 _AB_STEP = 5
 NUM_AB_BINS = 45  # centers from -110 to 110
@@ -51,11 +50,15 @@ class Metric:
       compare: real and predicted images to values [B].
       of_real: the value for real images compared with themselves; None computes it.
       higher_is_better: whether `config.best_metric` may be this metric.
+      min_side: of images that it can compare, in pixels.
+      max_pixels: the same, limited by memory.
     """
 
     compare: Callable[[Pixels, Pixels], Array]
     of_real: float | None = None
     higher_is_better: bool = True
+    min_side: int = 1
+    max_pixels: int = 50_000_000  # of about 120 bytes each: 6 GB
 
 
 class Row(NamedTuple):
@@ -147,7 +150,7 @@ def ssim(real: Array, fake: Array) -> Array:
     """Structural similarity [B], -1 to 1: Gaussian 11x11 window, sigma 1.5, mean over the R, G and B channels.
 
     Wang et al. 2004 (doi:10.1109/TIP.2003.819861): K1 0.01, K2 0.03, population covariance, windows that are
-    entirely in the image. Sides must be at least `MIN_SIDE`.
+    entirely in the image. Sides must be at least `_SSIM_SIZE`.
     """
     if real.__array_namespace__() is not np:
         return _ssim_of_windows(real, fake).mean(axis=(1, 2, 3))
@@ -270,7 +273,7 @@ def histogram_distance(first: Array, second: Array) -> float:
 # By name. Logged as validation/NAME and, for the gray image, validation/gray_NAME; an entry of `evaluate`'s result.
 METRICS: dict[str, Metric] = {
     "psnr": Metric(lambda real, fake: psnr(real.rgb, fake.rgb), of_real=MAX_PSNR),
-    "ssim": Metric(lambda real, fake: ssim(real.rgb, fake.rgb), of_real=1.0),
+    "ssim": Metric(lambda real, fake: ssim(real.rgb, fake.rgb), of_real=1.0, min_side=_SSIM_SIZE),
     "auc": Metric(lambda real, fake: auc(real.ab, fake.ab), of_real=1.0),
     "ciede2000": Metric(lambda real, fake: ciede2000(real.lab, fake.lab), of_real=0.0, higher_is_better=False),
     "colorfulness": Metric(lambda real, fake: colorfulness(fake.rgb), higher_is_better=False),

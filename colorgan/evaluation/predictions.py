@@ -18,9 +18,6 @@ from colorgan.errors import printable, reason
 from colorgan.evaluation import metrics
 from colorgan.evaluation.steps import PredictFn, compare_step
 
-# The comparison takes about 120 bytes a pixel: 6 GB.
-MAX_PIXELS = 50_000_000
-
 log = logging.getLogger(__name__)
 
 
@@ -91,7 +88,8 @@ def create_full_size_fn(
     def predict_set(source: Source) -> Iterator[Predictions]:
         for index in range(len(source)):
             try:
-                photo = _check(transforms.decode_image(source.read(index)))
+                photo = transforms.decode_image(source.read(index))
+                _check_size(photo, image_metrics)
             except Exception as error:  # decoders raise exceptions of many types
                 problem = printable(f"{source.name(index)} ({reason(error)})")
                 log.warning("bad record %s: %s", pipeline.LEFT_OUT, problem)
@@ -111,10 +109,11 @@ def to_gray(image: np.ndarray) -> np.ndarray:
     return np.rint(color.luma(image.astype(np.float32))).astype(np.uint8).repeat(3, axis=-1)
 
 
-def _check(photo: Image.Image) -> Image.Image:
+def _check_size(photo: Image.Image, image_metrics: Mapping[str, metrics.Metric]) -> None:
     """Raises ValueError for an image that cannot be compared at its own size."""
-    if min(photo.size) < metrics.MIN_SIDE:
-        raise ValueError(f"a side of less than {metrics.MIN_SIDE} pixels")
-    if photo.width * photo.height > MAX_PIXELS:
-        raise ValueError(f"more than {MAX_PIXELS // 10**6} megapixels, the limit of --size=own")
-    return photo
+    min_side = max(metric.min_side for metric in image_metrics.values())
+    max_pixels = min(metric.max_pixels for metric in image_metrics.values())
+    if min(photo.size) < min_side:
+        raise ValueError(f"a side of less than {min_side} pixels")
+    if photo.width * photo.height > max_pixels:
+        raise ValueError(f"more than {max_pixels // 10**6} megapixels, the limit of --size=own with these metrics")

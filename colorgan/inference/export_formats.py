@@ -17,9 +17,10 @@ from jax import export
 from colorgan.errors import UserError, reason
 from colorgan.inference import load_exported
 from colorgan.inference.load_run import LoadedRun
-from colorgan.models import weights_file
+from colorgan.models.build import TRAINING_KEYS
 from colorgan.models.convolutions import lowering_for
 from colorgan.models.generator import predict
+from colorgan.run import weights_file
 
 INSTALL_ONNX = "pip install 'colorgan[onnx]' && pip install --no-deps jax2onnx==0.17.1"
 _OPSET = 18  # from 2022, which older runtimes read too
@@ -107,7 +108,9 @@ def to_onnx(run: LoadedRun) -> Converted:
 def to_safetensors(run: LoadedRun) -> Converted:
     """The weights alone, for colorgan: to color with, or to start a run from (`config.init_from`)."""
     variables = jax.device_get(run.variables)
-    config = weights_file.network_config(run.config)
+    # A file computes in float32, and `model` may contain a path.
+    model = {key: value for key, value in run.config["model"].items() if key not in TRAINING_KEYS}
+    config = {"image_size": run.image_size, "precision": "float32", "model": model}
 
     def write(path: Path, description: dict[str, Any]) -> None:
         weights_file.write(path, variables, description | {"config": config})

@@ -69,8 +69,8 @@ def check(model: load_exported.Model, run: LoadedRun) -> dict[str, Any]:
     images, kind = _real_images(run)
     noise = np.random.default_rng(0).uniform(-1, 1, (*images.shape[:3], 1)).astype(np.float32)
     gray = np.concatenate([noise, color.luma(color.to_signed(jnp.asarray(images)))])
-    rgb = np.concatenate([model.predict(some) for some in np.split(gray, [1])])
     with export_formats.exact_products():
+        rgb = np.concatenate([model.predict(some) for some in np.split(gray, [1])])
         live = jax.jit(export_formats.float32_fn(run, run.generator.lowering))(run.variables, gray)
     own = jax.jit(functools.partial(predict, run.generator))(run.variables, gray)
     difference, from_own = (np.abs(rgb - np.asarray(other)) * 127.5 for other in (live, own))

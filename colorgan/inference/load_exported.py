@@ -38,7 +38,9 @@ class Model:
 
 
 def load(path: Path) -> Model:
-    """The model in a file of `colorgan export`. Files contain programs: load only those that you trust.
+    """The model in a file of `colorgan export`.
+
+    StableHLO and ONNX files contain programs: load only those that you trust.
 
     Raises:
       UserError: it is not such a file, damaged, of a version that this one cannot read, or its library is missing.
@@ -92,10 +94,12 @@ def _load_safetensors(path: Path) -> Model:
 
     import jax
 
-    from colorgan.models import build, weights_file
+    from colorgan.models import build
     from colorgan.models.generator import predict
+    from colorgan.run import weights_file
 
     variables, description = weights_file.read(path)
+    refuse_newer(str(path), int(description.get("format_version", 0)), FORMAT_VERSION)
     generator = build.create_generator(description["config"], jax.default_backend(), str(path))
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     build.check_shapes(variables, build.abstract_variables(generator, sharding), str(path))

@@ -13,6 +13,7 @@ from colorgan.models.build import Variables, abstract_variables, create_generato
 from colorgan.models.generator import Generator
 from colorgan.run import workdir as workdir_lib
 from colorgan.run.checkpoints import Checkpoints
+from colorgan.run.storage import parse_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ class LoadedRun:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds --workdir and --checkpoint, the arguments of `load_run`."""
-    parser.add_argument("--workdir", required=True, type=epath.Path, help="the run's folder")
+    parser.add_argument("--workdir", required=True, type=parse_path, help="the run's folder")
     parser.add_argument(
         "--checkpoint", default="best", choices=("latest", "best"), help="which one of the run (default: best)"
     )
@@ -53,13 +54,9 @@ def load_run(workdir: epath.Path, which: str) -> LoadedRun:
     """
     config = workdir_lib.read_config(workdir)
     mesh = sharding.create_mesh()
-    try:
-        generator = create_generator(config, sharding.platform_of(mesh), str(workdir / workdir_lib.CONFIG_FILE))
-        best_metric = config["best_metric"]
-    except KeyError as error:
-        raise UserError(f"{workdir / workdir_lib.CONFIG_FILE} lacks {error}; is it of a run of colorgan?") from error
+    generator = create_generator(config, sharding.platform_of(mesh), str(workdir / workdir_lib.CONFIG_FILE))
     abstract = {"generator_ema": abstract_variables(generator, sharding.replicated(mesh))}
-    with Checkpoints(workdir, best_metric) as checkpoints:
+    with Checkpoints(workdir, config.get("best_metric", "validation/score")) as checkpoints:
         found = checkpoints.first_good(checkpoints.steps(which), lambda step: checkpoints.restore(step, abstract))
     if found is None:
         raise UserError(f"{workdir} has no checkpoint yet; train it first")

@@ -111,8 +111,10 @@ def create_generator(config: Mapping[str, Any], platform: str, source: str) -> G
         generator, _ = create_networks(
             config["image_size"], **config["model"], precision=config["precision"], platform=platform
         )
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{source} was written by another version: {error}") from error
+    except KeyError as error:
+        raise UserError(f"{source} lacks {error}; is it of a run of colorgan?") from error
+    except (TypeError, ValueError, UserError) as error:
+        raise UserError(f"{source} is of another version of colorgan: {error}") from error
     return generator
 
 
@@ -135,9 +137,12 @@ def check_shapes(variables: Mapping[str, Any], expected: Mapping[str, Any], sour
         for leaves in map(jax.tree_util.tree_leaves_with_path, (dict(variables), dict(expected)))
     )
     for name in sorted(found.keys() | wanted.keys()):
-        if found.get(name) != wanted.get(name):
-            there, here = (str(shapes[name]) if name in shapes else "none" for shapes in (found, wanted))
-            raise UserError(f"{source} does not fit the networks of this config: {name} is {there} there, {here} here")
+        if name not in wanted:
+            raise UserError(f"{source}: the network has no {name}")
+        if name not in found:
+            raise UserError(f"{source}: it has no {name}")
+        if found[name] != wanted[name]:
+            raise UserError(f"{source}: {name} has the shape {found[name]}, but the network needs {wanted[name]}")
 
 
 def num_values(variables: Variables) -> int:

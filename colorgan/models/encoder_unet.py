@@ -20,8 +20,8 @@ class EncoderUNet(Generator):
     """A U-Net (Ronneberger et al. 2015, arXiv:1505.04597) over the features of an encoder.
 
     The latent vector is computed from the mean of the deepest features. The decoder begins with these features and the
-    latent vector; each of its blocks doubles the size and adds the encoder's features of that size, if there are any.
-    The last block has half of the image's size, and its colors are scaled up.
+    latent vector; each of its blocks doubles the size and appends the encoder's features of that size, if there are
+    any. The last block has half of the image's size, and its output is enlarged.
 
     Attributes:
       width: channels of the block at a quarter of the image's size: 2, 4 ... times as many at smaller sizes, up to

@@ -1,5 +1,6 @@
 """Files on a disk or in a bucket: which of the two a path is, errors of buckets in one line, and atomic writes."""
 
+import argparse
 import contextlib
 import os
 import re
@@ -15,6 +16,19 @@ from colorgan.errors import Unreachable, UserError
 def is_remote(path: epath.Path) -> bool:
     """Whether `path` is in a bucket, where a file can be replaced but not appended to."""
     return "://" in os.fspath(path)
+
+
+def parse_path(text: str) -> epath.Path:
+    """The value of a flag as a path on a disk, where ~ is the home folder, or in a bucket."""
+    return epath.Path(text).expanduser()
+
+
+def parse_local_path(text: str) -> Path:
+    """The same for a flag that allows no bucket: raises argparse.ArgumentTypeError for one."""
+    path = parse_path(text)
+    if is_remote(path):
+        raise argparse.ArgumentTypeError(f"{text} is not on a disk of this machine")
+    return Path(path)
 
 
 @contextlib.contextmanager

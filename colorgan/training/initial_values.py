@@ -11,11 +11,12 @@ from ml_collections import ConfigDict
 
 from colorgan import sharding
 from colorgan.errors import UserError
-from colorgan.models import weights_file
-from colorgan.models.build import Variables, check_shapes
+from colorgan.models.build import ENCODERS, Variables, check_shapes
 from colorgan.models.encoders import weights
+from colorgan.run import weights_file
 from colorgan.run import workdir as workdir_lib
 from colorgan.run.checkpoints import Checkpoints
+from colorgan.run.storage import bucket_errors, is_remote, parse_path
 from colorgan.training import build
 from colorgan.training.losses import ADVERSARIAL
 from colorgan.training.state import GAN, abstract_state
@@ -29,16 +30,18 @@ def load(config: ConfigDict, gan: GAN, mesh: Mesh) -> dict[str, Variables]:
     Raises:
       UserError: they cannot be read, or do not fit the networks of `config`.
     """
-    if config.init_from:
-        path = epath.Path(config.init_from).expanduser()
-        initial = _of_run(path, mesh) if path.is_dir() else _of_file(Path(path))
-        expected = abstract_state(gan, sharding.replicated(mesh))
+    if source := config.init_from:
+        path, is_folder = _find_source(source)
+        initial = _of_run(path, mesh) if is_folder else {"generator": weights_file.read(Path(path))[0]}
+        is_adversarial = ADVERSARIAL in gan.loss_weights
+        if not is_adversarial:
+            initial.pop("critic", None)
+        expected = abstract_state(gan, sharding.replicated(mesh)).networks()
         for name, variables in initial.items():
-            network = expected.critic if name == "critic" else expected.generator
-            check_shapes(variables, network.variables, f"config.init_from: the {name} of {config.init_from}")
-        log.info("initial values: %s of %s", ", ".join(sorted(initial)), config.init_from)
-        if "critic" not in initial and ADVERSARIAL in gan.loss_weights:
-            log.info("the critic has random initial values: %s has none that was trained", config.init_from)
+            check_shapes(variables, expected[name].variables, f"config.init_from: the {name} of {source} does not fit")
+        log.info("initial values: %s of %s", ", ".join(sorted(initial)), source)
+        if is_adversarial and "critic" not in initial:
+            log.info("the critic has random initial values: %s has none that was trained", source)
         return initial
     if config.model.encoder_weights:
         encoder = weights.load(config.model.encoder, config.model.encoder_weights)
@@ -46,34 +49,53 @@ def load(config: ConfigDict, gan: GAN, mesh: Mesh) -> dict[str, Variables]:
     return {}
 
 
-def _of_run(workdir: epath.Path, mesh: Mesh) -> dict[str, Variables]:
-    """The networks of a run's best checkpoint; the critic if it was trained."""
-    saved = workdir_lib.read_config(workdir)
+def check_source(config: ConfigDict) -> None:
+    """Raises UserError if the initial values of a new run are not there. It is fast; call it before data is loaded."""
+    if config.init_from:
+        _find_source(config.init_from)
+    elif config.model.encoder_weights and config.model.encoder in ENCODERS:
+        weights.find(config.model.encoder, config.model.encoder_weights)
+
+
+def _find_source(source: str) -> tuple[epath.Path, bool]:
+    """The path of a run's folder or of a file that may have weights, and whether it is a folder."""
+    path = parse_path(source)
     try:
-        config = ConfigDict(saved)
-        gan = build.create_gan(config, sharding.platform_of(mesh), build.SOME_EPOCHS)
-        best_metric = config.best_metric
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"config.init_from: {workdir} is a run of another version: {error}") from error
-    abstract = abstract_state(gan, sharding.replicated(mesh)).networks()
-    with Checkpoints(workdir, best_metric) as checkpoints:
-        found = checkpoints.first_good(checkpoints.steps("best"), lambda step: checkpoints.restore(step, abstract))
-    if found is None:
-        raise UserError(f"config.init_from: {workdir} has no checkpoint yet")
-    networks: dict[str, Any] = jax.device_get(found[1])
-    initial = {"generator": networks["generator"].variables, "generator_ema": networks["generator_ema"]}
-    if ADVERSARIAL in gan.loss_weights:
-        initial["critic"] = networks["critic"].variables
-    return initial
-
-
-def _of_file(path: Path) -> dict[str, Variables]:
-    if not path.exists():
+        with bucket_errors(path):
+            if path.is_dir():
+                return path, True
+            is_file = path.exists()
+    except OSError as error:
+        raise UserError(f"config.init_from: {error}") from error
+    if not is_file:
         raise UserError(f"config.init_from: there is no run's folder and no file {path}")
+    if is_remote(path):
+        raise UserError(f"config.init_from: {path} is a file in a bucket; copy it to a disk first")
     if path.suffix != weights_file.SUFFIX:
         raise UserError(
             f"config.init_from: {path} is neither a run's folder nor a .safetensors file; StableHLO and ONNX files are "
             "programs, from which weights cannot be read: use colorgan export --format=safetensors"
         )
-    variables, _ = weights_file.read(path)
-    return {"generator": variables}
+    return path, False
+
+
+def _of_run(workdir: epath.Path, mesh: Mesh) -> dict[str, Variables]:
+    """The networks of a run's best checkpoint: the average of the generator, and the critic if it was trained."""
+    saved = workdir_lib.read_config(workdir)
+    try:
+        config = ConfigDict(saved)
+        gan = build.create_gan(config, sharding.platform_of(mesh), build.SOME_EPOCHS)
+        best_metric = config.best_metric
+    except (AttributeError, KeyError, TypeError, ValueError, UserError) as error:
+        raise UserError(f"config.init_from: {workdir} is a run of another version of colorgan: {error}") from error
+    abstract = abstract_state(gan, sharding.replicated(mesh)).networks()
+    del abstract["generator"]
+    with Checkpoints(workdir, best_metric) as checkpoints:
+        found = checkpoints.first_good(checkpoints.steps("best"), lambda step: checkpoints.restore(step, abstract))
+    if found is None:
+        raise UserError(f"config.init_from: {workdir} has no checkpoint yet")
+    networks: dict[str, Any] = jax.device_get(found[1])
+    initial = {"generator": networks["generator_ema"]}
+    if ADVERSARIAL in gan.loss_weights:
+        initial["critic"] = networks["critic"].variables
+    return initial

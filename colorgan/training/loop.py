@@ -46,6 +46,8 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
     config_lib.check_batch_size(config.batch_size, mesh.size)
     if before := workdir_lib.config_if_trained(workdir):
         workdir_lib.refuse_changes(config_lib.changes(before, config_lib.to_plain(config))[0], workdir)
+    else:
+        initial_values.check_source(config)
     images, validation_images = build.open_images(config)
     with contextlib.ExitStack() as stack:
         stack.enter_context(workdir_lib.locked(workdir))

@@ -89,7 +89,7 @@ def create_state(gan: GAN, seed: int, sharding: Sharding, initial: Mapping[str, 
       seed: of the random initial values.
       sharding: of all arrays.
       initial: variables that are not random, the same in all processes, by network: all of "generator", or only those
-        of its encoder; "critic"; "generator_ema", by default equal to the generator's.
+        of its encoder; and "critic".
     """
 
     def create(initial: dict[str, "Variables"]) -> GANState:
@@ -104,8 +104,7 @@ def create_state(gan: GAN, seed: int, sharding: Sharding, initial: Mapping[str, 
             _create_network(_merge(random[name], initial.get(name, {})), optimizer)
             for name, optimizer in (("generator", gan.generator_optimizer), ("critic", gan.critic_optimizer))
         )
-        average = initial.get("generator_ema", generator.variables)
-        return GANState(jnp.zeros((), jnp.int32), generator, critic, average)
+        return GANState(jnp.zeros((), jnp.int32), generator, critic, generator.variables)
 
     return jax.jit(create, in_shardings=sharding, out_shardings=sharding)(dict(initial or {}))
 

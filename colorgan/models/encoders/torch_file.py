@@ -1,7 +1,6 @@
 """Files of PyTorch before 1.6, a stream of pickles and raw storages, without PyTorch and without running their code."""
 
 import collections
-import functools
 import math
 import os
 from typing import Any, BinaryIO, NamedTuple
@@ -32,10 +31,10 @@ class _Unpickler(RestrictedUnpickler):
     """Knows tensors and dictionaries only."""
 
     def __init__(self, file: BinaryIO) -> None:
-        tensor = functools.partial(_tensor)  # a new object: a file can set attributes of what a name stands for
         allowed = {
             ("collections", "OrderedDict"): collections.OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): tensor,
+            # A new function: a file can set attributes of what a name stands for.
+            ("torch._utils", "_rebuild_tensor_v2"): lambda *arguments: _tensor(*arguments),
         }
         super().__init__(file, allowed | {("torch", name): dtype for name, dtype in _TYPES.items()})
 

