@@ -155,6 +155,12 @@ def test_a_bucket_that_cannot_be_reached_is_one_sentence(monkeypatch):
         initial_values.check_source(_config(init_from="gs://bucket/run"))
 
 
+def test_processes_with_different_values_are_reported(finished_run, monkeypatch):
+    monkeypatch.setattr(sharding, "same_everywhere", lambda checksum: False)
+    with pytest.raises(UserError, match="the processes of this run read different initial values"):
+        _load(_config(init_from=str(finished_run)))
+
+
 def test_a_critic_that_is_not_needed_does_not_have_to_fit(finished_run):
     changes = {"init_from": str(finished_run), "model__critic": "dense"}
     with pytest.raises(UserError, match="the critic of .* does not fit"):

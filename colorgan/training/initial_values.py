@@ -1,6 +1,7 @@
 """Initial values of a new run that come from elsewhere: another run, a file, or a pretrained encoder."""
 
 import logging
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from colorgan.models.encoders import weights
 from colorgan.run import weights_file
 from colorgan.run import workdir as workdir_lib
 from colorgan.run.checkpoints import Checkpoints
+from colorgan.run.checksums import checksums
 from colorgan.run.storage import bucket_errors, is_remote, parse_path
 from colorgan.training import build
 from colorgan.training.losses import ADVERSARIAL
@@ -28,8 +30,25 @@ def load(config: ConfigDict, gan: GAN, mesh: Mesh) -> dict[str, Variables]:
     """Variables by network, see `state.create_state`, from `config.init_from` or `config.model.encoder_weights`.
 
     Raises:
-      UserError: they cannot be read, or do not fit the networks of `config`.
+      UserError: they cannot be read, do not fit the networks of `config`, or differ between processes.
     """
+    initial = _read(config, gan, mesh)
+    if initial and not sharding.same_everywhere(zlib.crc32(str(checksums(initial)).encode())):
+        raise UserError(
+            "the processes of this run read different initial values: copy the same files to all hosts"
+        )
+    return initial
+
+
+def check_source(config: ConfigDict) -> None:
+    """Raises UserError if the initial values of a new run are not there. It is fast; call it before data is loaded."""
+    if config.init_from:
+        _find_source(config.init_from)
+    elif config.model.encoder_weights and config.model.encoder in ENCODERS:
+        weights.find(config.model.encoder, config.model.encoder_weights)
+
+
+def _read(config: ConfigDict, gan: GAN, mesh: Mesh) -> dict[str, Variables]:
     if source := config.init_from:
         path, is_folder = _find_source(source)
         initial = _of_run(path, mesh) if is_folder else {"generator": weights_file.read(Path(path))[0]}
@@ -47,14 +66,6 @@ def load(config: ConfigDict, gan: GAN, mesh: Mesh) -> dict[str, Variables]:
         encoder = weights.load(config.model.encoder, config.model.encoder_weights)
         return {"generator": {collection: {"encoder": values} for collection, values in encoder.items()}}
     return {}
-
-
-def check_source(config: ConfigDict) -> None:
-    """Raises UserError if the initial values of a new run are not there. It is fast; call it before data is loaded."""
-    if config.init_from:
-        _find_source(config.init_from)
-    elif config.model.encoder_weights and config.model.encoder in ENCODERS:
-        weights.find(config.model.encoder, config.model.encoder_weights)
 
 
 def _find_source(source: str) -> tuple[epath.Path, bool]:
