@@ -155,10 +155,10 @@ def test_a_bucket_that_cannot_be_reached_is_one_sentence(monkeypatch):
         initial_values.check_source(_config(init_from="gs://bucket/run"))
 
 
-def test_processes_with_different_values_are_reported(finished_run, monkeypatch):
+def test_processes_with_different_values_are_reported(exported, monkeypatch):
     monkeypatch.setattr(sharding, "same_everywhere", lambda checksum: False)
     with pytest.raises(UserError, match="the processes of this run read different initial values"):
-        _load(_config(init_from=str(finished_run)))
+        _load(_config(init_from=str(exported[0])))
 
 
 def test_a_critic_that_is_not_needed_does_not_have_to_fit(finished_run):

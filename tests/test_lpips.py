@@ -37,7 +37,7 @@ def _pickle(values):
 
 def test_arrays_are_read():
     rows = np.arange(6, dtype=np.float32).reshape(2, 3)
-    values = {"kernel": {"rows": rows, "columns": np.asfortranarray(rows)}, "bias": np.float32([1])}
+    values = {"kernel": {"rows": rows, "columns": np.asfortranarray(rows)}, "bias": np.ones(1, np.float32)}
     jax.tree.map(np.testing.assert_array_equal, lpips.read_arrays(_pickle(values)), values)
 
 
