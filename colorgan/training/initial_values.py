@@ -34,9 +34,7 @@ def load(config: ConfigDict, gan: GAN, mesh: Mesh) -> dict[str, Variables]:
     """
     initial = _read(config, gan, mesh)
     if initial and not sharding.same_everywhere(zlib.crc32(str(checksums(initial)).encode())):
-        raise UserError(
-            "the processes of this run read different initial values: copy the same files to all hosts"
-        )
+        raise UserError("the processes of this run read different initial values: copy the same files to all hosts")
     return initial
 
 
