@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Array = jax.Array
 Pads = Sequence[tuple[int, int]]
@@ -312,9 +313,16 @@ def _split_outputs(y: Array) -> list[Array]:
 def upsample_bilinear(x: Array, lowering: str) -> Array:
     """Twice as high and wide, with centers of pixels aligned as usual: [B,H,W,C] to [B,2H,2W,C]."""
     if lowering == "native":  # products with matrices: on a TPU a third of the memory traffic of the other
-        batch, height, width, channels = x.shape
-        return jax.image.resize(x, (batch, 2 * height, 2 * width, channels), "bilinear")
+        rows, columns = (jnp.asarray(_doubling_matrix(size), x.dtype) for size in x.shape[1:3])
+        return jnp.einsum("bhwc,Hh,Ww->bHWc", x, rows, columns)
     return _double(_double(x, 1), 2)
+
+
+def _doubling_matrix(size: int) -> np.ndarray:
+    """[2*size,size]: enlarges the pixels of a row, see `_double`."""
+    after = 0.75 * np.eye(size) + 0.25 * np.eye(size, k=1)
+    after[-1, -1] = 1
+    return np.stack((after[::-1, ::-1], after), axis=1).reshape(2 * size, size)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
