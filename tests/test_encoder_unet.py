@@ -1,6 +1,7 @@
 """The generator around an encoder: its shapes, its training step, and a run from pretrained weights."""
 
 import functools
+import importlib.util
 import json
 import shutil
 from typing import Any
@@ -213,6 +214,10 @@ def test_a_run_from_weights_needs_them_only_at_its_start(weights_file, photograp
     exported = tmp_path / "model.stablehlo"
     done = run_command("colorgan.export", f"--workdir={whole}", f"--output={exported}", "--checkpoint=latest")
     assert json.loads(done.stdout.splitlines()[-1])["difference"]["max"] < 0.01
+    if importlib.util.find_spec("jax2onnx"):
+        flags = (f"--workdir={whole}", f"--output={tmp_path}/model.onnx", "--checkpoint=latest", "--format=onnx")
+        done = run_command("colorgan.export", *flags)
+        assert json.loads(done.stdout.splitlines()[-1])["difference"]["max"] < 0.01
     run = load_run.load_run(whole, "latest")
     gray = np.random.default_rng(1).uniform(-1, 1, (3, 32, 32, 1)).astype(np.float32)
     live = jax.jit(functools.partial(predict, run.generator))(run.variables, gray)
