@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-from pathlib import Path
 
 import jax
 from etils import epath
@@ -11,6 +10,7 @@ from colorgan import command_line, library_patches
 from colorgan import config as config_lib
 from colorgan.data import sources
 from colorgan.run import devices
+from colorgan.run.storage import parse_path
 
 log = logging.getLogger("colorgan.main")  # it runs as __main__
 
@@ -23,7 +23,7 @@ def main(arguments: argparse.Namespace) -> None:
     config = arguments.config
     config_lib.check_config(config)
     data = config.data
-    workdir = epath.Path(arguments.workdir or Path("runs", arguments.config_name)).expanduser()
+    workdir = arguments.workdir or epath.Path("runs", arguments.config_name)
     processes = devices.Processes(arguments.coordinator, arguments.num_processes, arguments.process_id)
     devices.join_processes(config.platform, processes)
     with devices.reporting_lost_processes():
@@ -57,7 +57,9 @@ Next:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.create_parser("train", __doc__)
     command_line.add_config_flag(parser)
-    parser.add_argument("--workdir", metavar="DIR", help="the run's folder (default: runs/<name of the config>)")
+    parser.add_argument(
+        "--workdir", type=parse_path, metavar="DIR", help="the run's folder (default: runs/<name of the config>)"
+    )
     group = parser.add_argument_group("several processes that train together (TPU slices and Slurm need none of these)")
     group.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, the same for all processes")
     group.add_argument("--num_processes", type=int, metavar="N", help="the number of processes")

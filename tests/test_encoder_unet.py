@@ -222,3 +222,11 @@ def test_a_run_from_weights_needs_them_only_at_its_start(weights_file, photograp
     gray = np.random.default_rng(1).uniform(-1, 1, (3, 32, 32, 1)).astype(np.float32)
     live = jax.jit(functools.partial(predict, run.generator))(run.variables, gray)
     np.testing.assert_allclose(load_exported.load(exported).predict(gray), live, atol=1e-4)
+
+
+def test_missing_weights_end_a_run_in_one_sentence(tmp_path):
+    flags = tiny_flags(model__encoder="tiny", model__encoder_weights="imagenet")
+    done = run_command("colorgan.main", "--config=default", f"--workdir={tmp_path}/run", *flags, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "no package has weights of tiny" in done.stderr

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from colorgan.models.spatial_convolutions import convolve, depthwise, pointwise, upsample_bilinear
+from colorgan.models.spatial_convolutions import convolve, depthwise, pointwise
+from colorgan.models.upsampling import upsample_bilinear
 
 DEPTHWISE = [  # shape, size of the kernel, stride
     ((4, 8, 8, 16), 3, 1),

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from colorgan.run import storage
-from colorgan.run.storage import whole_file
+from colorgan.run.storage import parse_local_path, parse_path, whole_file
 
 
 def test_the_file_is_replaced_at_the_end(tmp_path):
@@ -41,8 +40,8 @@ def test_a_file_that_is_never_written_is_an_error(tmp_path):
 
 
 def test_paths_of_flags():
-    for parse in (storage.parse_path, storage.parse_local_path):
+    for parse in (parse_path, parse_local_path):
         assert parse("~/runs/a") == type(parse("a"))(Path.home(), "runs", "a")
-    assert str(storage.parse_path("gs://bucket/run")) == "gs://bucket/run"
+    assert str(parse_path("gs://bucket/run")) == "gs://bucket/run"
     with pytest.raises(argparse.ArgumentTypeError, match="gs://bucket/run is not on a disk of this machine"):
-        storage.parse_local_path("gs://bucket/run")
+        parse_local_path("gs://bucket/run")

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from colorgan.models.encoders.encoder import Encoder, SpatialConvolution
 from colorgan.models.generator import OUTPUT_CHANNELS, Generator
 from colorgan.models.layers import KERNEL_INIT, MOMENTUM, BatchNorm, Momentum
-from colorgan.models.spatial_convolutions import upsample_bilinear
+from colorgan.models.upsampling import upsample_bilinear
 
 LATENT_SIZE = 512
 LEAK = 0.1  # slope of LeakyReLU below zero in the decoder

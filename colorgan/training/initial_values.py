@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -17,7 +18,6 @@ from colorgan.models.encoders import weights
 from colorgan.run import weights_file
 from colorgan.run import workdir as workdir_lib
 from colorgan.run.checkpoints import Checkpoints
-from colorgan.run.checksums import checksums
 from colorgan.run.storage import bucket_errors, is_remote, parse_path
 from colorgan.training import build
 from colorgan.training.losses import ADVERSARIAL
@@ -33,7 +33,10 @@ def load(config: ConfigDict, gan: GAN, mesh: Mesh) -> dict[str, Variables]:
       UserError: they cannot be read, do not fit the networks of `config`, or differ between processes.
     """
     initial = _read(config, gan, mesh)
-    if initial and not sharding.same_everywhere(zlib.crc32(str(checksums(initial)).encode())):
+    checksum = 0
+    for array in jax.tree.leaves(initial):
+        checksum = zlib.crc32(np.asarray(array).tobytes(), checksum)
+    if not sharding.same_everywhere(checksum):
         raise UserError("the processes of this run read different initial values: copy the same files to all hosts")
     return initial
 
@@ -49,10 +52,8 @@ def check_source(config: ConfigDict) -> None:
 def _read(config: ConfigDict, gan: GAN, mesh: Mesh) -> dict[str, Variables]:
     if source := config.init_from:
         path, is_folder = _find_source(source)
-        initial = _of_run(path, mesh) if is_folder else {"generator": weights_file.read(Path(path))[0]}
         is_adversarial = ADVERSARIAL in gan.loss_weights
-        if not is_adversarial:
-            initial.pop("critic", None)
+        initial = _of_run(path, mesh, is_adversarial) if is_folder else {"generator": weights_file.read(Path(path))[0]}
         expected = abstract_state(gan, sharding.replicated(mesh)).networks()
         for name, variables in initial.items():
             check_shapes(variables, expected[name].variables, f"config.init_from: the {name} of {source} does not fit")
@@ -88,8 +89,8 @@ def _find_source(source: str) -> tuple[epath.Path, bool]:
     return path, False
 
 
-def _of_run(workdir: epath.Path, mesh: Mesh) -> dict[str, Variables]:
-    """The networks of a run's best checkpoint: the average of the generator, and the critic if it was trained."""
+def _of_run(workdir: epath.Path, mesh: Mesh, with_critic: bool) -> dict[str, Variables]:
+    """From a run's best checkpoint: the average of the generator, and `with_critic` the critic if it was trained."""
     saved = workdir_lib.read_config(workdir)
     try:
         config = ConfigDict(saved)
@@ -99,12 +100,14 @@ def _of_run(workdir: epath.Path, mesh: Mesh) -> dict[str, Variables]:
         raise UserError(f"config.init_from: {workdir} is a run of another version of colorgan: {error}") from error
     abstract = abstract_state(gan, sharding.replicated(mesh)).networks()
     del abstract["generator"]
+    if not (with_critic and ADVERSARIAL in gan.loss_weights):
+        del abstract["critic"]
     with Checkpoints(workdir, best_metric) as checkpoints:
         found = checkpoints.first_good(checkpoints.steps("best"), lambda step: checkpoints.restore(step, abstract))
     if found is None:
         raise UserError(f"config.init_from: {workdir} has no checkpoint yet")
     networks: dict[str, Any] = jax.device_get(found[1])
     initial = {"generator": networks["generator_ema"]}
-    if ADVERSARIAL in gan.loss_weights:
+    if "critic" in networks:
         initial["critic"] = networks["critic"].variables
     return initial
