@@ -39,6 +39,10 @@ for batch_size in 16 64 256; do
   record compare.jsonl python benchmarks/compare_step.py --gpu --batch_size=$batch_size \
     --peers_python="${PEERS_PYTHON:-$(command -v python)}"
 done
+for critic in "" --critic; do
+  record compare.jsonl python benchmarks/compare_step.py --gpu --network=pretrained --batch_size=256 $critic \
+    --peers_python="${PEERS_PYTHON:-$(command -v python)}"
+done
 
 # 4. A profile of the step, for TensorBoard's profile page (pip install xprof).
 python -m colorgan.main --config=configs/gpu.py "${data[@]}" --workdir="$out/profile" \

@@ -8,7 +8,7 @@ A row is trained by `colorgan train`. `colorgan evaluate` then measures its last
 chosen on the test images. Finished rows are not run again, and a row that was stopped resumes. The setting "reduced" is
 64 px, a quarter of the baseline's width and 6 epochs, for a CPU; "long" is the same for 18 epochs; "full" is the
 baseline's networks at 128 px for 30 epochs, for a GPU. "pretrained" has rows of its own: single changes to
-configs/pretrained.py, for one epoch.
+configs/pretrained.py, for one epoch where a row has no other number.
 """
 
 import argparse
@@ -81,6 +81,8 @@ PRETRAINED: dict[str, dict[str, Any]] = {
     "no_weight_decay": {"optimizer.weight_decay": 0.0},
     "weight_decay_0.1": {"optimizer.weight_decay": 0.1},
     "rate_2e-3": {"optimizer.generator_learning_rate": 2e-3},
+    "rate_4e-3": {"optimizer.generator_learning_rate": 4e-3},
+    "epochs_3": {"num_epochs": 3},
 }
 
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""Both lowerings compute the same convolution, forward and backward, at every size in the networks."""
+"""All platforms' convolutions are the same, forward and backward, at every size in the networks."""
 
 import jax
 import jax.numpy as jnp
@@ -21,22 +21,22 @@ CASES = [
 
 
 @pytest.mark.parametrize(("convolve_fn", "shape", "out"), CASES)
-def test_lowerings_agree_forward_and_backward(convolve_fn, shape, out):
+def test_platforms_agree_forward_and_backward(convolve_fn, shape, out):
     x = jax.random.normal(jax.random.key(0), shape)
     kernel = jax.random.normal(jax.random.key(1), (4, 4, shape[-1], out))
 
-    def outputs(lowering):
-        y, backward = jax.vjp(lambda x, kernel: convolve_fn(x, kernel, lowering), x, kernel)
+    def outputs(platform):
+        y, backward = jax.vjp(lambda x, kernel: convolve_fn(x, kernel, platform), x, kernel)
         return y, *backward(jax.random.normal(jax.random.key(2), y.shape))
 
-    native, winograd = jax.jit(outputs, static_argnums=0)("native"), jax.jit(outputs, static_argnums=0)("winograd")
+    native, winograd = jax.jit(outputs, static_argnums=0)("tpu"), jax.jit(outputs, static_argnums=0)("cpu")
     for expected, actual in zip(native, winograd, strict=True):
         np.testing.assert_allclose(actual, expected, atol=2e-6 * float(jnp.abs(expected).max()))
 
 
 def _num_products(convolve_fn, shape, out):
     x, kernel = jnp.zeros(shape), jnp.zeros((4, 4, shape[-1], out))
-    compiled = jax.jit(lambda x, kernel: convolve_fn(x, kernel, "winograd")).lower(x, kernel).compile()
+    compiled = jax.jit(lambda x, kernel: convolve_fn(x, kernel, "cpu")).lower(x, kernel).compile()
     return dict(compiled.cost_analysis() or {})["flops"] / 2
 
 
@@ -49,6 +49,6 @@ def test_winograd_uses_nine_products_instead_of_sixteen(convolve_fn, size):
 
 def test_one_by_one_input_is_doubled():
     kernel = jnp.arange(16.0).reshape(4, 4, 1, 1)
-    for lowering in ("native", "winograd"):
-        up = convolve_up(jnp.ones((1, 1, 1, 1)), kernel, lowering)
+    for platform in ("cpu", "tpu"):
+        up = convolve_up(jnp.ones((1, 1, 1, 1)), kernel, platform)
         np.testing.assert_allclose(up[0, :, :, 0], [[10, 9], [6, 5]])

@@ -69,7 +69,7 @@ def test_the_latent_vector_reaches_all_pixels_and_luma_is_kept(variables):
     np.testing.assert_allclose(color.luma(generator.apply(variables, gray)), gray, atol=1e-5)
 
 
-def test_lowerings_share_parameters_and_results(variables):
+def test_platforms_share_parameters_and_results(variables):
     gray = jax.random.uniform(jax.random.key(1), (2, 32, 32, 1), minval=-1, maxval=1)
     results = []
     for platform in ("cpu", "gpu"):

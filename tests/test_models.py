@@ -87,7 +87,7 @@ def test_training_uses_dropout_and_normalizes_by_the_batch(tiny):
     assert all(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_lowerings_share_parameters_and_results(tiny):
+def test_platforms_share_parameters_and_results(tiny):
     generator, critic, variables, gray = tiny
     native_generator, native_critic = _tiny(platform="gpu")
     rgb = _predict(generator, variables, gray)
@@ -98,7 +98,7 @@ def test_lowerings_share_parameters_and_results(tiny):
     np.testing.assert_allclose(_predict(native_critic, critic_variables, gray, rgb), logits, atol=1e-5)
 
 
-def test_lowerings_learn_the_same(tiny):
+def test_platforms_learn_the_same(tiny):
     """Forward and backward in training: dropout, normalization by the batch, concatenations."""
     _, _, variables, gray = tiny
     weights = jax.random.normal(jax.random.key(3), (4, 32, 32, 3))

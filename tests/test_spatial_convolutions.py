@@ -1,4 +1,4 @@
-"""Both lowerings compute the same convolution, forward and backward, and enlarging is that of other frameworks."""
+"""All platforms compute the same convolution, forward and backward, and enlarging is that of other frameworks."""
 
 import functools
 
@@ -49,26 +49,25 @@ def _check(expected, actual, tolerance=1e-5):
         np.testing.assert_allclose(np.float32(b), a, atol=tolerance * np.abs(a).max())
 
 
-def _check_lowerings(convolve_fn, stride, inputs):
-    expected = _outputs(lambda x, kernel: convolve_fn(x, kernel, stride, "native"), *inputs)
-    _check(expected, _outputs(lambda x, kernel: convolve_fn(x, kernel, stride, "cpu"), *inputs))
+def _check_platforms(convolve_fn, stride, inputs):
+    expected = _outputs(lambda x, kernel: convolve_fn(x, kernel, stride, "tpu"), *inputs)
+    for platform in ("cpu", "gpu"):
+        _check(expected, _outputs(lambda x, kernel, p=platform: convolve_fn(x, kernel, stride, p), *inputs))
 
 
 @pytest.mark.parametrize(("shape", "size", "stride"), DEPTHWISE)
-def test_depthwise_lowerings_agree(shape, size, stride):
-    _check_lowerings(depthwise, stride, _inputs(shape, (size, size, 1, shape[-1])))
+def test_depthwise_platforms_agree(shape, size, stride):
+    _check_platforms(depthwise, stride, _inputs(shape, (size, size, 1, shape[-1])))
 
 
 @pytest.mark.parametrize(("shape", "out", "stride"), CONVOLVE)
-def test_lowerings_agree(shape, out, stride):
-    _check_lowerings(convolve, stride, _inputs(shape, (3, 3, shape[-1], out)))
+def test_platforms_agree(shape, out, stride):
+    _check_platforms(convolve, stride, _inputs(shape, (3, 3, shape[-1], out)))
 
 
 def test_pointwise_is_a_convolution():
     inputs = _inputs((2, 4, 6, 8), (8, 16))
-    _check(
-        _outputs(lambda x, kernel: convolve(x, kernel[None, None], 1, "native"), *inputs), _outputs(pointwise, *inputs)
-    )
+    _check(_outputs(lambda x, kernel: convolve(x, kernel[None, None], 1, "tpu"), *inputs), _outputs(pointwise, *inputs))
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 6, 8), (1, 1, 2, 3)])
@@ -76,8 +75,8 @@ def test_upsample_bilinear(shape):
     x = jax.random.normal(jax.random.key(0), shape)
     double = (shape[0], 2 * shape[1], 2 * shape[2], shape[3])
     expected = _outputs(lambda x: jax.image.resize(x, double, "linear"), x)
-    for lowering in ("native", "cpu"):
-        _check(expected, _outputs(functools.partial(upsample_bilinear, lowering=lowering), x))
+    for platform in ("cpu", "gpu", "tpu"):
+        _check(expected, _outputs(functools.partial(upsample_bilinear, platform=platform), x))
 
 
 @pytest.mark.parametrize(
@@ -85,13 +84,17 @@ def test_upsample_bilinear(shape):
 )
 def test_bfloat16(convolve_fn, stride, kernel_shape):
     inputs = _inputs((2, 8, 8, 48), kernel_shape, jnp.bfloat16)
-    actual = _outputs(lambda x, kernel: upsample_bilinear(convolve_fn(x, kernel, stride, "cpu"), "cpu"), *inputs)
-    assert all(output.dtype == jnp.bfloat16 for output in actual)
+    actual = [
+        _outputs(lambda x, kernel, p=platform: upsample_bilinear(convolve_fn(x, kernel, stride, p), p), *inputs)
+        for platform in ("cpu", "gpu")
+    ]
+    assert all(output.dtype == jnp.bfloat16 for outputs in actual for output in outputs)
     # Float32, the gradient of the output being rounded as above.
     wide = [value.astype(jnp.float32) for value in inputs]
-    y, backward = jax.vjp(lambda x, k: upsample_bilinear(convolve_fn(x, k, stride, "native"), "native"), *wide)
+    y, backward = jax.vjp(lambda x, k: upsample_bilinear(convolve_fn(x, k, stride, "tpu"), "tpu"), *wide)
     gradient = jax.random.normal(jax.random.key(2), y.shape, jnp.bfloat16).astype(jnp.float32)
-    _check((y, *backward(gradient)), actual, 0.03)
+    for outputs in actual:
+        _check((y, *backward(gradient)), outputs, 0.03)
 
 
 def test_export_for_batches_of_any_size():

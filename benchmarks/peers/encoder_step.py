@@ -76,7 +76,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--image_size", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=2, help="steps per repeat")
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--warm_up", type=int, default=3)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     for flag in ("--critic", "--bf16", "--compile", "--channels_last"):
@@ -119,12 +120,17 @@ def main() -> None:
         return loss
 
     step_fn = torch.compile(step) if arguments.compile else step
-    times = []
-    for _ in range(arguments.warm_up + arguments.steps):
+
+    def run(num_steps: int) -> float:
+        """Returns the seconds per step. Waits for the device once, at the end."""
         start = time.perf_counter()
-        assert torch.isfinite(step_fn())  # waits
-        times.append(time.perf_counter() - start)
-    seconds = statistics.median(times[arguments.warm_up :])
+        for _ in range(num_steps):
+            loss = step_fn()
+        assert torch.isfinite(loss)  # waits
+        return (time.perf_counter() - start) / num_steps
+
+    run(arguments.warm_up)
+    seconds = statistics.median(run(arguments.steps) for _ in range(arguments.repeats))
     result = {
         "peer": "pytorch",
         "version": torch.__version__,

@@ -18,7 +18,6 @@ from colorgan.errors import UserError, reason
 from colorgan.inference import load_exported
 from colorgan.inference.load_run import LoadedRun
 from colorgan.models.build import TRAINING_KEYS
-from colorgan.models.convolutions import lowering_for
 from colorgan.models.generator import predict
 from colorgan.run import weights_file
 
@@ -39,7 +38,7 @@ class Converted(NamedTuple):
 
 
 def to_stablehlo(run: LoadedRun) -> Converted:
-    """JAX's own format, for batches of any size: Winograd's products for CPUs, native convolutions elsewhere.
+    """JAX's own format, for batches of any size: each platform computes it in its fastest way.
 
     Raises:
       UserError: a library is missing.
@@ -49,10 +48,10 @@ def to_stablehlo(run: LoadedRun) -> Converted:
     except ImportError as error:
         raise UserError("StableHLO needs flatbuffers: pip install flatbuffers") from error
     variables = jax.device_get(run.variables)  # off the devices of this machine
-    winograd, native = (float32_fn(run, lowering_for(platform)) for platform in ("cpu", "gpu"))
 
     def color_all(gray: jax.Array) -> jax.Array:
-        return jax.lax.platform_dependent(variables, gray, cpu=winograd, default=native)  # weights once
+        cpu, gpu, tpu = (float32_fn(run, platform) for platform in ("cpu", "gpu", "tpu"))
+        return jax.lax.platform_dependent(variables, gray, cpu=cpu, cuda=gpu, default=tpu)  # weights once
 
     size = run.image_size
     gray = jax.ShapeDtypeStruct((*export.symbolic_shape("batch"), size, size, 1), np.float32)
@@ -69,7 +68,7 @@ def to_stablehlo(run: LoadedRun) -> Converted:
 
 
 def to_onnx(run: LoadedRun) -> Converted:
-    """ONNX, for batches of any size: native convolutions, which its runtimes have for every device.
+    """ONNX, for batches of any size: with native convolutions, as on a TPU.
 
     Raises:
       UserError: a library is missing, or cannot convert this generator.
@@ -82,7 +81,7 @@ def to_onnx(run: LoadedRun) -> Converted:
     except ImportError as error:
         raise UserError(f"ONNX needs {error.name}: {INSTALL_ONNX}") from error
     version, size = importlib.metadata.version("jax2onnx"), run.image_size
-    color_all = functools.partial(float32_fn(run, lowering_for("gpu")), jax.device_get(run.variables))
+    color_all = functools.partial(float32_fn(run, "tpu"), jax.device_get(run.variables))
     try:
         with exact_products():
             model = jax2onnx.to_onnx(
@@ -118,9 +117,9 @@ def to_safetensors(run: LoadedRun) -> Converted:
     return Converted(write, {})
 
 
-def float32_fn(run: LoadedRun, lowering: str) -> Callable[[Any, jax.Array], jax.Array]:
+def float32_fn(run: LoadedRun, platform: str) -> Callable[[Any, jax.Array], jax.Array]:
     """`predict` of (variables, gray) in float32, independent of the run's precision."""
-    return functools.partial(predict, run.generator.clone(dtype=np.float32, lowering=lowering))
+    return functools.partial(predict, run.generator.clone(dtype=np.float32, platform=platform))
 
 
 def exact_products() -> contextlib.AbstractContextManager[None]:

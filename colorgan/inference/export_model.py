@@ -71,7 +71,7 @@ def check(model: load_exported.Model, run: LoadedRun) -> dict[str, Any]:
     gray = np.concatenate([noise, color.luma(color.to_signed(jnp.asarray(images)))])
     with export_formats.exact_products():
         rgb = np.concatenate([model.predict(some) for some in np.split(gray, [1])])
-        live = jax.jit(export_formats.float32_fn(run, run.generator.lowering))(run.variables, gray)
+        live = jax.jit(export_formats.float32_fn(run, run.generator.platform))(run.variables, gray)
     own = jax.jit(functools.partial(predict, run.generator))(run.variables, gray)
     difference, from_own = (np.abs(rgb - np.asarray(other)) * 127.5 for other in (live, own))
     if not np.max(difference) <= MAX_DIFFERENCE:  # also refuses NaN

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from jax.sharding import Sharding
 
 from colorgan.errors import UserError
-from colorgan.models.convolutions import lowering_for
 from colorgan.models.critic import Critic, DenseCritic, PatchCritic
 from colorgan.models.encoder_unet import EncoderUNet
 from colorgan.models.encoders.convnext import ConvNeXt
@@ -25,7 +24,7 @@ Variables = dict[str, Any]  # {"params": ..., "batch_stats": ...}, as Flax modul
 UNET = "unet"  # the value of config.model.encoder for the baseline's generator
 TRAINING_KEYS = {"encoder_weights", "encoder_rate"}  # of config.model
 
-# By the value of config.model.encoder: functions of the fields of `Encoder`: dtype, lowering, frozen_norm.
+# By the value of config.model.encoder: functions of the fields of `Encoder`: dtype, platform, frozen_norm.
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "efficientnet_lite0": functools.partial(EfficientNetLite, width=1.0, depth=1.0),
     "efficientnet_lite1": functools.partial(EfficientNetLite, width=1.0, depth=1.1),
@@ -85,9 +84,8 @@ def create_networks(
     ):
         if value not in known:
             raise UserError(f"config.model.{key} is {value!r} but must be one of {', '.join(known)}")
-    dtype, lowering = jnp.dtype(precision), lowering_for(platform)
     sizes: dict[str, Any] = {"image_size": image_size, "width": width, "max_width": max_width}
-    options: dict[str, Any] = {"dtype": dtype, "lowering": lowering}
+    options: dict[str, Any] = {"dtype": jnp.dtype(precision), "platform": platform}
     generator: Generator = UNet(**sizes, output=output, **options)
     if encoder != UNET:
         generator = EncoderUNet(

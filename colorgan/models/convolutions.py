@@ -1,8 +1,8 @@
-"""The three 4x4 convolutions of the networks, each in two lowerings that compute the same numbers.
+"""The three 4x4 convolutions of the networks, each computed in the fastest way for the platform "cpu", "gpu" or "tpu".
 
-`lowering="native"` is XLA's own convolution, best for GPU and TPU. XLA:CPU computes the weight gradients of padded and
-of transposed convolutions at 1-6 GFLOP/s, where a matrix product reaches 200 a core, so `lowering="winograd"` computes
-the same sums as matrix products, see `winograd`. All have the kernel layout of Flax, HWIO [4,4,in,out].
+GPU and TPU have XLA's own convolution. XLA:CPU computes the weight gradients of padded and of transposed convolutions
+at 1-6 GFLOP/s, where a matrix product reaches 200 a core, so there the same sums are matrix products, see `winograd`.
+The numbers are the same. All have the kernel layout of Flax, HWIO [4,4,in,out].
 """
 
 import jax
@@ -15,14 +15,9 @@ Array = jax.Array
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
-def lowering_for(platform: str) -> str:
-    """The faster lowering on `platform`: "cpu", "gpu" or "tpu"."""
-    return "winograd" if platform == "cpu" else "native"
-
-
-def convolve(x: Array, kernel: Array, lowering: str) -> Array:
+def convolve(x: Array, kernel: Array, platform: str) -> Array:
     """4x4 convolution of stride 1, with "same" padding: [B,H,W,C] and [4,4,C,D] to [B,H,W,D]."""
-    if lowering == "native":
+    if platform != "cpu":
         return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=_DIMENSIONS)
     # Outputs of even and odd rows and columns are convolutions of stride 2 of the image shifted by a pixel.
     batch, height, width, channels = x.shape
@@ -33,16 +28,16 @@ def convolve(x: Array, kernel: Array, lowering: str) -> Array:
     return y.transpose(2, 3, 0, 4, 1, 5).reshape(batch, height, width, -1)
 
 
-def convolve_down(x: Array, kernel: Array, lowering: str) -> Array:
+def convolve_down(x: Array, kernel: Array, platform: str) -> Array:
     """4x4 convolution of stride 2, with "same" padding: [B,2H,2W,C] and [4,4,C,D] to [B,H,W,D]."""
-    if lowering == "native":
+    if platform != "cpu":
         return jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS)
     return _convolve_down_valid(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), kernel)
 
 
-def convolve_up(x: Array, kernel: Array, lowering: str) -> Array:
+def convolve_up(x: Array, kernel: Array, platform: str) -> Array:
     """4x4 transposed convolution of stride 2, with "same" padding: [B,H,W,C] and [4,4,C,D] to [B,2H,2W,D]."""
-    if lowering == "native":
+    if platform != "cpu":
         return _convolve_up_native(x, kernel)
     _, height, width, _ = x.shape
     if suits_winograd(height, width, kernel.shape[-1]):
@@ -63,7 +58,7 @@ def _convolve_up_backward(kept: tuple[Array, Array], gradient: Array) -> tuple[A
     # This is the transpose of `convolve_down` with the kernel mirrored and its channels swapped, so the weight gradient
     # mirrors a kernel. With JAX's own gradient, XLA:TPU writes the mirrored gradient of the whole image.
     mirrored = kernel[::-1, ::-1].swapaxes(2, 3)
-    x_gradient, transposed = jax.vjp(lambda kernel: convolve_down(gradient, kernel, "native"), mirrored)
+    x_gradient, transposed = jax.vjp(lambda kernel: convolve_down(gradient, kernel, "tpu"), mirrored)
     (kernel_gradient,) = transposed(x)
     return x_gradient, kernel_gradient[::-1, ::-1].swapaxes(2, 3)
 

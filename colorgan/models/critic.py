@@ -22,13 +22,13 @@ class Critic(nn.Module):
       width: channels of the first layer (64 in the baseline); then 2, 4 and 4 times as many, up to `max_width`.
       max_width: the maximum number of channels of a layer.
       dtype: the type of computation; parameters and output are float32.
-      lowering: how convolutions are computed, see `convolutions.lowering_for`.
+      platform: how convolutions are computed: the fastest way for "cpu", "gpu" or "tpu".
     """
 
     width: int
     max_width: int
     dtype: DTypeLike = jnp.float32
-    lowering: str = "native"
+    platform: str = "tpu"
 
 
 class DenseCritic(Critic):
@@ -46,7 +46,7 @@ class DenseCritic(Critic):
         inputs = [gray, color]
         for n, (multiple, convolve_fn) in enumerate(_LAYERS):
             width = min(multiple * self.width, self.max_width)
-            x = Convolution(width, convolve_fn, self.dtype, self.lowering, normalized=n > 0)(*inputs)
+            x = Convolution(width, convolve_fn, self.dtype, self.platform, normalized=n > 0)(*inputs)
             if n > 0:
                 x, _ = BatchNorm(self.dtype)(x, training, momentum)
             x = nn.leaky_relu(x, LEAK)
@@ -77,7 +77,7 @@ class PatchCritic(Critic):
         del momentum
 
         def convolution(features: int, convolve_fn: ConvolveFn, *inputs: jax.Array) -> jax.Array:
-            layer = Convolution(features, convolve_fn, self.dtype, self.lowering)
+            layer = Convolution(features, convolve_fn, self.dtype, self.platform)
             y: jax.Array = nn.SpectralNorm(layer)(*inputs, update_stats=training)
             return y
 

@@ -36,15 +36,15 @@ class EncoderUNet(Generator):
 
     def setup(self) -> None:
         """Creates the layers."""
-        self.encoder = self.create_encoder(dtype=self.dtype, lowering=self.lowering, frozen_norm=self.frozen_norm)
+        self.encoder = self.create_encoder(dtype=self.dtype, platform=self.platform, frozen_norm=self.frozen_norm)
         self.latent = nn.Dense(LATENT_SIZE, dtype=self.dtype)
         self.from_latent = nn.Dense(self.encoder.channels[-1], dtype=self.dtype, kernel_init=KERNEL_INIT)
         self.decoder = [
-            _DecoderBlock(min(self.width * stride // 4, self.max_width), self.dtype, self.lowering)
+            _DecoderBlock(min(self.width * stride // 4, self.max_width), self.dtype, self.platform)
             for stride in self._strides()
         ]
         self.to_color = SpatialConvolution(
-            OUTPUT_CHANNELS[self.output], 3, use_bias=True, dtype=self.dtype, lowering=self.lowering
+            OUTPUT_CHANNELS[self.output], 3, use_bias=True, dtype=self.dtype, platform=self.platform
         )
 
     def encode(
@@ -62,7 +62,7 @@ class EncoderUNet(Generator):
         x = skips[-1] + self.from_latent(latent)[:, None]
         for stride, block in zip(self._strides(), self.decoder, strict=True):
             x = block(x, by_stride.get(stride), training, momentum)
-        return nn.tanh(upsample_bilinear(self.to_color(x).astype(jnp.float32), self.lowering))
+        return nn.tanh(upsample_bilinear(self.to_color(x).astype(jnp.float32), self.platform))
 
     def _strides(self) -> list[int]:
         """The image's size divided by that of each block: 16, 8, 4, 2."""
@@ -72,16 +72,16 @@ class EncoderUNet(Generator):
 class _DecoderBlock(nn.Module):
     features: int
     dtype: DTypeLike
-    lowering: str
+    platform: str
 
     @nn.compact
     def __call__(self, x: jax.Array, skip: jax.Array | None, training: bool, momentum: Momentum) -> jax.Array:
         """[B,H,W,C] and [B,2H,2W,D] to [B,2H,2W,features]."""
-        x = upsample_bilinear(x, self.lowering)
+        x = upsample_bilinear(x, self.platform)
         if skip is not None:
             x = jnp.concatenate([x, skip], axis=-1)
         for _ in range(2):
-            x = SpatialConvolution(self.features, 3, dtype=self.dtype, lowering=self.lowering)(x)
+            x = SpatialConvolution(self.features, 3, dtype=self.dtype, platform=self.platform)(x)
             x, _ = BatchNorm(self.dtype)(x, training, momentum)
             x = nn.leaky_relu(x, LEAK)
         return x

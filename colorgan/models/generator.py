@@ -23,7 +23,7 @@ class Generator(nn.Module):
       output: "rgb", three channels as in the baseline, with a brightness of their own; or "chroma", two channels that
         color the input and keep its luma (as in Lab, Zhang et al. 2016, arXiv:1603.08511, but within the range of RGB).
       dtype: the type of computation; parameters and output are float32.
-      lowering: how convolutions are computed, see `convolutions.lowering_for`.
+      platform: how convolutions are computed: the fastest way for "cpu", "gpu" or "tpu".
     """
 
     image_size: int
@@ -31,7 +31,7 @@ class Generator(nn.Module):
     max_width: int
     output: str = "rgb"
     dtype: DTypeLike = jnp.float32
-    lowering: str = "native"
+    platform: str = "tpu"
 
     def __call__(self, gray: jax.Array, training: bool = False, momentum: Momentum = MOMENTUM) -> jax.Array:
         """Predicts RGB [B,S,S,3] in [-1,1], float32, from gray [B,S,S,1] in [-1,1].

@@ -16,7 +16,7 @@ MOMENTUM, EPSILON = 0.99, 1e-3  # of BatchNorm in Keras
 
 Array = jax.Array
 Momentum = Array | float
-ConvolveFn = Callable[[Array, Array, str], Array]  # input, kernel and lowering to output
+ConvolveFn = Callable[[Array, Array, str], Array]  # input, kernel and platform to output
 
 
 class Normalized(NamedTuple):
@@ -45,7 +45,7 @@ class Convolution(nn.Module):
       features: the number of output channels.
       convolve_fn: the convolution.
       dtype: the type of computation.
-      lowering: how it is computed, see `convolutions.lowering_for`.
+      platform: how it is computed: the fastest way for "cpu", "gpu" or "tpu".
       normalized: whether BatchNorm follows. It cancels the bias, whose gradient is zero except for rounding and is not
         computed.
     """
@@ -53,7 +53,7 @@ class Convolution(nn.Module):
     features: int
     convolve_fn: ConvolveFn
     dtype: DTypeLike = jnp.float32
-    lowering: str = "native"
+    platform: str = "tpu"
     normalized: bool = False
 
     @nn.compact
@@ -69,9 +69,9 @@ class Convolution(nn.Module):
         if self.normalized:
             bias = jax.lax.stop_gradient(bias)
         pieces = tuple(piece.astype(self.dtype) for piece in pieces)
-        if self.lowering == "native":
+        if self.platform != "cpu":
             return convolve_pieces(self.convolve_fn, pieces, rectified, kernel) + bias
-        return self.convolve_fn(jnp.concatenate(pieces, axis=-1), kernel, self.lowering) + bias
+        return self.convolve_fn(jnp.concatenate(pieces, axis=-1), kernel, self.platform) + bias
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -1,26 +1,28 @@
-"""Depthwise and 3x3 convolutions, each in two lowerings that compute the same numbers.
+"""Depthwise and 3x3 convolutions, each computed in the fastest way for the platform "cpu", "gpu" or "tpu".
 
-`lowering="native"` is XLA's own convolution, best for GPU and TPU. XLA:CPU takes 50 to 400 times as long as necessary
-for depthwise convolutions, and far too long for the kernel gradients of others. Any other lowering is for CPUs:
+The results are the same. On TPUs all are XLA's own convolutions, on GPUs those that are not depthwise. The others are:
 
-* Depthwise: sums of shifted slices, which XLA fuses.
-* 3x3: Winograd's F(2x2, 3x3) (Lavin and Gray 2016, arXiv:1509.09308) computes 2x2 outputs with 16 products instead of
-  36. In one dimension, of pixels d0 ... d3 and a kernel g0, g1, g2:
+* Depthwise on CPUs and GPUs: sums of shifted slices, which XLA fuses. XLA:CPU's own depthwise convolution takes 50 to
+  400 times as long. XLA:GPU calls cuDNN for it, which has slow kernels for its gradients (benchmarks/RESULTS.md).
+* 3x3 on CPUs, where XLA's own takes far too long for the kernel's gradient: Winograd's F(2x2, 3x3) (Lavin and Gray
+  2016, arXiv:1509.09308) computes 2x2 outputs with 16 products instead of 36. In one dimension, of pixels d0 ... d3 and
+  a kernel g0, g1, g2:
 
       m0 = (d0 - d2) g0              m1 = (d1 + d2) (g0 + g1 + g2) / 2
       m3 = (d1 - d3) g2              m2 = (d2 - d1) (g0 - g1 + g2) / 2
       y0 = m0 + m1 + m2              y1 = m1 - m2 - m3
 
-Loops over a few images at a time keep what they compute in the cache. Kernels have the layout of Flax, HWIO, and
-padding is TensorFlow's "SAME".
+On CPUs, loops over a few images at a time keep what they compute in the cache. Kernels have the layout of Flax, HWIO,
+and padding is TensorFlow's "SAME".
 """
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 Array = jax.Array
 Pads = Sequence[tuple[int, int]]
@@ -31,16 +33,16 @@ _MIN_WINOGRAD_SIZE = 4  # pixels a side; below, the transform of the kernel cost
 _MIN_WINOGRAD_CHANNELS = 16  # below, the transforms of images cost more than they save
 
 
-def depthwise(x: Array, kernel: Array, stride: int, lowering: str) -> Array:
+def depthwise(x: Array, kernel: Array, stride: int, platform: str) -> Array:
     """Convolution of each channel with its own kernel: [B,H,W,C] and [k,k,1,C] to [B,ceil(H/s),ceil(W/s),C]."""
-    if lowering == "native":
+    if platform == "tpu":
         return _native(x, kernel, stride, groups=x.shape[-1])
-    return _depthwise(x, kernel, stride)
+    return _depthwise(x, kernel, stride, platform)
 
 
-def convolve(x: Array, kernel: Array, stride: int, lowering: str) -> Array:
+def convolve(x: Array, kernel: Array, stride: int, platform: str) -> Array:
     """Convolution: [B,H,W,C] and [k,k,C,D] to [B,ceil(H/s),ceil(W/s),D]."""
-    return _native(x, kernel, stride) if lowering == "native" else _convolve(x, kernel, stride)
+    return _convolve(x, kernel, stride) if platform == "cpu" else _native(x, kernel, stride)
 
 
 @jax.custom_vjp
@@ -99,21 +101,28 @@ def _blocks(x: Array, num: int) -> Array:
     return x.reshape(-1, num, *x.shape[1:])
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _depthwise(x: Array, kernel: Array, stride: int) -> Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _depthwise(x: Array, kernel: Array, stride: int, platform: str) -> Array:
     size = kernel.shape[0]
     height, width = (-(-n // stride) for n in x.shape[1:3])
     taps = _taps(_pad(x, _pads(x, size, stride)), size, stride, height, width)
-    return functools.reduce(jnp.add, [t * g for t, g in zip(taps, kernel.reshape(size * size, -1), strict=True)])
+    return _sum_products(taps, kernel.reshape(size * size, -1), x.dtype)
 
 
-def _depthwise_forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
-    return _depthwise(x, kernel, stride), (x, kernel)
+def _sum_products(factors: Iterable[Array], others: Iterable[Array], dtype: DTypeLike) -> Array:
+    """The sum of the products of pairs in `dtype`, added in float32."""
+    products = [a.astype(jnp.float32) * b for a, b in zip(factors, others, strict=True)]
+    return functools.reduce(jnp.add, products).astype(dtype)
 
 
-def _depthwise_backward(stride: int, kept: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+def _depthwise_forward(x: Array, kernel: Array, stride: int, platform: str) -> tuple[Array, tuple[Array, Array]]:
+    return _depthwise(x, kernel, stride, platform), (x, kernel)
+
+
+def _depthwise_backward(stride: int, platform: str, kept: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     x, kernel = kept
-    return _depthwise_input_gradient(x, kernel, stride, dy), _depthwise_kernel_gradient(x, kernel, stride, dy)
+    kernel_gradient = _depthwise_kernel_gradient_blocks if platform == "cpu" else _depthwise_kernel_gradient
+    return _depthwise_input_gradient(x, kernel, stride, dy), kernel_gradient(x, kernel, stride, dy)
 
 
 _depthwise.defvjp(_depthwise_forward, _depthwise_backward)
@@ -130,13 +139,12 @@ def _depthwise_input_gradient(x: Array, kernel: Array, stride: int, dy: Array) -
     dy = _pad(dy, ((reach, after[0]), (reach, after[1])))
 
     def phase(r: int, c: int) -> Array:
-        terms = [
+        taps = [
             dy[:, reach - m : reach - m + high, reach - n : reach - n + wide]
-            * kernel[stride * m + r, stride * n + c, 0]
             for m in range(len(range(r, size, stride)))
             for n in range(len(range(c, size, stride)))
         ]
-        return functools.reduce(jnp.add, terms)
+        return _sum_products(taps, kernel[r::stride, c::stride, 0].reshape(-1, channels), dy.dtype)
 
     rows = [jnp.stack([phase(r, c) for c in range(stride)], axis=3) for r in range(stride)]
     padded = jnp.stack(rows, axis=2).reshape(batch, stride * high, stride * wide, channels)
@@ -144,6 +152,15 @@ def _depthwise_input_gradient(x: Array, kernel: Array, stride: int, dy: Array) -
 
 
 def _depthwise_kernel_gradient(x: Array, kernel: Array, stride: int, dy: Array) -> Array:
+    """For GPUs, where XLA sums the stacked products in one fusion; without the stack, in one for every two of them."""
+    size = kernel.shape[0]
+    taps = _taps(_pad(x, _pads(x, size, stride)), size, stride, *dy.shape[1:3])
+    products = jnp.stack([tap.astype(jnp.float32) * dy for tap in taps], axis=3)
+    return products.sum((0, 1, 2)).reshape(kernel.shape).astype(kernel.dtype)
+
+
+def _depthwise_kernel_gradient_blocks(x: Array, kernel: Array, stride: int, dy: Array) -> Array:
+    """For CPUs."""
     size = kernel.shape[0]
     _, height, width, channels = dy.shape
     rows = height // math.gcd(height, 4)  # sums of four products are stored a quarter as often

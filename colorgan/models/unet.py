@@ -31,7 +31,7 @@ class UNet(Generator):
         depth = self.image_size.bit_length() - 2  # layers with a skip connection
         widths = [min(self.width << n, self.max_width) for n in range(depth)]
         decoder_widths = [min(2 * width, self.max_width) for width in reversed(widths)]
-        convolution = functools.partial(Convolution, dtype=self.dtype, lowering=self.lowering)
+        convolution = functools.partial(Convolution, dtype=self.dtype, platform=self.platform)
         self.encoder = [convolution(w, convolve_down, normalized=n > 0) for n, w in enumerate(widths)]
         self.encoder_norms = [BatchNorm(self.dtype) for _ in widths[1:]]
         self.bottleneck = convolution(self.max_width, convolve_down)

@@ -46,20 +46,20 @@ class ConvNeXt(Encoder):
                 x = _norm(self.dtype, f"stages_{s}_downsample_0")(x)
                 x = _dense(channels, self.dtype, f"stages_{s}_downsample_1")(_patches(x, 2))
             for n in range(depth):
-                x = _Block(self.dtype, self.lowering, name=f"stages_{s}_blocks_{n}")(x)
+                x = _Block(self.dtype, self.platform, name=f"stages_{s}_blocks_{n}")(x)
             features.append(x)
         return features
 
 
 class _Block(nn.Module):
     dtype: DTypeLike
-    lowering: str
+    platform: str
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B,H,W,C] to [B,H,W,C]."""
         channels = x.shape[-1]
-        y = SpatialConvolution(channels, 7, 1, True, True, self.dtype, self.lowering, name="conv_dw")(x)
+        y = SpatialConvolution(channels, 7, 1, True, True, self.dtype, self.platform, name="conv_dw")(x)
         y = _dense(4 * channels, self.dtype, "mlp_fc1")(_norm(self.dtype, "norm")(y))
         y = _dense(channels, self.dtype, "mlp_fc2")(nn.gelu(y, approximate=False))
         gamma = self.param("gamma", nn.initializers.constant(1e-6), (channels,))

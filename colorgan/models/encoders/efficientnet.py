@@ -70,7 +70,7 @@ class EfficientNetLite(Encoder):
     @nn.compact
     def __call__(self, gray: jax.Array, training: bool = False, momentum: Momentum = MOMENTUM) -> list[jax.Array]:
         """See `Encoder`."""
-        stem = SpatialConvolution(_STEM_CHANNELS, 3, 2, dtype=self.dtype, lowering=self.lowering, name="conv_stem")
+        stem = SpatialConvolution(_STEM_CHANNELS, 3, 2, dtype=self.dtype, platform=self.platform, name="conv_stem")
         x, _ = BatchNorm(self.dtype, self.frozen_norm, name="bn1")(stem(gray), training, momentum)
         x = nn.relu6(x)
         features = []
@@ -81,7 +81,7 @@ class EfficientNetLite(Encoder):
                 block = _Block(
                     stage if n == 0 else stage._replace(stride=1),
                     self.dtype,
-                    self.lowering,
+                    self.platform,
                     self.frozen_norm,
                     name=f"blocks_{s}_{n}",
                 )
@@ -94,7 +94,7 @@ class _Block(nn.Module):
 
     stage: Stage
     dtype: DTypeLike
-    lowering: str
+    platform: str
     frozen_norm: bool
 
     @nn.compact
@@ -102,7 +102,7 @@ class _Block(nn.Module):
         """[B,H,W,C] to [B,H/stride,W/stride,channels]."""
         size, stride, expansion, channels, _ = self.stage
         inner = expansion * x.shape[-1]
-        middle = SpatialConvolution(inner, size, stride, True, dtype=self.dtype, lowering=self.lowering, name="conv_dw")
+        middle = SpatialConvolution(inner, size, stride, True, dtype=self.dtype, platform=self.platform, name="conv_dw")
         layers: list[nn.Module] = [
             middle,
             PointwiseConvolution(channels, self.dtype, name="conv_pwl" if expansion > 1 else "conv_pw"),

@@ -24,7 +24,7 @@ class TinyEncoder(Encoder):
         """See `Encoder`."""
         features = [gray]
         for n, channels in enumerate(self.channels):
-            convolution = SpatialConvolution(channels, 3, 2, dtype=self.dtype, lowering=self.lowering, name=f"conv_{n}")
+            convolution = SpatialConvolution(channels, 3, 2, dtype=self.dtype, platform=self.platform, name=f"conv_{n}")
             x, _ = BatchNorm(self.dtype, self.frozen_norm, name=f"bn_{n}")(
                 convolution(features[-1]), training, momentum
             )
