@@ -8,7 +8,7 @@ A row is trained by `colorgan train`. `colorgan evaluate` then measures its last
 chosen on the test images. Finished rows are not run again, and a row that was stopped resumes. The setting "reduced" is
 64 px, a quarter of the baseline's width and 6 epochs, for a CPU; "long" is the same for 18 epochs; "full" is the
 baseline's networks at 128 px for 30 epochs, for a GPU. "pretrained" has rows of its own: single changes to
-configs/pretrained.py, for one epoch where a row has no other number.
+configs/pretrained.py at 64 px, for one epoch where a row has no other number.
 """
 
 import argparse
@@ -97,7 +97,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "full": {"num_epochs": 30, "platform": "gpu", "precision": "bfloat16", "data.num_threads": 16},
 }
 SETTINGS["long"] = SETTINGS["reduced"] | {"num_epochs": 18}
-SETTINGS["pretrained"] = {"num_epochs": 1}
+SETTINGS["pretrained"] = {"image_size": 64, "data.load_size": 64, "num_epochs": 1}
 NUM_SHOWN, CELL, LABEL_WIDTH = 10, 128, 110
 METRICS = ("psnr", "ssim", "auc", "delta_colorfulness", "ab_histogram_distance", "score")
 
