@@ -117,7 +117,7 @@ def test_rounding_and_missing_validation_images_are_tolerated(finished_run, tmp_
 
 
 def _add_to_exported_colors(monkeypatch, value):
-    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cpu, default: cpu(*args) + np.float32(value))
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cpu, **others: cpu(*args) + np.float32(value))
 
 
 @pytest.mark.parametrize("file_format", ["stablehlo", "safetensors"])
