@@ -88,6 +88,12 @@ def _taps(padded: Array, size: int, stride: int, height: int, width: int) -> lis
     return [padded[:, r : r + rows : stride, c : c + columns : stride] for r in range(size) for c in range(size)]
 
 
+def _padded_taps(x: Array, size: int, stride: int) -> list[Array]:
+    """The taps of an image that lacks its padding: size^2 x [B,ceil(H/s),ceil(W/s),C]."""
+    height, width = (-(-n // stride) for n in x.shape[1:3])
+    return _taps(_pad(x, _pads(x, size, stride)), size, stride, height, width)
+
+
 def _images_per_block(x: Array) -> int:
     """A divisor of the batch, at least 2 if possible: XLA:CPU is slower for a dimension of size 1."""
     batch = x.shape[0]
@@ -104,9 +110,7 @@ def _blocks(x: Array, num: int) -> Array:
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _depthwise(x: Array, kernel: Array, stride: int, platform: str) -> Array:
     size = kernel.shape[0]
-    height, width = (-(-n // stride) for n in x.shape[1:3])
-    taps = _taps(_pad(x, _pads(x, size, stride)), size, stride, height, width)
-    return _sum_products(taps, kernel.reshape(size * size, -1), x.dtype)
+    return _sum_products(_padded_taps(x, size, stride), kernel.reshape(size * size, -1), x.dtype)
 
 
 def _sum_products(factors: Iterable[Array], others: Iterable[Array], dtype: DTypeLike) -> Array:
@@ -153,8 +157,7 @@ def _depthwise_input_gradient(x: Array, kernel: Array, stride: int, dy: Array) -
 
 def _depthwise_kernel_gradient(x: Array, kernel: Array, stride: int, dy: Array) -> Array:
     """For GPUs, where XLA sums the stacked products in one fusion; without the stack, in one for every two of them."""
-    size = kernel.shape[0]
-    taps = _taps(_pad(x, _pads(x, size, stride)), size, stride, *dy.shape[1:3])
+    taps = _padded_taps(x, kernel.shape[0], stride)
     products = jnp.stack([tap.astype(jnp.float32) * dy for tap in taps], axis=3)
     return products.sum((0, 1, 2)).reshape(kernel.shape).astype(kernel.dtype)
 
@@ -228,8 +231,7 @@ _convolve.defvjp(_convolve_forward, _convolve_backward)
 
 def _patches(x: Array, size: int, stride: int) -> Array:
     """The pixels under the kernel: [B,H,W,C] to [B,ceil(H/s),ceil(W/s),size*size*C]."""
-    height, width = (-(-n // stride) for n in x.shape[1:3])
-    return jnp.concatenate(_taps(_pad(x, _pads(x, size, stride)), size, stride, height, width), axis=-1)
+    return jnp.concatenate(_padded_taps(x, size, stride), axis=-1)
 
 
 def _suits_winograd(x: Array, kernel: Array, stride: int) -> bool:
