@@ -8,11 +8,10 @@ that of the patch critic, which is then trained too. Weights and images are rand
 
 import argparse
 import json
-import statistics
-import time
 from typing import Any
 
 import torch
+import torch_timing
 from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 from torch.nn import functional as F
@@ -76,9 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--image_size", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=2, help="steps per repeat")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--warm_up", type=int, default=3)
+    torch_timing.add_flags(parser)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     for flag in ("--critic", "--bf16", "--compile", "--channels_last"):
         parser.add_argument(flag, action="store_true")
@@ -121,16 +118,7 @@ def main() -> None:
 
     step_fn = torch.compile(step) if arguments.compile else step
 
-    def run(num_steps: int) -> float:
-        """Returns the seconds per step. Waits for the device once, at the end."""
-        start = time.perf_counter()
-        for _ in range(num_steps):
-            loss = step_fn()
-        assert torch.isfinite(loss)  # waits
-        return (time.perf_counter() - start) / num_steps
-
-    run(arguments.warm_up)
-    seconds = statistics.median(run(arguments.steps) for _ in range(arguments.repeats))
+    seconds = torch_timing.median_seconds(step_fn, arguments)
     result = {
         "peer": "pytorch",
         "version": torch.__version__,

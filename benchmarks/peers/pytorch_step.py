@@ -9,10 +9,9 @@ loss. Images are random and in device memory.
 
 import argparse
 import json
-import statistics
-import time
 
 import torch
+import torch_timing
 from torch import nn
 from torch.nn import functional as F
 
@@ -80,9 +79,7 @@ def main() -> None:
     parser.add_argument("--image_size", type=int, default=128)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--max_width", type=int, default=512)
-    parser.add_argument("--steps", type=int, default=2, help="steps per repeat")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--warm_up", type=int, default=3)
+    torch_timing.add_flags(parser)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     for flag in ("--bf16", "--compile", "--channels_last"):
         parser.add_argument(flag, action="store_true")
@@ -131,16 +128,7 @@ def main() -> None:
         generator_adam.step()
         return critic_loss + generator_loss
 
-    def run(num_steps: int) -> float:
-        """Returns the seconds per step. Waits for the device once, at the end."""
-        start = time.perf_counter()
-        for _ in range(num_steps):
-            loss = step()
-        assert torch.isfinite(loss)  # waits
-        return (time.perf_counter() - start) / num_steps
-
-    run(arguments.warm_up)
-    median = statistics.median(run(arguments.steps) for _ in range(arguments.repeats))
+    median = torch_timing.median_seconds(step, arguments)
     result = {
         "peer": "pytorch",
         "version": torch.__version__,
