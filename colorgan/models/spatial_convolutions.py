@@ -3,7 +3,7 @@
 The results are the same. On TPUs all are XLA's own convolutions, on GPUs those that are not depthwise. The others are:
 
 * Depthwise on CPUs and GPUs: sums of shifted slices, which XLA fuses. XLA:CPU's own depthwise convolution takes 50 to
-  400 times as long. XLA:GPU calls cuDNN for it, which has slow kernels for its gradients (benchmarks/RESULTS.md).
+  400 times as long. XLA:GPU calls cuDNN for it, which was slower on an H100 (benchmarks/RESULTS.md).
 * 3x3 on CPUs, where XLA's own takes far too long for the kernel's gradient: Winograd's F(2x2, 3x3) (Lavin and Gray
   2016, arXiv:1509.09308) computes 2x2 outputs with 16 products instead of 36. In one dimension, of pixels d0 ... d3 and
   a kernel g0, g1, g2:
