@@ -32,6 +32,7 @@ FIXED_KEYS = (
     "batch_size",
     "precision",
     "data.load_size",
+    "data.degrade",
     "model",
     "loss",
     "optimizer",
@@ -94,7 +95,8 @@ def check_config(config: ConfigDict) -> None:
     ):
         check(flat[key] >= 0, key, "0 or more")
     check(config.data.load_size >= config.image_size, "data.load_size", f"at least image_size ({config.image_size})")
-    check(0 <= config.data.max_bad_fraction <= 1, "data.max_bad_fraction", "from 0 to 1")
+    for key in ("data.max_bad_fraction", "data.degrade"):
+        check(0 <= flat[key] <= 1, key, "from 0 to 1")
     check(config.model.max_width >= config.model.width, "model.max_width", "at least model.width")
     for key in ("generator_learning_rate", "critic_learning_rate"):
         check(config.optimizer[key] > 0, f"optimizer.{key}", "above 0")

@@ -10,7 +10,7 @@ import json
 import sys
 
 from colorgan import command_line, sharding
-from colorgan.data import sources
+from colorgan.data import degradation, sources
 from colorgan.errors import UserError, printable
 from colorgan.evaluation import contact_sheet, lpips, predictions, report, steps
 from colorgan.evaluation.metrics import METRICS, VERSION
@@ -27,6 +27,8 @@ _BATCH_SIZE = 32
 def main(arguments: argparse.Namespace) -> None:
     """Writes metrics.json and contact_sheet.png; the last line printed is JSON."""
     sources.check_name(arguments.data)
+    if arguments.degrade and arguments.size != "model":
+        raise UserError("--degrade is for squares at the generator's size, not for --size=own")
     output = arguments.output or arguments.workdir / EVALUATION_FOLDER
     with folder_errors(arguments.save_images, "--save_images"):
         save = report.create_saver(arguments.save_images) if arguments.save_images else lambda some: None
@@ -34,6 +36,8 @@ def main(arguments: argparse.Namespace) -> None:
     image_metrics = METRICS | ({"lpips": lpips.create_metric(arguments.lpips)} if arguments.lpips else {})
     run = load_run.load_run(arguments.workdir, arguments.checkpoint)
     source = sources.open_source(arguments.data, run.image_size)
+    if arguments.degrade:
+        source = degradation.DegradedSource(source, run.image_size)
     with folder_errors(output, "--output"), bucket_errors(output):
         output.mkdir(parents=True, exist_ok=True)
     if arguments.size == "own":
@@ -61,10 +65,12 @@ def main(arguments: argparse.Namespace) -> None:
         "checkpoint": arguments.checkpoint,
         "data": arguments.data,
         "size": arguments.size,
+        "degraded": arguments.degrade,
         "image_size": run.image_size,
     }
     print(json.dumps(values), flush=True)  # before the files: a full disk does not lose the metrics
-    heading = f"by AuC, from best to worst: step {run.step}, size {arguments.size}, {printable(arguments.data)}"
+    data = printable(arguments.data) + (", degraded" if arguments.degrade else "")
+    heading = f"by AuC, from best to worst: step {run.step}, size {arguments.size}, {data}"
     encoded = io.BytesIO()
     contact_sheet.draw(source, result.ranked, predict_set, heading).save(encoded, "PNG")
     with folder_errors(output, "--output"):
@@ -79,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     size_help = "model: the central square at the generator's size; own: whole images at their own size, like colorize"
     parser.add_argument("--size", default="model", choices=("model", "own"), help=size_help)
     lpips_help = "also computes LPIPS, by the features of this network; needs the extra lpips"
+    degrade_help = "degrades each image like an old photograph, always in the same way; only with --size=model"
+    parser.add_argument("--degrade", action="store_true", help=degrade_help)
     parser.add_argument("--lpips", choices=lpips.NETWORKS, help=lpips_help)
     parser.add_argument("--output", type=parse_path, help="the folder for the results (default: WORKDIR/evaluation)")
     images_help = "a new folder for all predictions and real images, as PNG"

@@ -50,6 +50,9 @@ def get_config() -> ml_collections.ConfigDict:
     # "none" decodes every image in every epoch; "device" decodes once and keeps all images in each device's memory
     # (images x load_size x load_size x 3 bytes), so that the input takes no time. The batches are the same.
     config.data.cache = "none"
+    # Share of the training images, 0 to 1, that is degraded like old photographs and their scans: blurred, faded,
+    # grainy, scratched, spotted, framed, JPEG-compressed.
+    config.data.degrade = 0.0
     # Records that cannot be read are replaced and counted; a larger fraction of them ends the run.
     config.data.max_bad_fraction = 0.01
 

@@ -257,6 +257,20 @@ def test_a_set_of_bad_files_only_is_reported(run, tmp_path, monkeypatch, caplog,
     assert "bad record left out: notes.jpg (not an image of a known format)" in caplog.text
 
 
+def test_degraded_images(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(load_run, "load_run", lambda *_: run)
+    flags = [f"--workdir={tmp_path}", "--data=procedural:12"]
+    results = []
+    for more in ([], ["--degrade"], ["--degrade"]):
+        evaluate.main(evaluate._parser().parse_args([*flags, *more]))
+        results.append(json.loads(capsys.readouterr().out))
+    assert [result["degraded"] for result in results] == [False, True, True]
+    assert results[1] == results[2]  # always in the same way
+    assert results[1]["truth"]["colorfulness"] < results[0]["truth"]["colorfulness"]
+    with pytest.raises(UserError, match="--degrade is for squares"):
+        evaluate.main(evaluate._parser().parse_args([*flags, "--degrade", "--size=own"]))
+
+
 def test_evaluate_gives_the_metrics_of_training(finished_run):
     done = run_command("colorgan.evaluate", f"--workdir={finished_run}", "--data=procedural:12")
     result = json.loads(done.stdout.splitlines()[-1])

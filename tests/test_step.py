@@ -13,6 +13,7 @@ from conftest import TINY, run_steps
 
 from colorgan import color, sharding
 from colorgan.configs import default, gpu
+from colorgan.data import degradation
 from colorgan.data.synthetic import scenes
 from colorgan.errors import UserError
 from colorgan.evaluation import metrics, steps
@@ -230,9 +231,9 @@ def test_evaluation_sums_over_the_mask(tiny_gan, images):
 
 @pytest.fixture(scope="module")
 def recipe():
-    """The recipe of configs/default.py with tiny networks."""
+    """The recipe of configs/default.py with tiny networks, on images of which half are degraded."""
     config = default.get_config()
-    config.update_from_flattened_dict(TINY | {"optimizer.schedule": "cosine"})
+    config.update_from_flattened_dict(TINY | {"optimizer.schedule": "cosine", "data.degrade": 0.5})
     return config, build.create_gan(config, "cpu", build.SOME_EPOCHS)
 
 
@@ -262,6 +263,25 @@ def test_eight_devices_compute_what_one_does(recipe, recipe_history, images):
         assert step_together == pytest.approx(step_alone, rel=1e-2, abs=1e-5)
 
 
+def test_degraded_images_are_input_and_target(recipe, recipe_on_one_device, recipe_history, images):
+    """The loss of the first step, computed again by hand."""
+    config, gan = recipe
+    state = recipe_on_one_device[1]()
+    rngs = [jax.random.fold_in(train_state.random_stream(3, name), 0) for name in ("steps", "degradation")]
+    augment_rng, dropout_rng = jax.random.split(rngs[0])
+
+    @jax.jit
+    def by_hand(share):
+        clean = color.to_signed(crop_and_flip(images, 32, augment_rng))
+        real = degradation.degrade_some(clean, rngs[1], share)
+        stochastic = {"mutable": ["batch_stats"], "rngs": {"dropout": dropout_rng}}
+        fake, _ = gan.generator.apply(state.generator.variables, color.luma(real), True, 0.1, **stochastic)
+        return l1_loss(real, fake)
+
+    assert recipe_history[0]["train/generator/l1"] == pytest.approx(float(by_hand(0.5)), rel=1e-4)
+    assert recipe_history[0]["train/generator/l1"] != pytest.approx(float(by_hand(0.0)), rel=1e-2)
+
+
 def test_recipe_sums_its_losses_and_follows_its_schedule(recipe, recipe_history):
     config, _ = recipe
     for step, step_metrics in enumerate(recipe_history):
@@ -288,7 +308,7 @@ def test_learning_rate_follows_the_step_even_if_all_steps_before_were_skipped(re
 def test_gpu_and_tpu_train_the_same_recipe(recipe_history, images):
     """XLA's own convolutions in bfloat16, as on a GPU, give nearly the same losses as Winograd's in float32."""
     config = gpu.get_config()
-    config.update_from_flattened_dict(TINY)
+    config.update_from_flattened_dict(TINY | {"data.degrade": 0.5})
     mesh, create, step_fn = _on_devices((config, build.create_gan(config, "gpu", build.SOME_EPOCHS)), 1)
     state, history = run_steps(mesh, create(), step_fn, images, 2)
     assert all(np.isfinite(value) for step_metrics in history for value in step_metrics.values())

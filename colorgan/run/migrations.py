@@ -23,6 +23,7 @@ VALUES_BEFORE: dict[str, Any] = {
     "skip_nonfinite_steps": 0,
     "compiler_options": [],
     "data.cache": "none",
+    "data.degrade": 0.0,
     "model.output": "rgb",
     "model.critic": "dense",
     "optimizer.schedule": "constant",

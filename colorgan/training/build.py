@@ -56,6 +56,7 @@ def create_train_step(config: ConfigDict, gan: GAN, mesh: Mesh) -> jax.stages.Wr
         gan=gan,
         seed=config.seed,
         ema_decay=config.ema_decay,
+        degrade=config.data.degrade,
         skip_nonfinite=config.skip_nonfinite_steps > 0,
     )
     options = compiler_options(config, sharding.platform_of(mesh))

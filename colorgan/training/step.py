@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from colorgan import color
+from colorgan.data import degradation
 from colorgan.models.layers import MOMENTUM, decay_warmup
 from colorgan.training.losses import ADVERSARIAL, LOSSES
 from colorgan.training.losses.adversarial import critic_loss, generator_adversarial_loss
@@ -26,6 +27,7 @@ def train_step(
     gan: GAN,
     seed: int,
     ema_decay: float,
+    degrade: float = 0.0,
     skip_nonfinite: bool = False,
 ) -> tuple[GANState, Metrics]:
     """Updates both networks, from one forward pass of the generator.
@@ -36,6 +38,7 @@ def train_step(
       gan: the networks and how they are updated.
       seed: the source of all random numbers, together with `state.step`.
       ema_decay: of the generator's moving average, reached after about 10 / (1 - ema_decay) steps.
+      degrade: the share of the images that is degraded like old photographs.
       skip_nonfinite: whether a step with a metric that is not finite (a loss, a norm of gradients) changes only the
         step number.
 
@@ -44,6 +47,9 @@ def train_step(
     """
     augment_rng, dropout_rng = jax.random.split(jax.random.fold_in(random_stream(seed, "steps"), state.step))
     real = color.to_signed(crop_and_flip(images, gan.generator.image_size, augment_rng))  # [B,S,S,3]
+    if degrade:
+        rng = jax.random.fold_in(random_stream(seed, "degradation"), state.step)
+        real = degradation.degrade_some(real, rng, degrade)
     gray = color.luma(real)  # [B,S,S,1]
     momentum = decay_warmup(MOMENTUM, state.step)
     is_adversarial = ADVERSARIAL in gan.loss_weights
