@@ -14,7 +14,7 @@ from colorgan.data import degradation, sources
 from colorgan.errors import UserError, printable
 from colorgan.evaluation import contact_sheet, lpips, predictions, report, steps
 from colorgan.evaluation.metrics import METRICS, VERSION
-from colorgan.inference import load_run
+from colorgan.inference import model_flags
 from colorgan.inference.colorizer import Colorizer
 from colorgan.models.generator import predict
 from colorgan.run import devices
@@ -29,23 +29,23 @@ def main(arguments: argparse.Namespace) -> None:
     sources.check_name(arguments.data)
     if arguments.degrade and arguments.size != "model":
         raise UserError("--degrade is for squares at the generator's size, not for --size=own")
-    output = arguments.output or arguments.workdir / EVALUATION_FOLDER
+    output = arguments.output or (arguments.workdir or parse_path(".")) / EVALUATION_FOLDER
     with folder_errors(arguments.save_images, "--save_images"):
         save = report.create_saver(arguments.save_images) if arguments.save_images else lambda some: None
     devices.select_platform("")
     image_metrics = METRICS | ({"lpips": lpips.create_metric(arguments.lpips)} if arguments.lpips else {})
-    run = load_run.load_run(arguments.workdir, arguments.checkpoint)
-    source = sources.open_source(arguments.data, run.image_size)
+    loaded = model_flags.load_generator(arguments)
+    source = sources.open_source(arguments.data, loaded.image_size)
     if arguments.degrade:
-        source = degradation.DegradedSource(source, run.image_size)
+        source = degradation.DegradedSource(source, loaded.image_size)
     with folder_errors(output, "--output"), bucket_errors(output):
         output.mkdir(parents=True, exist_ok=True)
     if arguments.size == "own":
-        predict_set = predictions.create_full_size_fn(Colorizer.from_loaded(run), image_metrics)
+        predict_set = predictions.create_full_size_fn(Colorizer.from_loaded(loaded), image_metrics)
     else:
-        predict_fn, mesh = functools.partial(predict, run.generator), sharding.create_mesh()
+        predict_fn, mesh = functools.partial(predict, loaded.generator), sharding.create_mesh()
         predict_set = predictions.create_square_fn(
-            predict_fn, run.variables, run.image_size, _BATCH_SIZE, mesh, image_metrics
+            predict_fn, loaded.variables, loaded.image_size, _BATCH_SIZE, mesh, image_metrics
         )
     try:
         with folder_errors(arguments.save_images, "--save_images"):
@@ -61,16 +61,16 @@ def main(arguments: argparse.Namespace) -> None:
         "metrics_version": VERSION,
         "num_images": result.num_images,
         "num_bad": result.num_bad,
-        "step": run.step,
-        "checkpoint": arguments.checkpoint,
+        "step": loaded.step,
+        "checkpoint": loaded.checkpoint,
         "data": arguments.data,
         "size": arguments.size,
         "degraded": arguments.degrade,
-        "image_size": run.image_size,
+        "image_size": loaded.image_size,
     }
     print(json.dumps(values), flush=True)  # before the files: a full disk does not lose the metrics
     data = printable(arguments.data) + (", degraded" if arguments.degrade else "")
-    heading = f"by AuC, from best to worst: step {run.step}, size {arguments.size}, {data}"
+    heading = f"by AuC, from best to worst: step {loaded.step}, size {arguments.size}, {data}"
     encoded = io.BytesIO()
     contact_sheet.draw(source, result.ranked, predict_set, heading).save(encoded, "PNG")
     with folder_errors(output, "--output"):
@@ -80,7 +80,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.create_parser("evaluate", __doc__)
-    load_run.add_arguments(parser)
+    model_flags.add_arguments(parser)
     parser.add_argument("--data", required=True, help=f"the images: one of {', '.join(sources.KINDS)}")
     size_help = "model: the central square at the generator's size; own: whole images at their own size, like colorize"
     parser.add_argument("--size", default="model", choices=("model", "own"), help=size_help)
@@ -88,7 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     degrade_help = "degrades each image like an old photograph, always in the same way; only with --size=model"
     parser.add_argument("--degrade", action="store_true", help=degrade_help)
     parser.add_argument("--lpips", choices=lpips.NETWORKS, help=lpips_help)
-    parser.add_argument("--output", type=parse_path, help="the folder for the results (default: WORKDIR/evaluation)")
+    output_help = "folder of the results (default: evaluation/ in the run's folder; with --model in the current folder)"
+    parser.add_argument("--output", type=parse_path, help=output_help)
     images_help = "a new folder for all predictions and real images, as PNG"
     parser.add_argument("--save_images", type=parse_local_path, help=images_help)
     return parser

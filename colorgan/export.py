@@ -11,7 +11,7 @@ import json
 
 from colorgan import command_line
 from colorgan.errors import UserError
-from colorgan.inference import export_model, load_run
+from colorgan.inference import export_model, model_flags
 from colorgan.run import devices
 from colorgan.run.storage import parse_local_path
 
@@ -23,14 +23,14 @@ def main(arguments: argparse.Namespace) -> None:
         raise UserError(f"--output={output} is a folder; name a file, such as {output / 'mine.stablehlo'}")
     if output.exists() and not arguments.overwrite:
         raise UserError(f"--output={output} exists already (--overwrite replaces it)")
-    for name in ("onnx", "safetensors"):
-        if (arguments.format == name) != (output.suffix == f".{name}"):
-            raise UserError(f"--output={output} must end in .{name} for --format={name}, and only for it")
+    for suffix in (".onnx", ".safetensors"):
+        if arguments.format.startswith(suffix[1:]) != (output.suffix == suffix):
+            raise UserError(f"--output={output} must end in {suffix} for --format={suffix[1:]}, and only for it")
     devices.select_platform("")
-    run = load_run.load_run(arguments.workdir, arguments.checkpoint)
+    loaded = model_flags.load_generator(arguments)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        description = export_model.export_model(run, arguments.checkpoint, output, arguments.format)
+        description = export_model.export_model(loaded, output, arguments.format)
     except OSError as error:
         raise UserError(f"cannot write --output={output}: {error}") from error
     print(json.dumps(description | {"file": str(output), "num_bytes": output.stat().st_size}))
@@ -38,11 +38,11 @@ def main(arguments: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.create_parser("export", __doc__)
-    load_run.add_arguments(parser)
+    model_flags.add_arguments(parser)
     output_help = "the file to write, such as model.stablehlo, model.onnx or model.safetensors"
     parser.add_argument("--output", required=True, type=parse_local_path, help=output_help)
     formats = tuple(export_model.FORMATS)
-    format_help = "for JAX, for ONNX runtimes, or for colorgan alone (default: stablehlo)"
+    format_help = "for JAX (default), for ONNX runtimes, or for colorgan alone, also with float16 kernels"
     parser.add_argument("--format", default="stablehlo", choices=formats, help=format_help)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     return parser

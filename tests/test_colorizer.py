@@ -9,7 +9,8 @@ from PIL import Image
 
 import colorgan
 from colorgan import color
-from colorgan.inference import colorizer
+from colorgan.inference import paint
+from colorgan.inference.colorizer import Colorizer
 from colorgan.inference.guided_upsampling import GuidedChroma
 
 LUMA = (0.299, 0.587, 0.114)
@@ -30,7 +31,7 @@ def _noise(shape, dtype=np.uint8, low=0.3, high=0.7):
 @pytest.mark.parametrize("shape", [(50, 30), (30, 50), (33, 47, 1), (200, 9), (1, 1), (32, 32)])
 def test_size_depth_and_luma_are_the_photographs(shape, dtype):
     gray = _noise(shape, dtype)
-    colored = colorizer.Colorizer(_orange, 32)(gray)
+    colored = Colorizer(_orange, 32)(gray)
     assert colored.shape == (*shape[:2], 3)
     assert colored.dtype == dtype
     np.testing.assert_allclose(colored @ LUMA, gray.reshape(shape[:2]), atol=0.501)
@@ -40,21 +41,21 @@ def test_size_depth_and_luma_are_the_photographs(shape, dtype):
 
 def test_strips_give_the_same_result_as_the_whole(monkeypatch):
     gray = _noise((301, 97))
-    whole = colorizer.Colorizer(_orange, 32)(gray)
-    small = colorizer.shrink(gray, 32)
-    monkeypatch.setattr(colorizer, "_STRIP_PIXELS", 1000)
-    np.testing.assert_allclose(colorizer.shrink(gray, 32), small, atol=1e-6)
-    difference = colorizer.Colorizer(_orange, 32)(gray).astype(int) - whole
+    whole = Colorizer(_orange, 32)(gray)
+    small = paint.shrink(gray, 32)
+    monkeypatch.setattr(paint, "_STRIP_PIXELS", 1000)
+    np.testing.assert_allclose(paint.shrink(gray, 32), small, atol=1e-6)
+    difference = Colorizer(_orange, 32)(gray).astype(int) - whole
     assert abs(difference).max() <= 1
     assert (difference != 0).mean() < 1e-3  # rounded differently
 
 
 def test_a_photograph_can_be_overwritten():
     pixels = _noise((40, 30, 3))
-    expected = colorizer.Colorizer(_orange, 32)(pixels)
+    expected = Colorizer(_orange, 32)(pixels)
     rgba = np.dstack([pixels, pixels[..., 0]])
     for whole in (pixels, rgba):
-        out = colorizer.Colorizer(_orange, 32).colorize(whole[..., :3], out=whole[..., :3])
+        out = Colorizer(_orange, 32).colorize(whole[..., :3], out=whole[..., :3])
         assert np.shares_memory(out, whole)
         np.testing.assert_array_equal(whole[..., :3], expected)
 
@@ -62,27 +63,27 @@ def test_a_photograph_can_be_overwritten():
 def test_colors_of_the_input_are_not_used():
     photo = _noise((20, 30, 3), low=0.0, high=1.0)
     gray = np.rint(photo @ LUMA).astype(np.uint8)
-    difference = colorizer.Colorizer(_orange, 32)(photo).astype(int) - colorizer.Colorizer(_orange, 32)(gray)
+    difference = Colorizer(_orange, 32)(photo).astype(int) - Colorizer(_orange, 32)(gray)
     assert abs(difference).max() <= 2
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (4, 4, 4), (4, 4, 3, 1), (0, 4)])
 def test_arrays_that_are_no_photographs_are_refused(shape):
     with pytest.raises(ValueError, match=r"a photograph is uint8 or uint16 \[H,W\], .*, not uint8 \["):
-        colorizer.Colorizer(_orange, 32)(np.zeros(shape, np.uint8))
+        Colorizer(_orange, 32)(np.zeros(shape, np.uint8))
     with pytest.raises(ValueError, match=r"a photograph is uint8 or uint16 .*, not float64 \[4, 4\]"):
-        colorizer.Colorizer(_orange, 32)(np.zeros((4, 4)))
+        Colorizer(_orange, 32)(np.zeros((4, 4)))
 
 
 def test_any_byte_order():
     pixels = _noise((20, 30), np.uint16)
-    colored = colorizer.Colorizer(_orange, 32)(pixels.astype(">u2"))
+    colored = Colorizer(_orange, 32)(pixels.astype(">u2"))
     assert colored.dtype == np.uint16
-    np.testing.assert_array_equal(colored, colorizer.Colorizer(_orange, 32)(pixels))
+    np.testing.assert_array_equal(colored, Colorizer(_orange, 32)(pixels))
 
 
 def test_other_types_and_values_out_of_range_are_refused():
-    colorize = colorizer.Colorizer(_orange, 32)
+    colorize = Colorizer(_orange, 32)
     with pytest.raises(TypeError, match="a Pillow image or a NumPy array, not str"):
         colorize("grandmother.jpg")  # type: ignore[type-var]
     with pytest.raises(ValueError, match="saturation from 0 to 2, not 1.0 and nan"):
@@ -91,7 +92,7 @@ def test_other_types_and_values_out_of_range_are_refused():
 
 def test_strength_and_saturation_go_from_gray_to_more_than_predicted():
     gray = _noise((20, 30))
-    colorize = colorizer.Colorizer(_orange, 32)
+    colorize = Colorizer(_orange, 32)
     np.testing.assert_array_equal(colorize(gray, strength=0.0), np.repeat(gray[..., None], 3, axis=-1))
     np.testing.assert_array_equal(colorize(gray, saturation=0.0), colorize(gray, strength=0.0))
     spread = [np.ptp(colorize(gray, saturation=factor).astype(int), axis=-1).mean() for factor in (0.5, 1, 1.25)]
@@ -111,7 +112,7 @@ def test_pillow_images_of_every_mode(mode, result):
     image = Image.new(mode, (30, 20))
     if mode == "RGBA":
         image.putalpha(7)
-    colored = colorizer.Colorizer(_orange, 32)(image)
+    colored = Colorizer(_orange, 32)(image)
     assert (colored.mode, colored.size) == (result, (30, 20))
     if mode == "RGBA":
         assert colored.getchannel("A").getextrema() == (7, 7)
@@ -122,7 +123,7 @@ def test_sixteen_bit_pillow_images_become_eight_bit():
     image = Image.fromarray(gray)
     for transparency in (None, 0):
         image.info = {} if transparency is None else {"transparency": transparency}
-        colored = np.asarray(colorizer.Colorizer(_orange, 32)(image))
+        colored = np.asarray(Colorizer(_orange, 32)(image))
         np.testing.assert_allclose(colored @ LUMA, gray / 257, atol=1.01)
 
 
@@ -135,7 +136,7 @@ def test_the_network_sees_the_whole_photograph_unstretched():
 
     y, x = np.mgrid[:60, :120]
     disc = ((x - 60) ** 2 + (y - 30) ** 2 < 24**2) * np.uint8(255)
-    colorizer.Colorizer(predict, 32)(disc)
+    Colorizer(predict, 32)(disc)
     (gray,) = seen
     assert gray.shape == (1, 32, 32, 1)
     assert gray.dtype == np.float32
@@ -147,7 +148,7 @@ def test_the_network_sees_images_like_those_of_training():
     """Block means and then bicubic give the same as Pillow for the whole."""
     gray = np.asarray(Image.fromarray(_noise((9, 7), low=0.0, high=1.0)).resize((700, 900), Image.Resampling.BICUBIC))
     whole = np.asarray(Image.fromarray(gray.astype(np.float32)).resize((25, 32), Image.Resampling.BICUBIC))
-    np.testing.assert_allclose((colorizer.shrink(gray, 32) + 1) * 127.5, whole, atol=1.5)
+    np.testing.assert_allclose((paint.shrink(gray, 32) + 1) * 127.5, whole, atol=1.5)
 
 
 def test_chroma_edges_are_at_the_edges_of_the_luma():

@@ -18,6 +18,7 @@ from colorgan.errors import UserError
 from colorgan.evaluation import bootstrap, contact_sheet, image_grid, metrics, predictions, report, steps
 from colorgan.inference import load_run
 from colorgan.inference.colorizer import Colorizer
+from colorgan.inference.load_weights import LoadedGenerator
 from colorgan.models.generator import predict
 from colorgan.training import state as train_state
 
@@ -118,7 +119,7 @@ def test_inference_ignores_keys_that_it_does_not_need(tiny_config, tmp_path):
 @pytest.fixture(scope="module")
 def run(tiny_gan, tiny_config):
     variables = train_state.create_state(tiny_gan, 3, sharding.replicated(sharding.create_mesh())).generator_ema
-    return load_run.LoadedRun(tiny_config.to_dict(), 6, tiny_gan.generator, variables)
+    return LoadedGenerator(tiny_config.to_dict(), 6, "best", tiny_gan.generator, variables)
 
 
 def _square_fn(run):

@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 from conftest import COMMAND_ENVIRONMENT, run_command
 
-from colorgan import export
+from colorgan import evaluate, export
 from colorgan.errors import UserError
 from colorgan.inference import export_model, load_exported, load_run
 from colorgan.models.generator import predict
-from colorgan.run import migrations
+from colorgan.run import migrations, weights_file
+from colorgan.version import FILE_VERSION
 
 HAS_ONNX = all(importlib.util.find_spec(name) for name in ("jax2onnx", "onnx", "onnxruntime"))
 FORMATS = [
@@ -32,7 +33,8 @@ NEWER = "newer version of colorgan .format 99, .*pip install --upgrade colorgan"
 
 
 def _arguments(workdir, output, **changes):
-    given = {"workdir": workdir, "output": output, "checkpoint": "latest", "format": "stablehlo", "overwrite": False}
+    given = {"workdir": workdir, "model": None, "checkpoint": "latest"}
+    given |= {"output": output, "format": "stablehlo", "overwrite": False}
     return argparse.Namespace(**given | changes)
 
 
@@ -59,7 +61,7 @@ def test_export(finished_run, tmp_path, file_format):
     assert (description["input"]["name"], description["input"]["shape"]) == ("gray", ["batch", 32, 32, 1])
     assert (description["output"]["name"], description["output"]["shape"]) == ("rgb", ["batch", 32, 32, 3])
     config = migrations.migrate_config(json.loads((finished_run / "config.json").read_text()))
-    assert description["format_version"] == load_exported.FORMAT_VERSION
+    assert description["format_version"] == FILE_VERSION
     assert description["config_sha256"] == hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
     difference = description["difference"]
     assert 0 < difference["mean"] < difference["max"] < 0.01
@@ -120,6 +122,18 @@ def _add_to_exported_colors(monkeypatch, value):
     monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cpu, **others: cpu(*args) + np.float32(value))
 
 
+def test_float16_kernels_take_half_the_size(finished_run, tmp_path, capsys):
+    descriptions = []
+    for name in ("safetensors", "safetensors-half"):
+        export.main(_arguments(finished_run, tmp_path / f"{name}.safetensors", format=name))
+        descriptions.append(json.loads(capsys.readouterr().out))
+    full, half = descriptions
+    assert half["num_bytes"] < 0.7 * full["num_bytes"]  # these networks have many vectors
+    assert full["difference"]["max"] < 1e-3 < half["difference"]["max"] < 0.5
+    variables, _ = weights_file.read(tmp_path / "safetensors-half.safetensors")
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
+
+
 @pytest.mark.parametrize("file_format", ["stablehlo", "safetensors"])
 def test_a_bfloat16_run_is_exported_in_float32(finished_run, file_format, tmp_path, capsys):
     run = shutil.copytree(finished_run, tmp_path / "run")
@@ -139,6 +153,28 @@ def test_an_existing_file_is_kept(finished_run, model_file):
     with pytest.raises(UserError, match="cannot write --output="):
         export.main(_arguments(finished_run, model_file / "below"))
     assert model_file.read_bytes() == before
+
+
+def test_a_weights_file_replaces_the_run(finished_run, tmp_path, capsys):
+    """It is evaluated like the run, and exported again."""
+    file, again = tmp_path / "model.safetensors", tmp_path / "again.safetensors"
+    export.main(_arguments(finished_run, file, format="safetensors"))
+    first = json.loads(capsys.readouterr().out)
+    results = []
+    for n, flags in enumerate(([f"--workdir={finished_run}", "--checkpoint=latest"], [f"--model={file}"])):
+        flags += ["--data=procedural:12", f"--output={tmp_path / str(n)}"]
+        evaluate.main(evaluate._parser().parse_args(flags))
+        results.append(json.loads(capsys.readouterr().out))
+    assert results[0] == results[1]
+    export.main(export._parser().parse_args([f"--model={file}", f"--output={again}", "--format=safetensors"]))
+    second = json.loads(capsys.readouterr().out)
+    same = ("step", "checkpoint", "image_size", "model_output", "num_bytes")
+    assert {key: second[key] for key in same} == {key: first[key] for key in same}
+    jax.tree.map(np.testing.assert_array_equal, *(weights_file.read(path)[0] for path in (file, again)))
+    for name, flag, message in (("model.onnx", "", "must be a .safetensors file"), (file.name, "best", "--checkpoint")):
+        flags = [f"--model={tmp_path / name}", "--data=procedural:12", *([f"--checkpoint={flag}"] if flag else [])]
+        with pytest.raises(UserError, match=message):
+            evaluate.main(evaluate._parser().parse_args(flags))
 
 
 def _write_onnx(path, metadata):

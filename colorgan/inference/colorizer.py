@@ -1,7 +1,6 @@
 """A trained generator as a function from photographs to colored photographs."""
 
 import functools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -10,16 +9,13 @@ from PIL import Image
 
 from colorgan import color
 from colorgan.data import transforms
-from colorgan.inference.guided_upsampling import GuidedChroma
 from colorgan.inference.load_exported import ColorizeFn
+from colorgan.inference.paint import paint, shrink
 
 if TYPE_CHECKING:
-    from colorgan.inference.load_run import LoadedRun
+    from colorgan.inference.load_weights import LoadedGenerator
 
 ImageT = TypeVar("ImageT", Image.Image, np.ndarray)
-
-_STRIP_PIXELS = 2**20  # of a photograph that are in memory as float32 at a time
-_REDUCING_GAP = 3  # block means reduce an image to this multiple of its target size, as in `transforms.square`
 
 
 class Colorizer:
@@ -67,14 +63,14 @@ class Colorizer:
         return cls(model.predict, model.image_size)
 
     @classmethod
-    def from_loaded(cls, run: "LoadedRun") -> Self:
+    def from_loaded(cls, loaded: "LoadedGenerator") -> Self:
         """A generator that is loaded already."""
         import jax
 
         from colorgan.models.generator import predict
 
-        predict_fn = jax.jit(functools.partial(predict, run.generator))
-        return cls(lambda gray: np.asarray(predict_fn(run.variables, gray)), run.image_size)
+        predict_fn = jax.jit(functools.partial(predict, loaded.generator))
+        return cls(lambda gray: np.asarray(predict_fn(loaded.variables, gray)), loaded.image_size)
 
     def __call__(self, image: ImageT, strength: float = 1.0, saturation: float = 1.0) -> ImageT:
         """Colors a photograph, which is treated as gray.
@@ -129,59 +125,3 @@ class Colorizer:
         padding = ((0, 0), (top, self.image_size - height - top), (left, self.image_size - width - left))
         rgb = self._predict_fn(np.pad(gray, padding, mode="symmetric")[..., None])
         return color.rgb_to_chroma(np.asarray(rgb, np.float32)[:, top : top + height, left : left + width])
-
-
-def shrink(pixels: np.ndarray, size: int) -> np.ndarray:
-    """The luma of uint8 or uint16 [H,W], [H,W,1] or [H,W,3] as input of a network: [h,w] in [-1,1], longer side `size`.
-
-    Antialiased like training images: block means for large factors, then bicubic.
-    """
-    height, width = pixels.shape[:2]
-    scale = size / max(height, width)
-    block = max(1, int(1 / scale / _REDUCING_GAP))
-    reduced = [
-        np.asarray(Image.fromarray(gray).reduce(block))
-        for _, gray in _strips(pixels, max(1, _STRIP_PIXELS // (width * block)) * block)
-    ]
-    image = Image.fromarray(np.concatenate(reduced))
-    target = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(image.resize(target, Image.Resampling.BICUBIC, box=(0, 0, width / block, height / block)))
-
-
-def paint(
-    pixels: np.ndarray,
-    small: np.ndarray,
-    chroma: np.ndarray,
-    strength: float = 1.0,
-    saturation: float = 1.0,
-    out: np.ndarray | None = None,
-) -> np.ndarray:
-    """Combines a photograph's luma with a network's chroma.
-
-    Args:
-      pixels: uint8 or uint16 [H,W], [H,W,1] or [H,W,3].
-      small: its luma from `shrink`, [h,w].
-      chroma: predicted for it, [h,w,2].
-      strength: see `Colorizer.__call__`.
-      saturation: see `Colorizer.__call__`.
-      out: the array to write to and return, [H,W,3] of the type of `pixels`, which it may be; a new array by default.
-    """
-    if out is None:
-        out = np.empty((*pixels.shape[:2], 3), pixels.dtype)
-    half = np.iinfo(pixels.dtype).max / 2
-    guided = GuidedChroma(small, saturation * chroma, pixels.shape[:2])
-    for top, gray in _strips(pixels, max(1, _STRIP_PIXELS // pixels.shape[1])):
-        rgb = color.chroma_to_rgb(gray[..., None], guided.rows(gray, top))
-        rgb = gray[..., None] + strength * (rgb - gray[..., None])
-        out[top : top + len(gray)] = np.clip(np.rint((rgb + 1) * half), 0, 2 * half)
-    return out
-
-
-def _strips(pixels: np.ndarray, num_rows: int) -> Iterator[tuple[int, np.ndarray]]:
-    """The luma of `num_rows` rows at a time, float32 [N,W] in [-1,1], with the number of the first row."""
-    half = np.float32(np.iinfo(pixels.dtype).max / 2)
-    for top in range(0, len(pixels), num_rows):
-        strip = pixels[top : top + num_rows].astype(np.float32) / half - 1
-        if strip.ndim == 3:
-            strip = (color.luma(strip) if strip.shape[2] == 3 else strip)[..., 0]
-        yield top, strip

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax import export
+from jax.typing import DTypeLike
 
 from colorgan.errors import UserError, reason
 from colorgan.inference import load_exported
-from colorgan.inference.load_run import LoadedRun
+from colorgan.inference.load_weights import LoadedGenerator
 from colorgan.models.build import TRAINING_KEYS
 from colorgan.models.generator import predict
 from colorgan.run import weights_file
@@ -37,7 +38,7 @@ class Converted(NamedTuple):
     versions: dict[str, Any]
 
 
-def to_stablehlo(run: LoadedRun) -> Converted:
+def to_stablehlo(loaded: LoadedGenerator) -> Converted:
     """JAX's own format, for batches of any size: each platform computes it in its fastest way.
 
     Raises:
@@ -47,13 +48,13 @@ def to_stablehlo(run: LoadedRun) -> Converted:
         import flatbuffers  # noqa: F401 (jax.export needs it without requiring it)
     except ImportError as error:
         raise UserError("StableHLO needs flatbuffers: pip install flatbuffers") from error
-    variables = jax.device_get(run.variables)  # off the devices of this machine
+    variables = jax.device_get(loaded.variables)  # off the devices of this machine
 
     def color_all(gray: jax.Array) -> jax.Array:
-        cpu, gpu, tpu = (float32_fn(run, platform) for platform in ("cpu", "gpu", "tpu"))
+        cpu, gpu, tpu = (float32_fn(loaded, platform) for platform in ("cpu", "gpu", "tpu"))
         return jax.lax.platform_dependent(variables, gray, cpu=cpu, cuda=gpu, default=tpu)  # weights once
 
-    size = run.image_size
+    size = loaded.image_size
     gray = jax.ShapeDtypeStruct((*export.symbolic_shape("batch"), size, size, 1), np.float32)
     with exact_products():
         program = export.export(jax.jit(color_all), platforms=("cpu", "cuda", "tpu"))(gray)
@@ -67,7 +68,7 @@ def to_stablehlo(run: LoadedRun) -> Converted:
     return Converted(write, {"calling_convention_version": program.calling_convention_version})
 
 
-def to_onnx(run: LoadedRun) -> Converted:
+def to_onnx(loaded: LoadedGenerator) -> Converted:
     """ONNX, for batches of any size: with native convolutions, as on a TPU.
 
     Raises:
@@ -80,8 +81,8 @@ def to_onnx(run: LoadedRun) -> Converted:
         import onnxruntime  # noqa: F401 (for the comparison)
     except ImportError as error:
         raise UserError(f"ONNX needs {error.name}: {INSTALL_ONNX}") from error
-    version, size = importlib.metadata.version("jax2onnx"), run.image_size
-    color_all = functools.partial(float32_fn(run, "tpu"), jax.device_get(run.variables))
+    version, size = importlib.metadata.version("jax2onnx"), loaded.image_size
+    color_all = functools.partial(float32_fn(loaded, "tpu"), jax.device_get(loaded.variables))
     try:
         with exact_products():
             model = jax2onnx.to_onnx(
@@ -104,12 +105,19 @@ def to_onnx(run: LoadedRun) -> Converted:
     return Converted(write, {"jax2onnx": version, "opset": _OPSET})
 
 
-def to_safetensors(run: LoadedRun) -> Converted:
-    """The weights alone, for colorgan: to color with, or to start a run from (`config.init_from`)."""
-    variables = jax.device_get(run.variables)
+def to_safetensors(loaded: LoadedGenerator, kernel_dtype: DTypeLike = np.float32) -> Converted:
+    """The weights alone, for colorgan: to color with, or to start a run from (`config.init_from`).
+
+    Args:
+      loaded: the generator.
+      kernel_dtype: of arrays of more than one dimension; float16 halves the size of the file. Others stay float32.
+    """
+    variables = jax.tree.map(
+        lambda value: value.astype(kernel_dtype) if value.ndim > 1 else value, jax.device_get(loaded.variables)
+    )
     # A file computes in float32, and `model` may contain a path.
-    model = {key: value for key, value in run.config["model"].items() if key not in TRAINING_KEYS}
-    config = {"image_size": run.image_size, "precision": "float32", "model": model}
+    model = {key: value for key, value in loaded.config["model"].items() if key not in TRAINING_KEYS}
+    config = {"image_size": loaded.image_size, "precision": "float32", "model": model}
 
     def write(path: Path, description: dict[str, Any]) -> None:
         weights_file.write(path, variables, description | {"config": config})
@@ -117,9 +125,9 @@ def to_safetensors(run: LoadedRun) -> Converted:
     return Converted(write, {})
 
 
-def float32_fn(run: LoadedRun, platform: str) -> Callable[[Any, jax.Array], jax.Array]:
+def float32_fn(loaded: LoadedGenerator, platform: str) -> Callable[[Any, jax.Array], jax.Array]:
     """`predict` of (variables, gray) in float32, independent of the run's precision."""
-    return functools.partial(predict, run.generator.clone(dtype=np.float32, platform=platform))
+    return functools.partial(predict, loaded.generator.clone(dtype=np.float32, platform=platform))
 
 
 def exact_products() -> contextlib.AbstractContextManager[None]:

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,16 @@ from colorgan import color
 from colorgan.data import pipeline, sources
 from colorgan.errors import UserError
 from colorgan.inference import export_formats, load_exported
-from colorgan.inference.load_run import LoadedRun
+from colorgan.inference.load_weights import LoadedGenerator
 from colorgan.models.generator import predict
 from colorgan.run.storage import whole_file
-from colorgan.version import __version__
+from colorgan.version import FILE_VERSION, __version__
 
-FORMATS = {
+FORMATS: dict[str, Callable[[LoadedGenerator], export_formats.Converted]] = {
     "stablehlo": export_formats.to_stablehlo,
     "onnx": export_formats.to_onnx,
     "safetensors": export_formats.to_safetensors,
+    "safetensors-half": functools.partial(export_formats.to_safetensors, kernel_dtype=np.float16),
 }
 MAX_DIFFERENCE = 0.5  # gray levels of 0..255: after rounding, no value differs by more than one
 _NUM_IMAGES = 8  # of each kind, for the comparison
@@ -33,30 +35,29 @@ _NUM_IMAGES = 8  # of each kind, for the comparison
 log = logging.getLogger(__name__)
 
 
-def export_model(run: LoadedRun, checkpoint: str, output: Path, file_format: str) -> dict[str, Any]:
-    """Writes `run` to `output`, in a folder that exists, and returns the description of the file.
+def export_model(loaded: LoadedGenerator, output: Path, file_format: str) -> dict[str, Any]:
+    """Writes a generator to `output`, in a folder that exists, and returns the description of the file.
 
     Args:
-      run: the generator.
-      checkpoint: "best" or "latest", for the description.
+      loaded: the generator.
       output: replaced if it exists.
       file_format: a name in `FORMATS`.
 
     Raises:
-      UserError: a library is missing, or the file differs from the run.
+      UserError: a library is missing, or the file differs from the generator.
       OSError: the file cannot be written.
     """
-    converted = FORMATS[file_format](run)
-    description = describe(run, checkpoint) | {"format": file_format, **converted.versions}
+    converted = FORMATS[file_format](loaded)
+    description = describe(loaded) | {"format": file_format, **converted.versions}
     with whole_file(output) as scratch:
         converted.write_fn(scratch, description)
-        description["difference"] = check(load_exported.load(scratch), run)
+        description["difference"] = check(load_exported.load(scratch), loaded)
         converted.write_fn(scratch, description)  # the same model, with the result of the comparison
         load_exported.load(scratch)
     return description
 
 
-def check(model: load_exported.Model, run: LoadedRun) -> dict[str, Any]:
+def check(model: load_exported.Model, loaded: LoadedGenerator) -> dict[str, Any]:
     """The difference of a model from the run's generator in float32, in gray levels of 0..255 of its RGB.
 
     They are compared on noise and on the run's validation images, or on synthetic images where those are not available,
@@ -66,13 +67,13 @@ def check(model: load_exported.Model, run: LoadedRun) -> dict[str, Any]:
     Raises:
       UserError: the difference exceeds `MAX_DIFFERENCE`.
     """
-    images, kind = _real_images(run)
+    images, kind = _real_images(loaded)
     noise = np.random.default_rng(0).uniform(-1, 1, (*images.shape[:3], 1)).astype(np.float32)
     gray = np.concatenate([noise, color.luma(color.to_signed(jnp.asarray(images)))])
     with export_formats.exact_products():
         rgb = np.concatenate([model.predict(some) for some in np.split(gray, [1])])
-        live = jax.jit(export_formats.float32_fn(run, run.generator.platform))(run.variables, gray)
-    own = jax.jit(functools.partial(predict, run.generator))(run.variables, gray)
+        live = jax.jit(export_formats.float32_fn(loaded, loaded.generator.platform))(loaded.variables, gray)
+    own = jax.jit(functools.partial(predict, loaded.generator))(loaded.variables, gray)
     difference, from_own = (np.abs(rgb - np.asarray(other)) * 127.5 for other in (live, own))
     if not np.max(difference) <= MAX_DIFFERENCE:  # also refuses NaN
         raise UserError(
@@ -84,9 +85,9 @@ def check(model: load_exported.Model, run: LoadedRun) -> dict[str, Any]:
     return {name: float(f"{value:.3g}") for name, value in values.items()} | counts
 
 
-def _real_images(run: LoadedRun) -> tuple[np.ndarray, str]:
+def _real_images(loaded: LoadedGenerator) -> tuple[np.ndarray, str]:
     """uint8 [N,S,S,3], and their kind: "validation" or "procedural"."""
-    size, data = run.image_size, run.config.get("data", {})
+    size, data = loaded.image_size, loaded.config.get("data", {})
     try:
         source = sources.open_source(data.get("validation", ""), size)
         images = pipeline.Images(source, size, data.get("max_bad_fraction", 0.0))
@@ -99,19 +100,19 @@ def _real_images(run: LoadedRun) -> tuple[np.ndarray, str]:
         return np.stack([np.asarray(source.read(n)) for n in range(_NUM_IMAGES)]), "procedural"
 
 
-def describe(run: LoadedRun, checkpoint: str) -> dict[str, Any]:
+def describe(loaded: LoadedGenerator) -> dict[str, Any]:
     """The metadata of a file of any format. It contains no path, since files are given to others."""
-    size, config = run.image_size, json.dumps(run.config, sort_keys=True)
+    size, config = loaded.image_size, json.dumps(loaded.config, sort_keys=True)
     numbers = {"dtype": "float32", "range": [-1, 1]}
     gray = {"name": load_exported.INPUT_NAME, "shape": ["batch", size, size, 1], **numbers, "is": "Rec. 601 luma"}
     return {
-        "format_version": load_exported.FORMAT_VERSION,
+        "format_version": FILE_VERSION,
         "image_size": size,
         "input": gray,
         "output": {"name": load_exported.OUTPUT_NAME, "shape": ["batch", size, size, 3], **numbers, "is": "sRGB"},
-        "model_output": run.config["model"]["output"],
-        "step": run.step,
-        "checkpoint": checkpoint,
+        "model_output": loaded.config["model"]["output"],
+        "step": loaded.step,
+        "checkpoint": loaded.checkpoint,
         "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
         "colorgan": __version__,
         "jax": jax.__version__,

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from colorgan.errors import UserError, reason, refuse_newer
+from colorgan.version import FILE_VERSION
 
-FORMAT_VERSION = 1  # of the file and its description; files until 2026-11-23 have no number
 META_FILE, PROGRAM_FILE = "meta.json", "model.stablehlo"  # inside a StableHLO file, which is a zip
 META_KEY = "colorgan"  # in the metadata_props of an ONNX file
 INPUT_NAME, OUTPUT_NAME = "gray", "rgb"  # of an ONNX file
@@ -94,17 +94,12 @@ def _load_safetensors(path: Path) -> Model:
 
     import jax
 
-    from colorgan.models import build
+    from colorgan.inference.load_weights import load_weights
     from colorgan.models.generator import predict
-    from colorgan.run import weights_file
 
-    variables, description = weights_file.read(path)
-    refuse_newer(str(path), int(description.get("format_version", 0)), FORMAT_VERSION)
-    generator = build.create_generator(description["config"], jax.default_backend(), str(path))
-    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    build.check_shapes(variables, build.abstract_variables(generator, sharding), str(path))
-    predict_fn = functools.partial(jax.jit(functools.partial(predict, generator)), jax.device_put(variables, sharding))
-    return Model(lambda gray: np.asarray(predict_fn(gray)), generator.image_size, description)
+    loaded = load_weights(path)
+    predict_fn = functools.partial(jax.jit(functools.partial(predict, loaded.generator)), loaded.variables)
+    return Model(lambda gray: np.asarray(predict_fn(gray)), loaded.image_size, dict(loaded.description))
 
 
 def _load_onnx(path: Path) -> Model:
@@ -140,5 +135,5 @@ def _read_description(encoded: bytes | str, path: Path) -> dict[str, Any]:
     description = json.loads(encoded)
     if not isinstance(description, dict):
         raise TypeError("the description is not a JSON object")
-    refuse_newer(str(path), int(description.get("format_version", 0)), FORMAT_VERSION)
+    refuse_newer(str(path), int(description.get("format_version", 0)), FILE_VERSION)
     return description

@@ -18,7 +18,8 @@ from PIL import Image, UnidentifiedImageError
 from colorgan.data import transforms
 from colorgan.data.folder import IMAGE_SUFFIXES
 from colorgan.errors import UserError
-from colorgan.inference.colorizer import Colorizer, paint, shrink
+from colorgan.inference.colorizer import Colorizer
+from colorgan.inference.paint import paint, shrink
 from colorgan.media.photo_file import Photo, read_photo, write_photo
 from colorgan.run.workdir import find_samples
 

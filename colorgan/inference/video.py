@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from colorgan.errors import UserError
-from colorgan.inference.colorizer import Colorizer, paint, shrink
+from colorgan.inference.paint import paint, shrink
 from colorgan.media import video_file
 from colorgan.media.temporal_smoothing import ChromaSmoother
 from colorgan.run.storage import whole_file
 
 if TYPE_CHECKING:
     import av
+
+    from colorgan.inference.colorizer import Colorizer
 
 BATCH_SIZE = 8  # frames that the network colors at once, and that are in memory
 DEFAULT_SMOOTHING = 0.9  # less flicker than 0.8 for the same error, on the videos of `temporal_smoothing._TOLERANCE`
@@ -42,7 +44,7 @@ class VideoReport:
 def colorize_video(
     source: Path,
     target: Path,
-    colorizer: Colorizer,
+    colorizer: "Colorizer",
     strength: float = 1.0,
     saturation: float = 1.0,
     smoothing: float = DEFAULT_SMOOTHING,
@@ -95,7 +97,7 @@ def colorize_video(
 
 def color_frames(
     frames: Iterable["av.VideoFrame"],
-    colorizer: Colorizer,
+    colorizer: "Colorizer",
     smoother: ChromaSmoother,
     frame_format: video_file.FrameFormat,
     paint_fn: Callable[..., np.ndarray] = paint,
