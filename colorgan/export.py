@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     output_help = "the file to write, such as model.stablehlo, model.onnx or model.safetensors"
     parser.add_argument("--output", required=True, type=parse_local_path, help=output_help)
     formats = tuple(export_model.FORMATS)
-    format_help = "for JAX (default), for ONNX runtimes, or for colorgan alone, also with float16 kernels"
+    format_help = "for JAX (default), for ONNX runtimes, or for colorgan alone, also with large kernels in float16"
     parser.add_argument("--format", default="stablehlo", choices=formats, help=format_help)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     return parser

@@ -18,7 +18,7 @@ from conftest import COMMAND_ENVIRONMENT, run_command
 
 from colorgan import evaluate, export
 from colorgan.errors import UserError
-from colorgan.inference import export_model, load_exported, load_run
+from colorgan.inference import export_formats, export_model, load_exported, load_run
 from colorgan.models.generator import predict
 from colorgan.run import migrations, weights_file
 from colorgan.version import FILE_VERSION
@@ -122,7 +122,8 @@ def _add_to_exported_colors(monkeypatch, value):
     monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cpu, **others: cpu(*args) + np.float32(value))
 
 
-def test_float16_kernels_take_half_the_size(finished_run, tmp_path, capsys):
+def test_float16_kernels_take_half_the_size(finished_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(export_formats, "_LARGE", 500)
     descriptions = []
     for name in ("safetensors", "safetensors-half"):
         export.main(_arguments(finished_run, tmp_path / f"{name}.safetensors", format=name))

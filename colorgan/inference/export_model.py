@@ -27,7 +27,7 @@ FORMATS: dict[str, Callable[[LoadedGenerator], export_formats.Converted]] = {
     "stablehlo": export_formats.to_stablehlo,
     "onnx": export_formats.to_onnx,
     "safetensors": export_formats.to_safetensors,
-    "safetensors-half": functools.partial(export_formats.to_safetensors, kernel_dtype=np.float16),
+    "safetensors-half": functools.partial(export_formats.to_safetensors, large_dtype=np.float16),
 }
 MAX_DIFFERENCE = 0.5  # gray levels of 0..255: after rounding, no value differs by more than one
 _NUM_IMAGES = 8  # of each kind, for the comparison
