@@ -18,7 +18,7 @@ from conftest import COMMAND_ENVIRONMENT, run_command
 
 from colorgan import evaluate, export
 from colorgan.errors import UserError
-from colorgan.inference import export_formats, export_model, load_exported, load_run
+from colorgan.inference import export_formats, export_model, load_exported, load_run, load_weights
 from colorgan.models.generator import predict
 from colorgan.run import migrations, weights_file
 from colorgan.version import FILE_VERSION
@@ -304,3 +304,15 @@ def test_a_program_that_jax_cannot_read_is_reported_in_one_sentence(tmp_path):
         ) as error:
             load_exported.load(tmp_path / "model.stablehlo")
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("options", [load_weights._QUICKER, {"no_such_option": True}])
+def test_single_images_have_a_program_of_their_own(finished_run, options, monkeypatch):
+    """It computes what the other one does, also where XLA does not know its options."""
+    monkeypatch.setattr(load_weights, "_QUICKER", options)
+    monkeypatch.setattr(load_weights, "_QUICK", options)
+    predict_fn = load_run.load_run(finished_run, "latest").create_predict_fn()
+    gray = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 1)).astype(np.float32)
+    together = predict_fn(gray)
+    single = np.concatenate([predict_fn(one) for one in np.split(gray, 2)])
+    np.testing.assert_allclose(single, together, atol=1e-5)

@@ -1,6 +1,5 @@
 """A trained generator as a function from photographs to colored photographs."""
 
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -65,12 +64,7 @@ class Colorizer:
     @classmethod
     def from_loaded(cls, loaded: "LoadedGenerator") -> Self:
         """A generator that is loaded already."""
-        import jax
-
-        from colorgan.models.generator import predict
-
-        predict_fn = jax.jit(functools.partial(predict, loaded.generator))
-        return cls(lambda gray: np.asarray(predict_fn(loaded.variables, gray)), loaded.image_size)
+        return cls(loaded.create_predict_fn(), loaded.image_size)
 
     def __call__(self, image: ImageT, strength: float = 1.0, saturation: float = 1.0) -> ImageT:
         """Colors a photograph, which is treated as gray.

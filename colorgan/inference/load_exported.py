@@ -90,16 +90,10 @@ def _load_stablehlo(path: Path) -> Model:
 
 
 def _load_safetensors(path: Path) -> Model:
-    import functools
-
-    import jax
-
     from colorgan.inference.load_weights import load_weights
-    from colorgan.models.generator import predict
 
     loaded = load_weights(path)
-    predict_fn = functools.partial(jax.jit(functools.partial(predict, loaded.generator)), loaded.variables)
-    return Model(lambda gray: np.asarray(predict_fn(gray)), loaded.image_size, dict(loaded.description))
+    return Model(loaded.create_predict_fn(), loaded.image_size, dict(loaded.description))
 
 
 def _load_onnx(path: Path) -> Model:
