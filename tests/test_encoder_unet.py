@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import TINY, read_lines, run_command, run_steps, tiny_flags
+from etils import epath
 from safetensors.numpy import save_file
 
 from colorgan import color, sharding
@@ -23,7 +24,8 @@ from colorgan.models import build as models
 from colorgan.models.build import ENCODERS
 from colorgan.models.encoders import weights
 from colorgan.models.generator import predict
-from colorgan.training import build, initial_values
+from colorgan.run.checkpoints import Checkpoints
+from colorgan.training import build, initial_values, loop
 from colorgan.training import state as train_state
 
 ENCODER_KEYS = {"model.encoder": "tiny", "model.encoder_rate": 0.25, "optimizer.weight_decay": 0.1}
@@ -143,13 +145,47 @@ def test_the_encoder_has_its_own_rate_and_kernels_decay(images):
     assert history[0]["train/generator/learning_rate"] == pytest.approx(rate)
 
 
-def test_eight_devices_compute_what_one_does(images):
+def test_eight_devices_compute_what_one_does(images, monkeypatch):
+    monkeypatch.setattr(build, "FEATURE_ENCODER", "tiny")
+    config = _config(**{"loss.feature_weight": 5.0, "model.num_color_queries": 4})
     histories = []
     for num_devices in (1, 8):
-        mesh, state, step_fn = _step(_config(), num_devices)
-        histories.append(run_steps(mesh, state, step_fn, images, 3)[1])
+        mesh, state, step_fn = _step(config, num_devices)
+        before = jax.device_get(state)
+        after, history = run_steps(mesh, state, step_fn, images, 3)
+        histories.append(history)
+        jax.tree.map(np.testing.assert_array_equal, after.feature_encoder, before.feature_encoder)
+        queries = (s.generator.params["color_queries"]["queries"] for s in (before, after))
+        assert np.abs(np.subtract(*queries)).min() > 0
     for alone, together in zip(*histories, strict=True):
         assert together == pytest.approx(alone, rel=1e-2, abs=1e-5)
+    losses = {name: histories[0][0][f"train/generator/{name}"] for name in ("adversarial", "l1", "feature")}
+    assert losses["feature"] > 0
+    weighted = sum(config.loss[f"{name}_weight"] * value for name, value in losses.items())
+    for name in ("palette", "histogram"):
+        weighted += config.loss[f"{name}_weight"] * histories[0][0][f"train/generator/{name}"]
+    assert histories[0][0]["train/generator/loss"] == pytest.approx(weighted, rel=1e-5)
+
+
+def test_the_feature_loss_needs_its_weights_only_at_the_start_of_a_run(photographs, tmp_path, monkeypatch):
+    encoder = ENCODERS["tiny"]()
+    variables = jax.jit(encoder.init)(jax.random.key(7), jnp.zeros((1, 32, 32, 3)))
+    monkeypatch.setattr(build, "FEATURE_ENCODER", "tiny")
+    monkeypatch.setattr(weights, "find", lambda name, source: None)
+    monkeypatch.setattr(weights, "load", lambda name, source, num_channels: jax.device_get(variables))
+    folder = f"folder:{photographs}"
+    changes = {"loss.feature_weight": 5.0, "loss.adversarial_weight": 0.0, "model.encoder_weights": ""}
+    changes |= {"data.train": folder, "data.validation": folder}
+    for num_epochs in (1, 2):
+        config = _config(**changes, num_epochs=num_epochs)
+        loop.train(config, epath.Path(tmp_path))
+        monkeypatch.setattr(weights, "load", None)  # a run that resumes does not call it
+    values = [line["train/generator/feature"] for line in read_lines(tmp_path)]
+    assert len(values) == 3  # steps of 8 of 12 images
+    with Checkpoints(epath.Path(tmp_path), "validation/score") as checkpoints:
+        (step, *_) = checkpoints.steps()
+        saved = checkpoints.restore(step, {"feature_encoder": variables})["feature_encoder"]
+    jax.tree.map(np.testing.assert_array_equal, dict(saved), dict(variables))
 
 
 def test_frozen_statistics_stay_and_without_adversarial_loss_no_critic_is_trained(images):

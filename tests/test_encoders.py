@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from colorgan import color
 from colorgan.errors import UserError
 from colorgan.models.build import ENCODERS, num_values
 from colorgan.models.encoders import weights
@@ -83,6 +84,17 @@ def test_a_file_of_timm_gives_the_features_of_timm(name, small, tmp_path):
     reference, create = SMALL[name]
     variables = weights.load(name, _save(tmp_path, script["generated"](SHAPES[reference])))
     _compare(create(), variables, reference)
+
+
+def test_an_encoder_of_color_images_gives_the_features_of_gray_ones(small, tmp_path):
+    path = _save(tmp_path, script["generated"](SHAPES[SMALL["efficientnet_lite0"][0]]))
+    encoder = SMALL["efficientnet_lite0"][1]()
+    gray = jax.random.uniform(jax.random.key(0), (2, 32, 32, 1), minval=-1, maxval=1)
+    images = {1: gray, 3: color.gray_to_rgb(gray)}
+    features = [
+        jax.jit(encoder.apply)(weights.load("efficientnet_lite0", path, n), image) for n, image in images.items()
+    ]
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4), *features)
 
 
 @pytest.mark.parametrize("number", range(3))

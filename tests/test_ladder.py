@@ -1,5 +1,6 @@
 import json
 import runpy
+import shutil
 import sys
 
 import pytest
@@ -13,19 +14,19 @@ ladder = runpy.run_path(str(ROOT / "benchmarks" / "ladder.py"))
 
 @pytest.mark.parametrize("setting", ladder["SETTINGS"])
 def test_every_row_is_a_valid_config(setting):
-    module = {"baseline": baseline, "pretrained": pretrained}[ladder["config_of"](setting)]
+    module = {"baseline": baseline, "pretrained": pretrained}[ladder["SETTINGS"][setting].config]
     for row in ladder["rows_of"](setting):
         changed = module.get_config()
-        changed.update_from_flattened_dict(ladder["SETTINGS"][setting] | ladder["changes_of"](row, setting))
+        changed.update_from_flattened_dict(ladder["changes_of"](row, setting))
         config.check_config(changed)
 
 
 def test_first_row_is_the_baseline_and_last_row_the_recipe():
     start, recipe = (config.flatten(c.get_config().to_dict()) for c in (baseline, default))
     *_, last = ladder["ROWS"]
-    top = start | ladder["changes_of"](last, "reduced")
+    top = start | ladder["_ladder_changes"](last, is_full=False)
     shaping = [key for key in recipe if key.startswith(("loss.", "optimizer.", "model.")) and "width" not in key]
-    assert start | ladder["changes_of"]("baseline", "reduced") == start
+    assert start | ladder["_ladder_changes"]("baseline", is_full=False) == start
     assert {key: top[key] for key in shaping} == {key: recipe[key] for key in shaping}
 
 
@@ -36,11 +37,14 @@ def test_tables_have_the_requested_rows(tmp_path, monkeypatch, capsys):
         path = tmp_path / "reduced" / row / f"seed_{number}" / "evaluation" / "metrics.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(metrics))
+    second = tmp_path / "reduced" / "chroma" / "seed_0" / "evaluation_1"
+    shutil.copytree(second.with_name("evaluation"), second)
     for rows, expected in (("", ["baseline", "chroma"]), ("baseline", ["baseline"])):
         monkeypatch.setattr(sys, "argv", ["ladder.py", f"--output={tmp_path}", f"--rows={rows}", "--table"])
         ladder["main"]()
         lines = capsys.readouterr().out.splitlines()
-        assert [line.split(" | ")[0].removeprefix("| ") for line in lines[4:]] == expected
+        assert [line.split(" | ")[0].removeprefix("| ") for line in lines[4 : 4 + len(expected)]] == expected
+        assert len([line for line in lines if line.startswith("| chroma")]) == (2 if "chroma" in expected else 0)
         assert lines[4].split(" | ")[1] == "21 (20-22)"
 
 

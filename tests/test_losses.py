@@ -1,4 +1,6 @@
+import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +10,10 @@ import scipy.stats
 
 from colorgan import color
 from colorgan.errors import UserError
+from colorgan.models.build import ENCODERS
 from colorgan.training import losses
 from colorgan.training.losses import adversarial
+from colorgan.training.losses.feature import feature_loss
 
 ZEROS = jnp.zeros(4)
 
@@ -97,6 +101,21 @@ def test_palette_loss_makes_colors_vivid():
     assert slopes((0.5, 0.1))[0] < -0.05
     assert slopes((1.5, 0.1))[0] > 0.05
     assert abs(slopes((0.5, 0.1))[1]) < 1e-6
+
+
+def test_feature_loss_is_zero_for_equal_images_and_has_a_limit():
+    encoder = ENCODERS["tiny"]()
+    real, other = jax.random.uniform(jax.random.key(0), (2, 3, 32, 32, 3), minval=-1, maxval=1)
+    variables: Any = encoder.init(jax.random.key(1), real)
+    loss = functools.partial(feature_loss, encoder, variables)
+    assert float(loss(real, real)) == 0
+    near, far = (float(loss(real, real + share * (other - real))) for share in (0.1, 1.0))
+    assert 0 < near < far < 2  # features of a ReLU have angles of at most 90 degrees
+    assert float(loss(real, other)) == pytest.approx(float(loss(other, real)), rel=1e-5)
+    slope = jax.jit(jax.grad(lambda fake: loss(real, fake)))(other)
+    assert np.isfinite(slope).all()
+    assert float(loss(real, other - 0.1 * slope / jnp.abs(slope).max())) < far
+    assert np.isfinite(jax.grad(lambda fake: loss(real, fake))(jnp.zeros_like(other))).all()
 
 
 def test_weights_by_name():

@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -10,14 +11,15 @@ from ml_collections import ConfigDict
 from colorgan import sharding
 from colorgan.data import pipeline, sources
 from colorgan.errors import UserError
-from colorgan.models.build import UNET, create_networks
+from colorgan.models.build import ENCODERS, UNET, create_networks
 from colorgan.training import optimizer
 from colorgan.training.batches import CachedBatches, StreamedBatches
 from colorgan.training.epochs import Epochs
-from colorgan.training.losses import loss_weights
+from colorgan.training.losses import FEATURE, loss_weights
 from colorgan.training.state import GAN, GANState
 from colorgan.training.step import train_step
 
+FEATURE_ENCODER = "efficientnet_lite0"  # of the feature loss
 # For programs that are not trained to an end: a step costs the same at any learning rate.
 SOME_EPOCHS = Epochs(num_images=10_000, batch_size=10)
 
@@ -37,6 +39,10 @@ def create_gan(config: ConfigDict, platform: str, epochs: Epochs) -> GAN:
         for rate in (rates.generator_learning_rate, rates.critic_learning_rate)
     )
     betas_and_decay = rates.beta1, rates.beta2, rates.weight_decay
+    weights = loss_weights(config.loss)
+    feature_encoder = None
+    if FEATURE in weights:
+        feature_encoder = ENCODERS[FEATURE_ENCODER](dtype=jnp.dtype(config.precision), platform=platform)
     encoder_rate = {"encoder": config.model.encoder_rate} if config.model.encoder != UNET else {}
     return GAN(
         generator,
@@ -45,7 +51,8 @@ def create_gan(config: ConfigDict, platform: str, epochs: Epochs) -> GAN:
         optimizer.create_optimizer(*betas_and_decay),
         generator_schedule,
         critic_schedule,
-        loss_weights(config.loss),
+        weights,
+        feature_encoder,
     )
 
 

@@ -20,7 +20,7 @@ from colorgan.run import workdir as workdir_lib
 from colorgan.run.checkpoints import Checkpoints
 from colorgan.run.storage import bucket_errors, is_remote, parse_path
 from colorgan.training import build
-from colorgan.training.losses import ADVERSARIAL
+from colorgan.training.losses import ADVERSARIAL, FEATURE, loss_weights
 from colorgan.training.state import GAN, abstract_state
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ def load(config: ConfigDict, gan: GAN, mesh: Mesh) -> dict[str, Variables]:
       UserError: they cannot be read, do not fit the networks of `config`, or differ between processes.
     """
     initial = _read(config, gan, mesh)
+    if gan.feature_encoder:
+        initial["feature_encoder"] = weights.load(build.FEATURE_ENCODER, "imagenet", num_channels=3)
     checksum = 0
     for array in jax.tree.leaves(initial):
         checksum = zlib.crc32(np.asarray(array).tobytes(), checksum)
@@ -47,6 +49,8 @@ def check_source(config: ConfigDict) -> None:
         _find_source(config.init_from)
     elif config.model.encoder_weights and config.model.encoder in ENCODERS:
         weights.find(config.model.encoder, config.model.encoder_weights)
+    if FEATURE in loss_weights(config.loss):
+        weights.find(build.FEATURE_ENCODER, "imagenet")
 
 
 def _read(config: ConfigDict, gan: GAN, mesh: Mesh) -> dict[str, Variables]:

@@ -16,10 +16,11 @@ from colorgan.sharding import abstract_arrays
 if TYPE_CHECKING:
     from colorgan.models.build import Variables
     from colorgan.models.critic import Critic
+    from colorgan.models.encoders.encoder import Encoder
     from colorgan.models.generator import Generator
 
 # The items of a checkpoint. The average is separate, so that inference reads an eighth of the whole.
-NETWORKS = ("generator", "critic", "generator_ema")
+NETWORKS = ("generator", "critic", "generator_ema", "feature_encoder")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,7 @@ class GAN:
       generator_optimizer, critic_optimizer: at learning rate 1.
       generator_schedule, critic_schedule: step to learning rate.
       loss_weights: of the generator's losses by name. Without `losses.ADVERSARIAL` the critic is not trained.
+      feature_encoder: of the feature loss; None without it.
     """
 
     generator: "Generator"
@@ -40,6 +42,7 @@ class GAN:
     generator_schedule: optax.Schedule
     critic_schedule: optax.Schedule
     loss_weights: Mapping[str, float]
+    feature_encoder: "Encoder | None" = None
 
 
 class NetworkState(struct.PyTreeNode):
@@ -64,16 +67,19 @@ class GANState(struct.PyTreeNode):
       generator: the generator in training.
       critic: the critic in training.
       generator_ema: moving average of the generator's variables and statistics; for validation and inference.
+      feature_encoder: the weights of the feature loss, which stay the same; empty without it.
     """
 
     step: jax.Array
     generator: NetworkState
     critic: NetworkState
     generator_ema: "Variables"
+    feature_encoder: "Variables" = struct.field(default_factory=dict)
 
     def networks(self) -> dict[str, Any]:
-        """The items of a checkpoint by name: `NETWORKS`."""
-        return {name: getattr(self, name) for name in NETWORKS}
+        """The items of a checkpoint by name: `NETWORKS`, without those that are empty."""
+        networks = {name: getattr(self, name) for name in NETWORKS}
+        return {name: network for name, network in networks.items() if network}
 
 
 def random_stream(seed: int, purpose: str) -> jax.Array:
@@ -89,7 +95,7 @@ def create_state(gan: GAN, seed: int, sharding: Sharding, initial: Mapping[str, 
       seed: of the random initial values.
       sharding: of all arrays.
       initial: variables that are not random, the same in all processes, by network: all of "generator", or only those
-        of its encoder; and "critic".
+        of its encoder; "critic"; and "feature_encoder".
     """
 
     def create(initial: dict[str, "Variables"]) -> GANState:
@@ -104,7 +110,10 @@ def create_state(gan: GAN, seed: int, sharding: Sharding, initial: Mapping[str, 
             _create_network(_merge(random[name], initial.get(name, {})), optimizer)
             for name, optimizer in (("generator", gan.generator_optimizer), ("critic", gan.critic_optimizer))
         )
-        return GANState(jnp.zeros((), jnp.int32), generator, critic, generator.variables)
+        feature_encoder: Any = initial.get("feature_encoder", {})
+        if gan.feature_encoder and not feature_encoder:  # of a program that is not trained to an end
+            feature_encoder = gan.feature_encoder.init(generator_rng, color)
+        return GANState(jnp.zeros((), jnp.int32), generator, critic, generator.variables, feature_encoder)
 
     return jax.jit(create, in_shardings=sharding, out_shardings=sharding)(dict(initial or {}))
 

