@@ -93,6 +93,10 @@ def test_platforms_share_parameters_and_results(variables):
             "must be '' where config.model.encoder is 'unet'",
         ),
         ({"model.encoder": "unet", "model.encoder_rate": 0.2}, "must be 1.0 where config.model.encoder is 'unet'"),
+        (
+            {"model.encoder": "unet", "model.encoder_rate": 1.0, "model.num_color_queries": 8},
+            "num_color_queries is 8 but must be 0 where",
+        ),
         ({"model.freeze_encoder_norm": True}, "must be False for random initial values"),
     ],
 )

@@ -1,5 +1,7 @@
 """Damage like that of old photographs and their scans, for training and evaluation. Pure functions of JAX arrays."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -162,8 +164,9 @@ def _compress(light: Array, rng: Array) -> Array:
     size = len(light)
     step = (0.5 + 3.5 * strength) * _QUANTIZATION / 255
     blocks = light.reshape(size // 8, 8, size // 8, 8).swapaxes(1, 2)
-    coefficients = jnp.round(_COSINES @ blocks @ _COSINES.T / step) * step
-    blocks = _COSINES.T @ coefficients @ _COSINES
+    transform = functools.partial(jnp.einsum, "ij,abjk,lk->abil", precision="highest")  # all bits on an accelerator too
+    coefficients = jnp.round(transform(_COSINES, blocks, _COSINES) / step) * step
+    blocks = transform(_COSINES.T, coefficients, _COSINES.T)
     compressed = jnp.clip(blocks.swapaxes(1, 2).reshape(size, size), 0, 1)
     return jnp.where(chance < 1 / 2, compressed, light)
 

@@ -102,10 +102,9 @@ def _of_run(workdir: epath.Path, mesh: Mesh, with_critic: bool) -> dict[str, Var
         best_metric = config.best_metric
     except (AttributeError, KeyError, TypeError, ValueError, UserError) as error:
         raise UserError(f"config.init_from: {workdir} is a run of another version of colorgan: {error}") from error
-    abstract = abstract_state(gan, sharding.replicated(mesh)).networks()
-    del abstract["generator"]
-    if not (with_critic and ADVERSARIAL in gan.loss_weights):
-        del abstract["critic"]
+    names = ["generator_ema", "critic"] if with_critic and ADVERSARIAL in gan.loss_weights else ["generator_ema"]
+    networks_of_run = abstract_state(gan, sharding.replicated(mesh)).networks()
+    abstract = {name: networks_of_run[name] for name in names}
     with Checkpoints(workdir, best_metric) as checkpoints:
         found = checkpoints.first_good(checkpoints.steps("best"), lambda step: checkpoints.restore(step, abstract))
     if found is None:

@@ -1,15 +1,16 @@
 """The distance of images in the features of a pretrained encoder."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
-from colorgan.models.build import Variables
-from colorgan.models.encoders.encoder import Encoder
+if TYPE_CHECKING:
+    from colorgan.models.build import Variables
+    from colorgan.models.encoders.encoder import Encoder
 
 
-def feature_loss(encoder: Encoder, variables: Variables, real: jax.Array, fake: jax.Array) -> jax.Array:
+def feature_loss(encoder: "Encoder", variables: "Variables", real: jax.Array, fake: jax.Array) -> jax.Array:
     """The mean squared distance of normalized features of the real and the generated images [B,S,S,3]: 0 to 4.
 
     As in LPIPS (Zhang et al. 2018, arXiv:1801.03924) each feature is scaled to length 1 over its channels, without
