@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from colorgan.models.encoders.encoder import Encoder
 
 
+_EPSILON = 1e-4  # added to squared lengths: features near 0 would have gradients of any size
+
+
 def feature_loss(encoder: "Encoder", variables: "Variables", real: jax.Array, fake: jax.Array) -> jax.Array:
     """The mean squared distance of normalized features of the real and the generated images [B,S,S,3]: 0 to 4.
 
@@ -32,4 +35,4 @@ def feature_loss(encoder: "Encoder", variables: "Variables", real: jax.Array, fa
 
 
 def _normalize(x: jax.Array) -> jax.Array:
-    return x * jax.lax.rsqrt((x**2).sum(axis=-1, keepdims=True) + 1e-8)
+    return x * jax.lax.rsqrt((x**2).sum(axis=-1, keepdims=True) + _EPSILON)
