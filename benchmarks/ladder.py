@@ -277,12 +277,13 @@ def main() -> None:
         found = read_rows(base, rows)
         if not found:
             parser.error(f"none of these rows is finished in {base}")
-        number = 0
-        while arguments.table and (some := read_rows(base, rows, number)):
-            print_table(some)
-            number += 1
         if arguments.sheet:
             draw_sheet(found, arguments.sheet)
+        number = 0
+        while arguments.table and found:
+            print_table(found)
+            number += 1
+            found = read_rows(base, rows, number)
         return
     if not (arguments.train and arguments.test):
         parser.error("--train and --test are required to run rows")

@@ -10,7 +10,7 @@ import json
 import sys
 
 from colorgan import command_line, sharding
-from colorgan.data import degradation, sources
+from colorgan.data import degradation, pipeline, sources
 from colorgan.errors import UserError, printable
 from colorgan.evaluation import contact_sheet, lpips, predictions, report, steps
 from colorgan.evaluation.metrics import METRICS, VERSION
@@ -37,7 +37,7 @@ def main(arguments: argparse.Namespace) -> None:
     loaded = model_flags.load_generator(arguments)
     source = sources.open_source(arguments.data, loaded.image_size)
     if arguments.degrade:
-        source = degradation.DegradedSource(source, loaded.image_size)
+        source = degradation.DegradedSource(pipeline.Images(source, loaded.image_size, max_bad_fraction=None))
     with folder_errors(output, "--output"), bucket_errors(output):
         output.mkdir(parents=True, exist_ok=True)
     if arguments.size == "own":

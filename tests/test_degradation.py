@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from colorgan import color
-from colorgan.data import degradation, sources
+from colorgan.data import degradation, pipeline, sources
 from colorgan.data.synthetic import scenes
 
 SIZE = 64
@@ -88,7 +88,7 @@ def test_blur_and_jpeg(images):
 
 def test_a_degraded_source_is_always_the_same():
     source = sources.open_source("procedural:3", SIZE)
-    degraded = degradation.DegradedSource(source, SIZE)
+    degraded = degradation.DegradedSource(pipeline.Images(source, SIZE, None))
     images = [degraded.read(n) for n in range(len(degraded))]
     assert len(images) == 3
     assert degraded.name(1) == source.name(1)
@@ -96,4 +96,4 @@ def test_a_degraded_source_is_always_the_same():
         assert image.dtype == np.uint8
         assert image.shape == (SIZE, SIZE, 3)
         assert np.abs(image.astype(int) - source.read(n)).mean() > 2
-        np.testing.assert_array_equal(image, degradation.DegradedSource(source, SIZE).read(n))
+        np.testing.assert_array_equal(image, degradation.DegradedSource(pipeline.Images(source, SIZE, None)).read(n))

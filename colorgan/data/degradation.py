@@ -1,6 +1,7 @@
 """Damage like that of old photographs and their scans, for training and evaluation. Pure functions of JAX arrays."""
 
 import functools
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,9 @@ import numpy as np
 from scipy import fft
 
 from colorgan import color
-from colorgan.data import transforms
-from colorgan.data.source import Source
+
+if TYPE_CHECKING:
+    from colorgan.data.pipeline import Images
 
 Array = jax.Array
 
@@ -172,23 +174,22 @@ def _compress(light: Array, rng: Array) -> Array:
 
 
 class DegradedSource:
-    """The images of a source, square and degraded, each always in the same way."""
+    """Square images, degraded, each always in the same way: a `Source`."""
 
-    def __init__(self, source: Source, size: int) -> None:
-        """`size`: the side of the images in pixels, a multiple of 8."""
-        self._source, self._size = source, size
+    def __init__(self, images: "Images") -> None:
+        """`images`: their side is a multiple of 8 pixels."""
+        self._images = images
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self._images)
 
     def read(self, index: int) -> np.ndarray:
         """uint8 [S,S,3]. Raises an exception of any type for a record that cannot be read."""
-        pixels = transforms.square(transforms.decode_image(self._source.read(index), self._size), self._size)
-        return np.asarray(_degrade_pixels(pixels, index))
+        return np.asarray(_degrade_pixels(self._images.decode(index), index))
 
     def name(self, index: int) -> str:
         """See `Source`."""
-        return self._source.name(index)
+        return self._images.source.name(index)
 
 
 @jax.jit
