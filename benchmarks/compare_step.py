@@ -6,7 +6,7 @@
     python benchmarks/compare_step.py --network=pretrained [--critic] [--image_size=256]
 
 "baseline" is the step of configs/baseline.py; "pretrained" that of configs/pretrained.py, a U-Net around EfficientNet-
-Lite0 with the L1 loss, here from random weights. `--critic` adds the adversarial loss and the patch critic.
+Lite0, here with the L1 loss alone and random weights. `--critic` adds the adversarial loss and the patch critic.
 The programs run in turns, each in a new process. The last line is JSON: the median images per second of each, and the
 median over the turns of the ratio of colorgan's speed to the peer's. A peer whose package is not installed is skipped.
 `--gpu` uses bfloat16 for colorgan, --bf16 --compile --channels_last for PyTorch, and leaves out TensorFlow.
@@ -39,6 +39,7 @@ def run_colorgan(arguments: argparse.Namespace) -> dict[str, Any]:
     command += [f"--config.{key}={arguments.image_size}" for key in ("image_size", "data.load_size")]
     if arguments.network == "pretrained":
         command += [f"--config.loss.adversarial_weight={float(arguments.critic)}", "--config.model.encoder_weights="]
+        command += [f"--config.{key}=0.0" for key in ("loss.palette_weight", "loss.histogram_weight", "data.degrade")]
     return run([*command, f"--config.platform={'gpu' if arguments.gpu else 'cpu'}"])
 
 

@@ -7,9 +7,10 @@
 A row is trained by `colorgan train`. `colorgan evaluate` then measures its last checkpoint, so that no checkpoint is
 chosen on the test images. Finished rows are not run again, and a row that was stopped resumes. The setting "reduced" is
 64 px, a quarter of the baseline's width and 6 epochs, for a CPU; "long" is the same for 18 epochs; "full" is the
-baseline's networks at 128 px for 30 epochs, for a GPU. Two settings have rows of their own, changes to
+baseline's networks at 128 px for 30 epochs, for a GPU. These settings have rows of their own, changes to
 configs/pretrained.py: "pretrained" its encoder, at 64 px, for one epoch where a row has no other number; "recipe" its
-losses, at 128 px.
+losses, at 128 px. "recipe_gpu" has the same rows for six epochs of configs/gpu.py. All of them start from the L1 loss
+alone.
 """
 
 import argparse
@@ -89,9 +90,9 @@ PRETRAINED: dict[str, dict[str, Any]] = {
     "epochs_3": {"num_epochs": 3},
 }
 
+# The config without the recipe's losses of color and degraded images.
+L1 = {"loss.palette_weight": 0.0, "loss.histogram_weight": 0.0, "data.degrade": 0.0}
 COLOR = {"loss.palette_weight": 100.0, "loss.histogram_weight": 2.0}
-FEATURE = {"loss.feature_weight": 20.0}
-CRITIC = {"loss.adversarial_weight": 1.0}
 SMALL = {"model.width": 32, "model.max_width": 256}  # of the README's networks for a laptop
 
 
@@ -100,19 +101,18 @@ def recipe_of(config: ConfigDict) -> dict[str, Any]:
     return {key: value for key, value in flatten(config.to_dict()).items() if key.startswith(RECIPE_KEYS)}
 
 
-# Changes to configs/pretrained.py.
+# Changes to configs/pretrained.py: losses, then single changes to the row "color".
 RECIPE_KEYS = ("model.", "loss.", "optimizer.")
 RECIPE: dict[str, dict[str, Any]] = {
     "l1": {},
-    "random_values": PRETRAINED["random_values"],
     "color": COLOR,
     "color_half": {name: weight / 2 for name, weight in COLOR.items()},
-    "feature": FEATURE,
-    "color_feature": COLOR | FEATURE,
-    "critic": CRITIC,
-    "color_critic": COLOR | CRITIC,
-    "color_feature_critic": COLOR | FEATURE | CRITIC,
-    "queries": {"model.num_color_queries": 64},
+    "feature": COLOR | {"loss.feature_weight": 20.0},
+    "critic": COLOR | {"loss.adversarial_weight": 1.0},
+    "degrade": COLOR | {"data.degrade": 0.3},
+    "frozen_norm": COLOR | PRETRAINED["frozen_norm"],
+    "queries": COLOR | {"model.num_color_queries": 64},
+    "random_values": COLOR | PRETRAINED["random_values"],
     "unet": recipe_of(default.get_config()) | SMALL,
     "baseline": recipe_of(baseline.get_config()) | SMALL,
 }
@@ -145,8 +145,9 @@ SETTINGS: dict[str, Setting] = {
     "reduced": Setting(REDUCED),
     "long": Setting(REDUCED | {"num_epochs": 18}),
     "full": Setting({"num_epochs": 30, "platform": "gpu", "precision": "bfloat16", "data.num_threads": 16}),
-    "pretrained": Setting({"image_size": 64, "data.load_size": 64, "num_epochs": 1}, "pretrained", PRETRAINED),
-    "recipe": Setting({"num_epochs": 1}, "pretrained", RECIPE),
+    "pretrained": Setting(L1 | {"image_size": 64, "data.load_size": 64, "num_epochs": 1}, "pretrained", PRETRAINED),
+    "recipe": Setting(L1 | {"data.load_size": 128, "num_epochs": 1}, "pretrained", RECIPE),
+    "recipe_gpu": Setting(L1 | {"num_epochs": 6}, "gpu", RECIPE),
 }
 NUM_SHOWN, CELL, LABEL_WIDTH = 10, 128, 110
 METRICS = ("psnr", "ssim", "auc", "delta_colorfulness", "ab_histogram_distance", "score")

@@ -1,7 +1,8 @@
-"""Colors photographs and videos of any size with a trained run, or with a file written by `colorgan export`.
+"""Colors photographs and videos of any size, with the network that ships with colorgan or with one that you trained.
 
 The color is predicted at the network's size and combined with the photograph's own luma at full size. Files keep their
-names, their formats and their metadata; folders keep their structure.
+formats and their metadata. The result of NAME.EXT is NAME-colorized.EXT beside it; in an --output folder files keep
+their names, and folders their structure.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 from colorgan import command_line
 from colorgan.errors import UserError
@@ -23,12 +25,9 @@ def main(arguments: argparse.Namespace) -> None:
     """The last line printed is JSON; exit code 1 if a file could not be colored."""
     inputs, output = arguments.inputs, arguments.output
     found = colorize_files.find_files(inputs, output)
-    files = list({(source.resolve(), name): (source, name) for source, name in found}.values())  # without duplicates
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=output).close()
-    except OSError as error:
-        raise UserError(f"cannot write into --output={output}: {error.strerror}") from error
+    files = list({(source.resolve(), target): (source, target) for source, target in found}.values())  # no duplicates
+    if output:
+        _check_writable(output)
     suffixes = ", ".join(colorize_files.SUFFIXES)
     if others := colorize_files.describe_others(inputs):
         print(f"left out, as neither photographs nor videos ({suffixes}): {others}", file=sys.stderr)
@@ -45,12 +44,22 @@ def main(arguments: argparse.Namespace) -> None:
             print(f"failed: {failure}", file=sys.stderr)
         if result.num_there:
             print(f"{result.num_there} exist already and are kept (--overwrite replaces them)", file=sys.stderr)
-        counts = {"num_colored": result.num_colored, "num_there": result.num_there}
-        counts |= {"num_failed": len(result.failures)}
+        counts = {"num_colored": result.num_colored, "num_there": result.num_there, "num_failed": len(result.failures)}
         videos = {name: _rounded(report) for name, report in result.videos.items()}
-        print(json.dumps(counts | {"output": str(output)} | ({"videos": videos} if videos else {})))
+        if not output and result.num_colored:
+            print(f"beside the originals, such as {files[0][1]}", file=sys.stderr)
+        where = {"output": str(output) if output else None}
+        print(json.dumps(counts | where | ({"videos": videos} if videos else {})))
     if result.failures:
         raise UserError(f"{len(result.failures)} of {len(files)} files failed")
+
+
+def _check_writable(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output).close()
+    except OSError as error:
+        raise UserError(f"cannot write into --output={output}: {error.strerror}") from error
 
 
 def _rounded(report: VideoReport) -> dict[str, float]:
@@ -70,7 +79,8 @@ def _between(low: float, high: float) -> Callable[[str], float]:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.create_parser("colorize", __doc__)
     model_flags.add_arguments(parser)
-    parser.add_argument("--output", required=True, type=parse_local_path, help="the folder for the results")
+    output_help = "a folder for the results (default: NAME-colorized.EXT beside each file)"
+    parser.add_argument("--output", type=parse_local_path, help=output_help)
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     strength_help = "from 0, the gray photograph, to 1, the colored one (default)"
     parser.add_argument("--strength", type=_between(0, 1), default=1.0, help=strength_help)

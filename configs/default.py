@@ -20,8 +20,9 @@ def get_config() -> ml_collections.ConfigDict:
     # Images per step, over all devices of all hosts.
     config.batch_size = 16
     config.num_epochs = 8
-    # Initial values: the folder of another run, or a file of `colorgan export --format=safetensors`, which has no
-    # critic; empty for random ones. Used when the run starts, not when it resumes.
+    # Initial values: the folder of another run; a file of `colorgan export --format=safetensors`, which has no critic;
+    # or "shipped", the network that ships with colorgan, for the networks of configs/pretrained.py. Empty for random
+    # ones. Used when the run starts, not when it resumes.
     config.init_from = ""
     # "cpu", "gpu" or "tpu"; empty selects the best that is present.
     config.platform = ""

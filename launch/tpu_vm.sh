@@ -17,7 +17,7 @@
 #   WORKDIR=     the run's folder, as in gs://BUCKET/runs/mine; a TPU's disks are deleted with it
 #   DATA=        gs://BUCKET/FOLDER, which setup copies to ~/data on each host
 #   GIT_URL=     a repository that setup clones instead of copying the checkout
-#   EXTRAS=tpu,gcs  PYTHON_VERSION=3.12    what setup installs
+#   EXTRAS=tpu,gcs,pretrained  PYTHON_VERSION=3.12    what setup installs
 #   TRAINER_ENV=    environment variables of the trainer, as in "LIBTPU_INIT_ARGS=... TF_CPP_MIN_LOG_LEVEL=0"
 #   CREATE_FLAGS=  SSH_FLAGS=     more flags for gcloud, such as --service-account=... or --internal-ip
 #   POLL=30      seconds between two queries of a state
@@ -29,7 +29,7 @@
 set -euo pipefail
 [[ ${1:-} != --help ]] || { sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit; }
 : "${NAME:=colorgan}" "${ZONE:=us-central1-a}" "${PROJECT:=}" "${ACCELERATOR:=v5litepod-8}" "${SPOT:=}" "${WORKDIR:=}"
-: "${DATA:=}" "${GIT_URL:=}" "${EXTRAS:=tpu,gcs}" "${PYTHON_VERSION:=3.12}" "${TRAINER_ENV:=}" "${DRY_RUN:=}"
+: "${DATA:=}" "${GIT_URL:=}" "${EXTRAS:=tpu,gcs,pretrained}" "${PYTHON_VERSION:=3.12}" "${TRAINER_ENV:=}" "${DRY_RUN:=}"
 : "${CREATE_FLAGS:=}" "${SSH_FLAGS:=}" "${POLL:=30}" "${GRACE:=120}" "${STOP_SECONDS:=300}" "${WORKER:=0}"
 case $ACCELERATOR in # https://cloud.google.com/tpu/docs/runtimes
   v5litepod-*) : "${RUNTIME:=v2-alpha-tpuv5-lite}" ;;

@@ -10,7 +10,7 @@
 
 set -euo pipefail
 [[ ${1:-} != --help ]] || { sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit; }
-: "${PYTHON_VERSION:=3.12}" "${EXTRAS:=tpu,gcs}" "${DATA:=}" "${STOP_SECONDS:=300}"
+: "${PYTHON_VERSION:=3.12}" "${EXTRAS:=tpu,gcs,pretrained}" "${DATA:=}" "${STOP_SECONDS:=300}"
 cd "$(dirname "$0")/.."
 files=$HOME/colorgan-run
 mkdir -p "$files"

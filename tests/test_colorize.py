@@ -22,8 +22,8 @@ from colorgan.media import photo_file, png_tiff
 def test_folders_keep_their_structure(photographs):
     found = list(find_files([photographs, photographs / "class_0" / "image_00.jpg"], Path("out")))
     assert len(found) == 13
-    assert str(found[0][1]) == "class_0/image_00.jpg"
-    assert str(found[-1][1]) == "image_00.jpg"
+    assert found[0][1] == Path("out/class_0/image_00.jpg")
+    assert found[-1][1] == Path("out/image_00.jpg")
 
 
 def test_missing_input_is_reported(tmp_path):
@@ -141,6 +141,28 @@ def test_an_output_folder_among_the_photographs_is_not_colored_again(orange, tmp
     for _ in range(2):
         main(_arguments(tmp_path, tmp_path, overwrite=True))
     assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*.png"))] == ["out/x.png", "x.png"]
+
+
+def test_without_an_output_folder_results_are_beside_the_originals(orange, tmp_path, capsys):
+    Image.new("L", (8, 8), 90).save(tmp_path / "a.png")
+    for name in ("sub/b.jpg", "only-colorized.png", "-colorized.png"):  # the last two have no original
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8), 90).save(tmp_path / name)
+    for num_colored, num_there in ((4, 0), (0, 4)):  # the second time, the results are not colored
+        main(_arguments(tmp_path, tmp_path, tmp_path / "a.png", output=None))
+        result = json.loads(capsys.readouterr().out)
+        assert (result["num_colored"], result["num_there"], result["output"]) == (num_colored, num_there, None)
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*-colorized*")}
+    assert found == {
+        "a-colorized.png",
+        "sub/b-colorized.jpg",
+        "only-colorized.png",
+        "only-colorized-colorized.png",
+        "-colorized.png",
+        "-colorized-colorized.png",
+    }
+    main(_arguments(tmp_path, *sorted(tmp_path.glob("*.png")), output=None))  # as a shell expands *.png
+    assert json.loads(capsys.readouterr().out)["num_there"] == 3
 
 
 def test_existing_files_are_kept_and_left_out_files_reported(orange, tmp_path, capsys):

@@ -7,14 +7,14 @@ import pytest
 from conftest import ROOT
 
 from colorgan import config
-from colorgan.configs import baseline, default, pretrained
+from colorgan.configs import baseline, default, gpu, pretrained
 
 ladder = runpy.run_path(str(ROOT / "benchmarks" / "ladder.py"))
 
 
 @pytest.mark.parametrize("setting", ladder["SETTINGS"])
 def test_every_row_is_a_valid_config(setting):
-    module = {"baseline": baseline, "pretrained": pretrained}[ladder["SETTINGS"][setting].config]
+    module = {"baseline": baseline, "gpu": gpu, "pretrained": pretrained}[ladder["SETTINGS"][setting].config]
     for row in ladder["rows_of"](setting):
         changed = module.get_config()
         changed.update_from_flattened_dict(ladder["changes_of"](row, setting))

@@ -217,7 +217,7 @@ def test_second_setup_reuses_the_environment(cloud: Cloud) -> None:
     assert cloud.installed() == [
         "python3 -m pip install --quiet --user uv",
         "python3 -m uv venv --quiet --python 3.12 .venv",
-        "python3 -m uv pip install --quiet --python .venv/bin/python --editable .[tpu,gcs]",
+        "python3 -m uv pip install --quiet --python .venv/bin/python --editable .[tpu,gcs,pretrained]",
         "python3 -m uv pip install --quiet --python .venv/bin/python --editable .[tpu]",
     ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import COMMAND_ENVIRONMENT, ROOT, read_lines, tiny_flags
+from PIL import Image
 
 from colorgan.version import __version__
 
@@ -35,6 +36,8 @@ def test_content(wheel: Path) -> None:
     assert {"colorgan/configs/default.py", "colorgan/configs/tpu.py", "colorgan/py.typed"} <= set(names)
     expected = {str(path.relative_to(ROOT)) for path in (ROOT / "colorgan").rglob("*.py")}
     assert expected <= set(names)
+    assert {f"colorgan/weights/{name}" for name in ("colorgan.safetensors", "LICENSE", "NOTICE")} <= set(names)
+    assert wheel.stat().st_size < 20 * 10**6
 
 
 def test_it_works_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
@@ -64,6 +67,9 @@ def test_it_works_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
     assert read_lines(workdir)[-1]["step"] == 3
     run("evaluate", f"--workdir={workdir}", "--data=procedural:3")
     assert (workdir / "evaluation" / "metrics.json").exists()
+    Image.new("L", (40, 30), 90).save(empty / "old.png")
+    run("colorize", "old.png")  # with the network that ships
+    assert (empty / "old-colorized.png").exists()
     assert not (installed / "configs").exists()
     # In a folder like a checkout, a config file can import its neighbors, although this script is elsewhere.
     (empty / "configs").symlink_to(ROOT / "configs")

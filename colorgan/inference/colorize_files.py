@@ -1,4 +1,4 @@
-"""Photographs and videos from files and folders to an output folder, in color."""
+"""Photographs and videos from files and folders, in color, to an output folder or beside the originals."""
 
 import collections
 import dataclasses
@@ -17,6 +17,7 @@ from colorgan.media import photo_file
 from colorgan.media.video_file import VIDEO_SUFFIXES
 
 SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+_ENDING = "-colorized"  # of the names of results beside the originals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,27 +53,40 @@ class Result:
     videos: dict[str, video.VideoReport] = dataclasses.field(default_factory=dict)
 
 
-def find_files(inputs: Sequence[Path], output: Path) -> Iterator[tuple[Path, Path]]:
-    """Every file in `inputs`, and every photograph and video in its folders, with its path below `output`.
+def find_files(inputs: Sequence[Path], output: Path | None) -> Iterator[tuple[Path, Path]]:
+    """Every file in `inputs`, and every photograph and video in its folders, with the path of its result.
 
-    Where `output` is inside such a folder, the files in it are left out.
+    Where `output` is inside such a folder, the files in it are left out. Without `output` the result of NAME.EXT is
+    NAME-colorized.EXT beside it, and such results are left out.
 
     Raises:
       UserError: an input does not exist, is the output, or is a folder without photographs and videos.
     """
-    below = output.resolve()
     for path in inputs:
-        if path.is_file():
-            yield path, Path(path.name)
-        elif path.is_dir():
-            if below == path.resolve():
+        if path.is_dir():
+            if output and output.resolve() == path.resolve():
                 raise UserError(f"{path} is both the input and the output: choose another --output")
-            is_within = below.is_relative_to(path.resolve())
-            for name in find_images(str(path), SUFFIXES):
-                if not (is_within and (path / name).resolve().is_relative_to(below)):
-                    yield path / name, Path(name)
+            found = [(path / name, name) for name in find_images(str(path), SUFFIXES)]
+        elif path.is_file():
+            found = [(path, path.name)]
         else:
             raise UserError(f"there is no file or folder {path}")
+        for source, name in found:
+            if output:
+                if not (path.is_dir() and _is_inside(source, output) and _is_inside(output, path)):
+                    yield source, output / name
+            elif not _is_result(source):
+                yield source, source.with_stem(source.stem + _ENDING)
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _is_result(path: Path) -> bool:
+    """Whether it is the result of a file beside it."""
+    original = path.stem.removesuffix(_ENDING)
+    return original not in ("", path.stem) and path.with_stem(original).exists()
 
 
 def describe_others(inputs: Sequence[Path]) -> str:
@@ -83,29 +97,29 @@ def describe_others(inputs: Sequence[Path]) -> str:
 
 
 def colorize_files(
-    files: Sequence[tuple[Path, Path]], output: Path, colorizer: Colorizer, settings: Settings, result: Result
+    files: Sequence[tuple[Path, Path]], output: Path | None, colorizer: Colorizer, settings: Settings, result: Result
 ) -> None:
     """Colors files, with a progress bar on a terminal. One that fails does not stop the others.
 
     Args:
       files: of `find_files`.
-      output: the folder for the results, which exists.
+      output: the folder for the results, which exists, if they are not beside the originals.
       colorizer: predicts the colors.
       settings: how.
       result: updated after each file, so that it is up to date after an interruption.
     """
     taken = {source.resolve(): source for source, _ in files}
-    for source, name in tqdm(files, unit=" files", dynamic_ncols=True, disable=None):  # no bar in a pipe
-        target = output / name
+    for source, target in tqdm(files, unit=" files", dynamic_ncols=True, disable=None):  # no bar in a pipe
         try:
-            _check_target(target, output, taken)
+            _check_target(target, output or target.parent, taken)
             taken[target.resolve()] = source
             if target.exists() and not settings.overwrite:
                 result.num_there += 1
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             if source.suffix.lower() in VIDEO_SUFFIXES:
-                result.videos[str(name)] = _colorize_video(source, target, colorizer, settings)
+                name = str(target.relative_to(output) if output else target)
+                result.videos[name] = _colorize_video(source, target, colorizer, settings)
             else:
                 _colorize_photograph(source, target, colorizer, settings)
             result.num_colored += 1

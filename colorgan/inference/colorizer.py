@@ -24,7 +24,7 @@ class Colorizer:
     are the same at every size of the photograph. Its chroma is scaled up to the photograph's size and combined with the
     photograph's own luma.
 
-        colorizer = colorgan.Colorizer.from_workdir("runs/mine")
+        colorizer = colorgan.Colorizer.default()
         upright = ImageOps.exif_transpose(Image.open("grandmother.jpg"))
         colorizer(upright).save("grandmother-colorized.png")
 
@@ -35,6 +35,13 @@ class Colorizer:
     def __init__(self, predict_fn: ColorizeFn, image_size: int) -> None:
         """`predict_fn` takes gray float32 [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in [-1,1], S being `image_size`."""
         self._predict_fn, self.image_size = predict_fn, image_size
+
+    @classmethod
+    def default(cls) -> Self:
+        """The network that ships with colorgan, for research and personal use: docs/model_card.md."""
+        from colorgan.run.weights_file import SHIPPED
+
+        return cls.from_file(SHIPPED)
 
     @classmethod
     def from_workdir(cls, workdir: str | Path, checkpoint: str = "best") -> Self:

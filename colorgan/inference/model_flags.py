@@ -1,4 +1,4 @@
-"""The flags that choose a generator: --workdir, or --model, and --checkpoint."""
+"""The flags that choose a generator: --workdir, or --model, and --checkpoint; without them the one that ships."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from colorgan.errors import UserError
 from colorgan.inference.colorizer import Colorizer
 from colorgan.run.storage import parse_local_path, parse_path
-from colorgan.run.weights_file import SUFFIX
+from colorgan.run.weights_file import SHIPPED, SUFFIX
 
 if TYPE_CHECKING:
     from colorgan.inference.load_weights import LoadedGenerator
@@ -14,32 +14,34 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags for `load_colorizer` and `load_generator`."""
-    group = parser.add_mutually_exclusive_group(required=True)
-    group.add_argument("--workdir", type=parse_path, help="the run's folder")
+    group = parser.add_mutually_exclusive_group()
+    workdir_help = "a run's folder (default: the network that ships with colorgan)"
+    group.add_argument("--workdir", type=parse_path, help=workdir_help)
     group.add_argument("--model", type=parse_local_path, help="a file written by colorgan export, instead of a run")
     parser.add_argument("--checkpoint", choices=("latest", "best"), help="which one of the run (default: best)")
 
 
 def load_colorizer(arguments: argparse.Namespace) -> Colorizer:
     """The colorizer that the flags choose. Raises UserError if it cannot be loaded."""
-    if arguments.model:
-        _check_no_checkpoint(arguments)
-        return Colorizer.from_file(arguments.model)
-    return Colorizer.from_workdir(arguments.workdir, arguments.checkpoint or "best")
+    if arguments.workdir:
+        return Colorizer.from_workdir(arguments.workdir, arguments.checkpoint or "best")
+    _check_no_checkpoint(arguments)
+    return Colorizer.from_file(arguments.model) if arguments.model else Colorizer.default()
 
 
 def load_generator(arguments: argparse.Namespace) -> "LoadedGenerator":
     """The generator that the flags choose, with its weights. Raises UserError if it cannot be loaded."""
     from colorgan.inference import load_run, load_weights
 
-    if not arguments.model:
+    if arguments.workdir:
         return load_run.load_run(arguments.workdir, arguments.checkpoint or "best")
     _check_no_checkpoint(arguments)
-    if arguments.model.suffix != SUFFIX:
-        raise UserError(f"--model={arguments.model} must be a {SUFFIX} file here: other files are programs")
-    return load_weights.load_weights(arguments.model)
+    path = arguments.model or SHIPPED
+    if path.suffix != SUFFIX:
+        raise UserError(f"--model={path} must be a {SUFFIX} file here: other files are programs")
+    return load_weights.load_weights(path)
 
 
 def _check_no_checkpoint(arguments: argparse.Namespace) -> None:
     if arguments.checkpoint:
-        raise UserError("--checkpoint applies to --workdir only: an exported file holds one checkpoint")
+        raise UserError("--checkpoint applies to --workdir only: a file holds one checkpoint")

@@ -15,6 +15,8 @@ from colorgan.run import migrations
 
 META_KEY = "colorgan"  # in the metadata; its value is the description as JSON
 SUFFIX = ".safetensors"
+# The network that ships with colorgan, for research and personal use (weights/LICENSE): docs/model_card.md.
+SHIPPED = Path(__file__).parent.parent / "weights" / f"colorgan{SUFFIX}"
 
 
 def write(path: Path, variables: Mapping[str, Any], description: Mapping[str, Any]) -> None:

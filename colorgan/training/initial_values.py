@@ -73,6 +73,8 @@ def _read(config: ConfigDict, gan: GAN, mesh: Mesh) -> dict[str, Variables]:
 
 def _find_source(source: str) -> tuple[epath.Path, bool]:
     """The path of a run's folder or of a file that may have weights, and whether it is a folder."""
+    if source == "shipped":
+        return epath.Path(weights_file.SHIPPED), False
     path = parse_path(source)
     try:
         with bucket_errors(path):
