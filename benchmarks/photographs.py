@@ -1,10 +1,11 @@
 """Measures the memory and time for coloring photographs, and how much their size changes their colors.
 
-Prints one line of JSON per photograph, or draws photographs before and after.
+Prints one line of JSON per photograph, or draws photographs before and after. Without --workdir it uses the network
+that ships.
 
-python benchmarks/photographs.py --workdir=runs/mine                   # peak memory and time, by size and kind of file
-python benchmarks/photographs.py --workdir=runs/mine --scales=PHOTOS   # colors at 0.5, 1 and 2 times the size
-python benchmarks/photographs.py --workdir=runs/mine --photos=PHOTOS --sheet=photographs.jpg
+python benchmarks/photographs.py                   # peak memory and time, by size and kind of file
+python benchmarks/photographs.py --scales=PHOTOS   # colors at 0.5, 1 and 2 times the size
+python benchmarks/photographs.py --photos=PHOTOS --sheet=photographs.jpg [--truth] [--columns=4]
 """
 
 import argparse
@@ -39,7 +40,7 @@ KINDS |= {"rgba.png": np.uint16, "rgba.tif": np.uint16}
 NUM_CHANNELS = {"gray": 1, "color": 3, "rgba": 4}
 
 # Of the sheet, in pixels; the gaps are between columns, between gray and colored, and between rows.
-NUM_COLUMNS, SHEET_WIDTH, COLUMN_GAP, PAIR_GAP, ROW_GAP = 4, 1060, 6, 2, 14
+SHEET_WIDTH, COLUMN_GAP, PAIR_GAP, ROW_GAP = 1060, 6, 2, 14
 
 
 def write_photograph(path: Path, megapixels: float) -> None:
@@ -60,11 +61,11 @@ def write_photograph(path: Path, megapixels: float) -> None:
     write_photo(path, Photo(pixels))
 
 
-def measure(workdir: Path | str, name: str, megapixels: float) -> dict[str, Any]:
+def measure(workdir: Path | str | None, name: str, megapixels: float) -> dict[str, Any]:
     """Peak memory and time for one photograph in its own process, including the start.
 
     Args:
-      workdir: the run's folder.
+      workdir: the run's folder; None for the network that ships.
       name: a key of `KINDS`.
       megapixels: the size of the photograph.
     """
@@ -72,14 +73,8 @@ def measure(workdir: Path | str, name: str, megapixels: float) -> dict[str, Any]
         photograph = Path(folder, name)
         write_photograph(photograph, megapixels)
         start = time.monotonic()
-        command = [
-            sys.executable,
-            "-c",
-            _COLORIZE,
-            f"--workdir={workdir}",
-            f"--output={folder}/colored",
-            str(photograph),
-        ]
+        command = [sys.executable, "-c", _COLORIZE, f"--output={folder}/colored", str(photograph)]
+        command += [f"--workdir={workdir}"] if workdir else []
         done = subprocess.run(command, capture_output=True, text=True)
         seconds = time.monotonic() - start
     if done.returncode:
@@ -110,19 +105,22 @@ def _ab(image: Image.Image) -> np.ndarray:
     return color.rgb_to_lab(np.asarray(image, np.float32))[..., 1:]
 
 
-def draw_sheet(colorizer: Colorizer, photos: Path, path: Path) -> None:
-    """Draws all photographs of a folder by name, each in gray and below that colored, in rows of equal height."""
+def draw_sheet(
+    colorizer: Colorizer, photos: Path, path: Path, num_columns: int = 4, with_truth: bool = False
+) -> None:
+    """Draws all photographs of a folder by name, each in gray, below that colored, and `with_truth` as it really is."""
     names = list(find_images(str(photos)))
-    rows, row_width = [], SHEET_WIDTH - (NUM_COLUMNS - 1) * COLUMN_GAP
-    for first in range(0, len(names), NUM_COLUMNS):
-        in_row = names[first : first + NUM_COLUMNS]
-        grays = [Image.fromarray(read_photo(photos / name).pixels).convert("L") for name in in_row]
-        height = int(row_width / NUM_COLUMNS / statistics.mean(gray.width / gray.height for gray in grays))
-        rows.append(Image.new("RGB", (SHEET_WIDTH, 2 * height + PAIR_GAP), "white"))
+    rows, row_width = [], SHEET_WIDTH - (num_columns - 1) * COLUMN_GAP
+    for first in range(0, len(names), num_columns):
+        originals = [Image.fromarray(read_photo(photos / name).pixels) for name in names[first : first + num_columns]]
+        height = int(row_width / num_columns / statistics.mean(image.width / image.height for image in originals))
+        offsets = [n * (height + PAIR_GAP) for n in range(2 + with_truth)]
+        rows.append(Image.new("RGB", (SHEET_WIDTH, offsets[-1] + height), "white"))
         left = 0
-        for gray in grays:
-            size = int(height * gray.width / gray.height), height
-            for top, image in ((0, gray), (height + PAIR_GAP, colorizer(gray))):
+        for original in originals:
+            size = int(height * original.width / original.height), height
+            gray = original.convert("L")
+            for top, image in zip(offsets, (gray, colorizer(gray), original), strict=False):
                 rows[-1].paste(image.resize(size, Image.Resampling.LANCZOS), (left, top))
             left += size[0] + COLUMN_GAP
     tops = list(itertools.accumulate((row.height + ROW_GAP for row in rows), initial=0))
@@ -134,20 +132,23 @@ def draw_sheet(colorizer: Colorizer, photos: Path, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workdir", required=True)
+    parser.add_argument("--workdir")
     parser.add_argument("--megapixels", default="1,24,100")
     parser.add_argument("--files", default=",".join(KINDS), help="; ".join(KINDS))
     parser.add_argument("--scales", type=Path, help="a folder of photographs")
     parser.add_argument("--sheet", type=Path, help="draw --photos, before and after, into this file")
     parser.add_argument("--photos", type=Path, help="a folder of photographs for --sheet")
+    parser.add_argument("--columns", type=int, default=4, help="number of photographs in a row of the sheet")
+    parser.add_argument("--truth", action="store_true", help="the sheet shows the real colors too")
     arguments = parser.parse_args()
     if bool(arguments.sheet) != bool(arguments.photos):
         parser.error("--sheet and --photos go together")
+    if arguments.sheet or arguments.scales:
+        colorizer = Colorizer.from_workdir(arguments.workdir) if arguments.workdir else Colorizer.default()
     if arguments.sheet:
-        draw_sheet(Colorizer.from_workdir(arguments.workdir), arguments.photos, arguments.sheet)
+        draw_sheet(colorizer, arguments.photos, arguments.sheet, arguments.columns, arguments.truth)
         return
     if arguments.scales:
-        colorizer = Colorizer.from_workdir(arguments.workdir)
         for path in sorted(arguments.scales.iterdir()):
             print(json.dumps(compare_scales(colorizer, path)), flush=True)
         return

@@ -40,7 +40,7 @@ def test_it_is_small_and_has_its_license():
 
 
 def test_a_photograph_is_colored_without_a_run(tmp_path):
-    ramp = np.tile(np.arange(0, 240, 4, np.uint8), (40, 1))
+    ramp = np.tile(np.arange(60, dtype=np.uint8) * 4, (40, 1))
     Image.fromarray(ramp).save(tmp_path / "old.jpg")
     done = run_command("colorgan.colorize", "old.jpg", cwd=tmp_path)
     assert json.loads(done.stdout.splitlines()[-1])["num_colored"] == 1
