@@ -105,9 +105,7 @@ def _ab(image: Image.Image) -> np.ndarray:
     return color.rgb_to_lab(np.asarray(image, np.float32))[..., 1:]
 
 
-def draw_sheet(
-    colorizer: Colorizer, photos: Path, path: Path, num_columns: int = 4, with_truth: bool = False
-) -> None:
+def draw_sheet(colorizer: Colorizer, photos: Path, path: Path, num_columns: int = 4, with_truth: bool = False) -> None:
     """Draws all photographs of a folder by name, each in gray, below that colored, and `with_truth` as it really is."""
     names = list(find_images(str(photos)))
     rows, row_width = [], SHEET_WIDTH - (num_columns - 1) * COLUMN_GAP

@@ -13,7 +13,7 @@ from colorgan import sharding
 from colorgan.configs import gpu, pretrained
 from colorgan.errors import UserError
 from colorgan.export import _parser
-from colorgan.inference import model_flags
+from colorgan.inference import export_model, load_weights, model_flags
 from colorgan.run import weights_file
 from colorgan.run.weights_file import SHIPPED
 from colorgan.training import build, initial_values
@@ -37,6 +37,8 @@ def test_it_is_small_and_has_its_license():
     assert SHIPPED.stat().st_size <= 12 * 10**6
     assert "research" in SHIPPED.with_name("LICENSE").read_text()
     assert "EfficientNet-Lite0" in SHIPPED.with_name("NOTICE").read_text()
+    description = export_model.describe(load_weights.load_weights(SHIPPED))
+    assert "personal use" in description["license"]  # in every file that is exported from it
 
 
 def test_a_photograph_is_colored_without_a_run(tmp_path):

@@ -101,7 +101,10 @@ def _real_images(loaded: LoadedGenerator) -> tuple[np.ndarray, str]:
 
 
 def describe(loaded: LoadedGenerator) -> dict[str, Any]:
-    """The metadata of a file of any format. It contains no path, since files are given to others."""
+    """The metadata of a file of any format, with the license that the generator's own file states.
+
+    It contains no path, since files are given to others.
+    """
     size, config = loaded.image_size, json.dumps(loaded.config, sort_keys=True)
     numbers = {"dtype": "float32", "range": [-1, 1]}
     gray = {"name": load_exported.INPUT_NAME, "shape": ["batch", size, size, 1], **numbers, "is": "Rec. 601 luma"}
@@ -117,4 +120,5 @@ def describe(loaded: LoadedGenerator) -> dict[str, Any]:
         "colorgan": __version__,
         "jax": jax.__version__,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **{key: value for key, value in loaded.description.items() if key == "license"},
     }

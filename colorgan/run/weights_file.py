@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from colorgan.errors import UserError
 from colorgan.run import migrations
@@ -33,10 +33,8 @@ def write(path: Path, variables: Mapping[str, Any], description: Mapping[str, An
     flat = traverse_util.flatten_dict(variables, sep="/")
     arrays = {name: np.ascontiguousarray(value) for name, value in flat.items()}
     config = migrations.with_format_version(description["config"])
-    try:
-        save_file(arrays, path, {META_KEY: json.dumps({**description, "config": config})})
-    except SafetensorError as error:  # no OSError where the disk is full
-        raise OSError(str(error)) from error
+    # `safetensors.numpy.save_file` would write a file that only its owner can read.
+    path.write_bytes(save(arrays, {META_KEY: json.dumps({**description, "config": config})}))
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
