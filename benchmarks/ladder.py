@@ -111,7 +111,6 @@ RECIPE: dict[str, dict[str, Any]] = {
     "critic": COLOR | {"loss.adversarial_weight": 1.0},
     "degrade": COLOR | {"data.degrade": 0.3},
     "frozen_norm": COLOR | PRETRAINED["frozen_norm"],
-    "queries": COLOR | {"model.num_color_queries": 64},
     "random_values": COLOR | PRETRAINED["random_values"],
     "unet": recipe_of(default.get_config()) | SMALL,
     "baseline": recipe_of(baseline.get_config()) | SMALL,

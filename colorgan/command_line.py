@@ -38,7 +38,9 @@ def create_parser(command: str, description: str | None) -> argparse.ArgumentPar
 def add_config_flag(parser: argparse.ArgumentParser) -> None:
     """Adds --config, and with it --config.KEY=VALUE."""
     names = ", ".join(config_file.shipped_names())
-    parser.add_argument("--config", metavar="FILE_OR_NAME", help=f"a config file, or one of {names}")
+    parser.add_argument(
+        "--config", metavar="FILE_OR_NAME", help=f"a config file, the config.json of a run, or one of {names}"
+    )
     # For --help alone: `run` takes these flags out before argparse sees them.
     key_help = "sets a key of the config; configs/default.py lists the keys"
     parser.add_argument("--config.KEY", metavar="VALUE", default=argparse.SUPPRESS, help=key_help)
@@ -49,7 +51,7 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
 
     Args:
       main: called with the arguments. If there is a --config flag, their `config` is the ConfigDict with all
-        --config.KEY=VALUE applied, and `config_name` is the name of its file without ".py".
+        --config.KEY=VALUE applied, and `config_name` is the name of its file without suffix.
       parser: from `create_parser`, with the flags of the command.
     """
     overrides, others = config_file.split_overrides(sys.argv[1:])

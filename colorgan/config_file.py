@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import importlib.util
+import json
 import os
 import re
 import sys
@@ -49,7 +50,7 @@ def find(name: str) -> Path:
     """Returns the path of a config file.
 
     Args:
-      name: path of a Python file, or the name of a shipped config.
+      name: path of a Python file or of the config.json of a run, or the name of a shipped config.
 
     Raises:
       UserError: there is no such file.
@@ -60,17 +61,19 @@ def find(name: str) -> Path:
     path = Path(name).expanduser()
     if not path.is_file():
         raise UserError(f"there is no config file {name} and no shipped config of that name: {shipped}")
-    if path.suffix != ".py":
-        raise UserError(f"--config={name} must be a Python file, or one of the shipped configs: {shipped}")
+    if path.suffix not in (".py", ".json"):
+        raise UserError(
+            f"--config={name} must be a Python file, the config.json of a run, or one of the shipped configs: {shipped}"
+        )
     return path
 
 
 def load(path: Path, overrides: Sequence[str] = (), argument: str | None = None) -> ConfigDict:
-    """Runs a config file and changes the values that the overrides name.
+    """Loads a config file and changes the values that the overrides name.
 
     Args:
       path: a Python file with a function `get_config`, which returns a ConfigDict. Modules of the current folder can
-        be imported by it, as in `from configs import default` in a checkout.
+        be imported by it, as in `from configs import default` in a checkout. Or the config.json of a run.
       overrides: from `split_overrides`.
       argument: argument for `get_config`; None calls it without one.
 
@@ -80,6 +83,29 @@ def load(path: Path, overrides: Sequence[str] = (), argument: str | None = None)
     Raises:
       UserError: the file does not run or has no `get_config`, or an override does not fit the config.
     """
+    config = _of_run(path) if path.suffix == ".json" else _of_program(path, argument)
+    _override(config, overrides)
+    return config
+
+
+def _of_run(path: Path) -> ConfigDict:
+    """The config of a run of this or an earlier version, with the keys of today."""
+    from colorgan.configs import default
+    from colorgan.run import migrations
+
+    config = default.get_config()
+    config.loss = dict.fromkeys(config.loss, 0.0)  # of a loss that the run does not know
+    try:
+        flat = flatten(migrations.migrate_config(json.loads(path.read_text())))
+        config.update_from_flattened_dict(
+            {key: tuple(value) if isinstance(value, list) else value for key, value in flat.items()}
+        )
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is not the config.json of a run: {reason(error)}") from error
+    return config
+
+
+def _of_program(path: Path, argument: str | None) -> ConfigDict:
     spec = importlib.util.spec_from_file_location("colorgan_config_file", path)
     assert spec is not None
     assert spec.loader is not None
@@ -96,7 +122,6 @@ def load(path: Path, overrides: Sequence[str] = (), argument: str | None = None)
         raise UserError(f"the config file {path} has no function get_config()")
     if not isinstance(config, ConfigDict):
         raise UserError(f"get_config() of {path} returns a {type(config).__name__}, not a ConfigDict")
-    _override(config, overrides)
     return config
 
 

@@ -73,8 +73,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.encoder_rate = 1.0
     # Whether the batch statistics of the encoder stay as they are in its initial weights.
     config.model.freeze_encoder_norm = False
-    # Learned queries of the decoder with an encoder, whose attention to the whole image predicts colors; 0 for none.
-    config.model.num_color_queries = 0
     # Output of the generator: "rgb", or "chroma", which is combined with the luma of the input.
     config.model.output = "chroma"
     # Output of the critic: "dense", one value per image, or "patch", one value per patch, with spectral norm.

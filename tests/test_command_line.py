@@ -143,7 +143,12 @@ def test_an_argument_for_the_config_file(tmp_path):
             "gpus",
             "there is no config file gpus and no shipped config of that name: baseline, default, gpu, pretrained, tpu",
         ),
-        ("notes.txt", "--config=notes.txt must be a Python file, or one of the shipped configs: baseline, default"),
+        (
+            "notes.txt",
+            "--config=notes.txt must be a Python file, the config.json of a run, or one of the shipped configs",
+        ),
+        ("list.json", "list.json is not the config.json of a run: "),
+        ("other.json", "other.json is not the config.json of a run: "),
         ("unreadable.py", "the config file unreadable.py fails: FileNotFoundError: [Errno 2]"),
         ("wrong.py", "the config file wrong.py fails: SyntaxError: "),
         ("empty.py", "the config file empty.py has no function get_config()"),
@@ -154,6 +159,8 @@ def test_errors_of_config_files(tmp_path, monkeypatch, name, message):
     (tmp_path / "unreadable.py").write_text("def get_config():\n    open('/no/such')\n")
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "wrong.py").write_text("def")
+    (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "other.json").write_text('{"format_version": 2, "colour": 1}')
     (tmp_path / "empty.py").write_text("")
     (tmp_path / "dict.py").write_text("def get_config():\n    return {}\n")
     monkeypatch.chdir(tmp_path)

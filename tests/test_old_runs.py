@@ -11,6 +11,7 @@ from etils import epath
 from PIL import Image
 
 from colorgan import config as config_lib
+from colorgan import config_file
 from colorgan.configs import default
 from colorgan.errors import UserError
 from colorgan.inference import load_run
@@ -83,6 +84,18 @@ def test_resume(old_run):
     config = json.loads((old_run / "config.json").read_text())
     assert config["format_version"] == migrations.FORMAT_VERSION
     assert _evaluate(old_run)["step"] in (STEPS_OF_TWO_EPOCHS, STEPS_OF_THREE_EPOCHS)
+
+
+def test_its_config_file_is_its_config(old_run):
+    """With it a run resumes although the shipped config is another one today."""
+    config = config_file.load(config_file.find(str(old_run / "config.json")), ["--config.num_epochs=3"])
+    config_lib.check_config(config)
+    expected = default.get_config()
+    expected.update_from_flattened_dict(SHARED | FLAGS[old_run.name] | {"num_epochs": 3})
+    fixed, _ = config_lib.changes(expected.to_dict(), config.to_dict())
+    assert not fixed
+    saved = migrations.migrate_config(json.loads((old_run / "config.json").read_text()))
+    assert config_lib.changes(saved, config_lib.to_plain(config)) == ([], ["num_epochs: 2 -> 3"])
 
 
 def test_a_difference_from_an_old_run_is_refused_by_name(tmp_path):

@@ -53,7 +53,6 @@ def create_networks(
     platform: str,
     encoder: str = UNET,
     freeze_encoder_norm: bool = False,
-    num_color_queries: int = 0,
     **training_keys: Any,
 ) -> tuple[Generator, Critic]:
     """Generator and critic for square images of `image_size` pixels, without parameters.
@@ -69,7 +68,6 @@ def create_networks(
       platform: "cpu", "gpu" or "tpu"; determines how convolutions are computed.
       encoder: `UNET`, or a name in `ENCODERS`.
       freeze_encoder_norm: whether the encoder's batch statistics stay as they are.
-      num_color_queries: of the decoder, with an encoder.
       training_keys: the other keys of `config.model`, which concern training alone: `TRAINING_KEYS`.
 
     Raises:
@@ -91,12 +89,7 @@ def create_networks(
     generator: Generator = UNet(**sizes, output=output, **options)
     if encoder != UNET:
         generator = EncoderUNet(
-            **sizes,
-            output=output,
-            **options,
-            create_encoder=ENCODERS[encoder],
-            frozen_norm=freeze_encoder_norm,
-            num_queries=num_color_queries,
+            **sizes, output=output, **options, create_encoder=ENCODERS[encoder], frozen_norm=freeze_encoder_norm
         )
     return generator, CRITICS[critic](width=width, max_width=max_width, **options)
 

@@ -1,6 +1,5 @@
 """A generator around an encoder that may be pretrained."""
 
-import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -30,12 +29,10 @@ class EncoderUNet(Generator):
       max_width: the maximum number of channels of a block.
       create_encoder: a function of the fields of `Encoder`.
       frozen_norm: see `Encoder`.
-      num_queries: of `_ColorQueries`; 0 for none.
     """
 
     create_encoder: Callable[..., Encoder] = Encoder
     frozen_norm: bool = False
-    num_queries: int = 0
 
     def setup(self) -> None:
         """Creates the layers."""
@@ -46,8 +43,6 @@ class EncoderUNet(Generator):
             _DecoderBlock(min(self.width * stride // 4, self.max_width), self.dtype, self.platform)
             for stride in self._strides()
         ]
-        if self.num_queries:
-            self.color_queries = _ColorQueries(self.num_queries, self.dtype)
         self.to_color = SpatialConvolution(
             OUTPUT_CHANNELS[self.output], 3, use_bias=True, dtype=self.dtype, platform=self.platform
         )
@@ -65,12 +60,8 @@ class EncoderUNet(Generator):
         """The outputs of `encode` to RGB [B,S,S,3] or chroma [B,S,S,2], depending on `output`, in (-1,1), float32."""
         by_stride = dict(zip(self.encoder.strides, skips, strict=True))
         x = skips[-1] + self.from_latent(latent)[:, None]
-        outputs = []
         for stride, block in zip(self._strides(), self.decoder, strict=True):
             x = block(x, by_stride.get(stride), training, momentum)
-            outputs.append(x)
-        if self.num_queries:
-            x = jnp.concatenate([x, self.color_queries(outputs[:-1], x)], axis=-1)
         return nn.tanh(upsample_bilinear(self.to_color(x).astype(jnp.float32), self.platform))
 
     def _strides(self) -> list[int]:
@@ -94,31 +85,3 @@ class _DecoderBlock(nn.Module):
             x, _ = BatchNorm(self.dtype)(x, training, momentum)
             x = nn.leaky_relu(x, LEAK)
         return x
-
-
-class _ColorQueries(nn.Module):
-    """Colors of the whole image: learned queries that attend to the decoder's features, as in DDColor's color decoder.
-
-    Kang et al. 2023, arXiv:2212.11613, with one layer for each size.
-    """
-
-    num_queries: int
-    dtype: DTypeLike
-    num_channels: int = 128
-    num_heads: int = 4
-
-    @nn.compact
-    def __call__(self, features: list[jax.Array], pixels: jax.Array) -> jax.Array:
-        """Features [B,h,w,C] of several sizes, and [B,H,W,D] of the image, to [B,H,W,num_queries]."""
-        batch, size = len(pixels), self.num_channels
-        initial = self.param("queries", nn.initializers.normal(1.0), (self.num_queries, size)).astype(self.dtype)
-        queries = jnp.broadcast_to(initial, (batch, *initial.shape))
-        attend = functools.partial(nn.MultiHeadDotProductAttention, self.num_heads, dtype=self.dtype, qkv_features=size)
-        norm = functools.partial(nn.LayerNorm, dtype=self.dtype)
-        dense = functools.partial(nn.Dense, dtype=self.dtype)
-        for feature in features:
-            memory = dense(size)(feature.reshape(batch, -1, feature.shape[-1]))
-            queries = norm()(queries + attend()(queries, memory))
-            queries = norm()(queries + attend()(queries))
-            queries = norm()(queries + dense(size)(nn.gelu(dense(2 * size)(queries))))
-        return jnp.einsum("bhwc,bqc->bhwq", pixels, dense(pixels.shape[-1])(queries)) / pixels.shape[-1] ** 0.5
