@@ -28,9 +28,8 @@ def main(arguments: argparse.Namespace) -> None:
     files = list({(source.resolve(), target): (source, target) for source, target in found}.values())  # no duplicates
     if output:
         _check_writable(output)
-    suffixes = ", ".join(colorize_files.SUFFIXES)
-    if others := colorize_files.describe_others(inputs):
-        print(f"left out, as neither photographs nor videos ({suffixes}): {others}", file=sys.stderr)
+    for line in colorize_files.describe_others(inputs):
+        print(line, file=sys.stderr)
     devices.select_platform("")
     colorizer = model_flags.load_colorizer(arguments)
     settings = colorize_files.Settings(
@@ -43,11 +42,11 @@ def main(arguments: argparse.Namespace) -> None:
         for failure in result.failures:
             print(f"failed: {failure}", file=sys.stderr)
         if result.num_there:
-            print(f"{result.num_there} exist already and are kept (--overwrite replaces them)", file=sys.stderr)
+            print(f"already there and kept (--overwrite replaces them): {result.num_there}", file=sys.stderr)
         counts = {"num_colored": result.num_colored, "num_there": result.num_there, "num_failed": len(result.failures)}
         videos = {name: _rounded(report) for name, report in result.videos.items()}
-        if not output and result.num_colored:
-            print(f"beside the originals, such as {files[0][1]}", file=sys.stderr)
+        if not output and result.last:
+            print(f"colored, beside the originals: {result.num_colored}, the last one {result.last}", file=sys.stderr)
         where = {"output": str(output) if output else None}
         print(json.dumps(counts | where | ({"videos": videos} if videos else {})))
     if result.failures:
@@ -55,6 +54,8 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _check_writable(output: Path) -> None:
+    if output.suffix.lower() in colorize_files.SUFFIXES and not output.is_dir():
+        raise UserError(f"--output={output} must be a folder; without --output results are beside the originals")
     try:
         output.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=output).close()

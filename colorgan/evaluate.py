@@ -76,6 +76,7 @@ def main(arguments: argparse.Namespace) -> None:
     with folder_errors(output, "--output"):
         write_whole(output / "metrics.json", (json.dumps(values, indent=2) + "\n").encode())
         write_whole(output / "contact_sheet.png", encoded.getvalue())
+    print(f"metrics.json and contact_sheet.png are in {output}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,11 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", required=True, help=f"the images: one of {', '.join(sources.KINDS)}")
     size_help = "model: the central square at the generator's size; own: whole images at their own size, like colorize"
     parser.add_argument("--size", default="model", choices=("model", "own"), help=size_help)
-    lpips_help = "also computes LPIPS, by the features of this network; needs the extra lpips"
     degrade_help = "degrades each image like an old photograph, always in the same way; only with --size=model"
     parser.add_argument("--degrade", action="store_true", help=degrade_help)
-    parser.add_argument("--lpips", choices=lpips.NETWORKS, help=lpips_help)
-    output_help = "folder of the results (default: evaluation/ in the run's folder; with --model in the current folder)"
+    parser.add_argument("--lpips", choices=lpips.NETWORKS, help="LPIPS too, by this network; needs the extra lpips")
+    output_help = "folder of the results (default: evaluation/ in the run's folder or, without one, in the current one)"
     parser.add_argument("--output", type=parse_path, help=output_help)
     images_help = "a new folder for all predictions and real images, as PNG"
     parser.add_argument("--save_images", type=parse_local_path, help=images_help)

@@ -162,7 +162,25 @@ def test_without_an_output_folder_results_are_beside_the_originals(orange, tmp_p
         "-colorized-colorized.png",
     }
     main(_arguments(tmp_path, *sorted(tmp_path.glob("*.png")), output=None))  # as a shell expands *.png
-    assert json.loads(capsys.readouterr().out)["num_there"] == 3
+    output = capsys.readouterr()
+    assert json.loads(output.out)["num_there"] == 3
+    assert "left out, as results that have their original beside them: 3" in output.err
+    main(_arguments(tmp_path, tmp_path))
+    assert json.loads(capsys.readouterr().out)["num_colored"] == 4
+
+
+def test_what_cannot_be_written_is_named(orange, tmp_path, capsys, monkeypatch):
+    Image.new("L", (8, 8), 90).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"--output=.*b\.png must be a folder; without --output results are beside"):
+        main(_arguments(tmp_path, tmp_path / "a.png", output=tmp_path / "b.png"))
+
+    def write_photo(path, photo):
+        raise PermissionError(13, "Permission denied", str(path.with_name(".scratch")))
+
+    monkeypatch.setattr(photo_file, "write_photo", write_photo)
+    with pytest.raises(UserError, match="1 of 1 files failed"):
+        main(_arguments(tmp_path, tmp_path / "a.png", output=None))
+    assert f"a.png: Permission denied: {tmp_path}; choose another --output" in capsys.readouterr().err
 
 
 def test_existing_files_are_kept_and_left_out_files_reported(orange, tmp_path, capsys):

@@ -10,7 +10,7 @@ from PIL import Image
 
 import colorgan
 from colorgan import sharding
-from colorgan.configs import gpu, pretrained
+from colorgan.configs import default, gpu, pretrained
 from colorgan.errors import UserError
 from colorgan.export import _parser
 from colorgan.inference import export_model, load_weights, model_flags
@@ -46,7 +46,7 @@ def test_a_photograph_is_colored_without_a_run(tmp_path):
     Image.fromarray(ramp).save(tmp_path / "old.jpg")
     done = run_command("colorgan.colorize", "old.jpg", cwd=tmp_path)
     assert json.loads(done.stdout.splitlines()[-1])["num_colored"] == 1
-    assert "such as old-colorized.jpg" in done.stderr
+    assert "the last one old-colorized.jpg" in done.stderr
     with Image.open(tmp_path / "old-colorized.jpg") as image:
         assert (image.size, image.mode) == ((60, 40), "RGB")
 
@@ -59,6 +59,14 @@ def test_commands_take_it_where_nothing_else_is_named():
     for load in (model_flags.load_generator, model_flags.load_colorizer):
         with pytest.raises(UserError, match="^--checkpoint applies to --workdir only"):
             load(arguments)
+
+
+def test_other_networks_do_not_start_from_it():
+    config = default.get_config()
+    config.init_from = "shipped"
+    gan = build.create_gan(config, "cpu", build.SOME_EPOCHS)
+    with pytest.raises(UserError, match=r"the generator of shipped \(for --config=pretrained or gpu\) does not fit: "):
+        initial_values.load(config, gan, sharding.create_mesh())
 
 
 @pytest.mark.parametrize("module", [pretrained, gpu])

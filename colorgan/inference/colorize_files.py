@@ -43,12 +43,14 @@ class Result:
     Attributes:
       num_colored: the number of files colored.
       num_there: the number of files that existed already and were kept.
+      last: the result that was written last.
       failures: a line for each file that failed.
       videos: a report for each video, by name.
     """
 
     num_colored: int = 0
     num_there: int = 0
+    last: Path | None = None
     failures: list[str] = dataclasses.field(default_factory=list)
     videos: dict[str, video.VideoReport] = dataclasses.field(default_factory=dict)
 
@@ -56,8 +58,8 @@ class Result:
 def find_files(inputs: Sequence[Path], output: Path | None) -> Iterator[tuple[Path, Path]]:
     """Every file in `inputs`, and every photograph and video in its folders, with the path of its result.
 
-    Where `output` is inside such a folder, the files in it are left out. Without `output` the result of NAME.EXT is
-    NAME-colorized.EXT beside it, and such results are left out.
+    Without `output` the result of NAME.EXT is NAME-colorized.EXT beside it. Such results are left out, and where
+    `output` is inside a folder of `inputs`, the files in it.
 
     Raises:
       UserError: an input does not exist, is the output, or is a folder without photographs and videos.
@@ -71,12 +73,10 @@ def find_files(inputs: Sequence[Path], output: Path | None) -> Iterator[tuple[Pa
             found = [(path, path.name)]
         else:
             raise UserError(f"there is no file or folder {path}")
+        is_within = path.is_dir() and output is not None and _is_inside(output, path)
         for source, name in found:
-            if output:
-                if not (path.is_dir() and _is_inside(source, output) and _is_inside(output, path)):
-                    yield source, output / name
-            elif not _is_result(source):
-                yield source, source.with_stem(source.stem + _ENDING)
+            if not (_is_result(source) or (is_within and output and _is_inside(source, output))):
+                yield source, output / name if output else source.with_stem(source.stem + _ENDING)
 
 
 def _is_inside(path: Path, folder: Path) -> bool:
@@ -89,11 +89,15 @@ def _is_result(path: Path) -> bool:
     return original not in ("", path.stem) and path.with_stem(original).exists()
 
 
-def describe_others(inputs: Sequence[Path]) -> str:
-    """The files of other types in the folders, which are left out, as "2 .heic, 1 no suffix"; empty if none."""
-    files = (path for folder in inputs if folder.is_dir() for path in folder.rglob("[!.]*") if path.is_file())
+def describe_others(inputs: Sequence[Path]) -> list[str]:
+    """What is left out, in lines for the user: files of other types in the folders, and results of this command."""
+    files = [path for folder in inputs if folder.is_dir() for path in folder.rglob("[!.]*") if path.is_file()]
     others = collections.Counter(path.suffix or "no suffix" for path in files if path.suffix.lower() not in SUFFIXES)
-    return ", ".join(f"{count} {printable(suffix)}" for suffix, count in sorted(others.items()))
+    counts = ", ".join(f"{count} {printable(suffix)}" for suffix, count in sorted(others.items()))
+    lines = [f"left out, as neither photographs nor videos ({', '.join(SUFFIXES)}): {counts}"] if others else []
+    if num_results := sum(map(_is_result, {*files, *inputs})):
+        lines.append(f"left out, as results that have their original beside them: {num_results}")
+    return lines
 
 
 def colorize_files(
@@ -123,6 +127,10 @@ def colorize_files(
             else:
                 _colorize_photograph(source, target, colorizer, settings)
             result.num_colored += 1
+            result.last = target
+        except PermissionError as error:
+            where = f"{target.parent}; choose another --output" if error.filename != str(source) else str(source)
+            result.failures.append(f"{source}: {error.strerror}: {where}")
         except Exception as error:  # decoders raise exceptions of many types
             result.failures.append(f"{source}: {reason(error)}")
 

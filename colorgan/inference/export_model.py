@@ -88,16 +88,17 @@ def check(model: load_exported.Model, loaded: LoadedGenerator) -> dict[str, Any]
 def _real_images(loaded: LoadedGenerator) -> tuple[np.ndarray, str]:
     """uint8 [N,S,S,3], and their kind: "validation" or "procedural"."""
     size, data = loaded.image_size, loaded.config.get("data", {})
-    try:
-        source = sources.open_source(data.get("validation", ""), size)
-        images = pipeline.Images(source, size, data.get("max_bad_fraction", 0.0))
-        with contextlib.closing(pipeline.ordered_batches(images, _NUM_IMAGES, pipeline.Loading())) as batches:
-            batch = next(batches)
-        return batch.image[batch.mask], "validation"
-    except UserError as error:
-        log.warning("compared on synthetic images, since the run's validation images are not available: %s", error)
-        source = sources.open_source(f"procedural:{_NUM_IMAGES}", size)
-        return np.stack([np.asarray(source.read(n)) for n in range(_NUM_IMAGES)]), "procedural"
+    if "validation" in data:  # not in the config of a file with weights
+        try:
+            source = sources.open_source(data["validation"], size)
+            images = pipeline.Images(source, size, data.get("max_bad_fraction", 0.0))
+            with contextlib.closing(pipeline.ordered_batches(images, _NUM_IMAGES, pipeline.Loading())) as batches:
+                batch = next(batches)
+            return batch.image[batch.mask], "validation"
+        except UserError as error:
+            log.warning("compared on synthetic images, since the run's validation images are not available: %s", error)
+    synthetic = sources.open_source(f"procedural:{_NUM_IMAGES}", size)
+    return np.stack([np.asarray(synthetic.read(n)) for n in range(_NUM_IMAGES)]), "procedural"
 
 
 def describe(loaded: LoadedGenerator) -> dict[str, Any]:

@@ -44,4 +44,4 @@ def load_generator(arguments: argparse.Namespace) -> "LoadedGenerator":
 
 def _check_no_checkpoint(arguments: argparse.Namespace) -> None:
     if arguments.checkpoint:
-        raise UserError("--checkpoint applies to --workdir only: a file holds one checkpoint")
+        raise UserError("--checkpoint applies to --workdir only: a file and the network that ships have one checkpoint")

@@ -23,6 +23,7 @@ from colorgan.training import build
 from colorgan.training.losses import ADVERSARIAL, FEATURE, loss_weights
 from colorgan.training.state import GAN, abstract_state
 
+SHIPPED_NAME = "shipped"  # in `config.init_from`
 log = logging.getLogger(__name__)
 
 
@@ -59,8 +60,10 @@ def _read(config: ConfigDict, gan: GAN, mesh: Mesh) -> dict[str, Variables]:
         is_adversarial = ADVERSARIAL in gan.loss_weights
         initial = _of_run(path, mesh, is_adversarial) if is_folder else {"generator": weights_file.read(Path(path))[0]}
         expected = abstract_state(gan, sharding.replicated(mesh)).networks()
+        known_as = f"{source} (for --config=pretrained or gpu)" if source == SHIPPED_NAME else source
         for name, variables in initial.items():
-            check_shapes(variables, expected[name].variables, f"config.init_from: the {name} of {source} does not fit")
+            what = f"config.init_from: the {name} of {known_as} does not fit"
+            check_shapes(variables, expected[name].variables, what)
         log.info("initial values: %s of %s", ", ".join(sorted(initial)), source)
         if is_adversarial and "critic" not in initial:
             log.info("the critic has random initial values: %s has none that was trained", source)
@@ -73,7 +76,7 @@ def _read(config: ConfigDict, gan: GAN, mesh: Mesh) -> dict[str, Variables]:
 
 def _find_source(source: str) -> tuple[epath.Path, bool]:
     """The path of a run's folder or of a file that may have weights, and whether it is a folder."""
-    if source == "shipped":
+    if source == SHIPPED_NAME:
         return epath.Path(weights_file.SHIPPED), False
     path = parse_path(source)
     try:
