@@ -4,7 +4,8 @@
 #     benchmarks/gpu.sh TRAIN_FOLDER VALIDATION_FOLDER OUT
 #
 # PEERS_PYTHON=... is the Python that has PyTorch (default: this one). EPOCHS=10 shortens the long runs. They resume if
-# the script is started again.
+# the script is started again. XLA_FLAGS="--xla_gpu_enable_triton_gemm=false --xla_gpu_autotune_level=2" compiles a step
+# of configs/gpu.py in less than a minute; XLA_FLAGS=--xla_gpu_autotune_level=0 makes it far too slow.
 set -uo pipefail
 : "${3:?usage: benchmarks/gpu.sh TRAIN_FOLDER VALIDATION_FOLDER OUT}"
 set -- "$(realpath "$1")" "$(realpath "$2")" "$(realpath -m "$3")"
@@ -57,7 +58,10 @@ for config in baseline gpu; do
   record $config.jsonl python -m colorgan.evaluate --workdir="$out/$config" --data="folder:$2"
 done
 
-# 6. The ablation ladder: the value of each part of the recipe.
-python benchmarks/ladder.py --setting=full --train="folder:$1" --test="folder:$2" --output="$out/ladder" --rows="${ROWS:-}"
-python benchmarks/ladder.py --setting=full --output="$out/ladder" --table | tee "$out/ladder.md"
-python benchmarks/ladder.py --setting=full --output="$out/ladder" --sheet="$out/ladder.png"
+# 6. The ladders: the losses with a pretrained encoder, then the parts of the baseline's recipe.
+for setting in recipe_gpu full; do
+  ladder=(python benchmarks/ladder.py --setting="$setting" --output="$out/ladder")
+  "${ladder[@]}" --train="folder:$1" --test="folder:$2" --rows="${ROWS:-}" --seeds="${SEEDS:-0}"
+  "${ladder[@]}" --table | tee "$out/ladder_$setting.md"
+  "${ladder[@]}" --sheet="$out/ladder_$setting.png"
+done
