@@ -189,6 +189,7 @@ def test_a_run_without_a_checkpoint_is_not_overwritten_with_another_config(finis
 def test_tpu_config_runs_with_small_networks_on_a_cpu(tmp_path, photographs):
     data = f"folder:{photographs}"
     flags = tiny_flags(data__train=data, data__validation=data, num_epochs=1, data__num_workers=0)
+    flags += ["--config.model.encoder=unet", "--config.model.encoder_weights=", "--config.model.encoder_rate=1.0"]
     _train(tmp_path / "run", "--config.platform=cpu", "--config.profile_steps=(1, 2)", *flags, config="tpu")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["precision"] == "bfloat16"
