@@ -98,6 +98,19 @@ def test_its_config_file_is_its_config(old_run):
     assert config_lib.changes(saved, config_lib.to_plain(config)) == ([], ["num_epochs: 2 -> 3"])
 
 
+@pytest.mark.parametrize(("num_queries", "is_used"), [(0, True), (64, False)])
+def test_a_key_that_was_removed(tmp_path, num_queries, is_used):
+    workdir = shutil.copytree(OLD_RUNS / "2026-11-23", tmp_path / "run")
+    saved = json.loads((workdir / "config.json").read_text())
+    saved["model"]["num_color_queries"] = num_queries
+    (workdir / "config.json").write_text(json.dumps(saved))
+    if is_used:
+        assert load_run.load_run(epath.Path(workdir), "latest").step == STEPS_OF_TWO_EPOCHS
+    else:
+        with pytest.raises(UserError, match="of another version of colorgan"):
+            load_run.load_run(epath.Path(workdir), "latest")
+
+
 def test_a_difference_from_an_old_run_is_refused_by_name(tmp_path):
     workdir = shutil.copytree(OLD_RUNS / "2026-11-22", tmp_path / "run")
     flags = [f"--config.{key}={value}" for key, value in (SHARED | FLAGS["2026-11-22"]).items()]

@@ -40,6 +40,8 @@ VALUES_BEFORE: dict[str, Any] = {
 RENAMED_KEYS: dict[int, dict[str, str]] = {}
 # The same for the path of a module in a network, such as "decoder_0/convolution", with its submodules.
 RENAMED_MODULES: dict[int, dict[str, str]] = {1: {"to_rgb": "to_color"}}
+# Keys that do not exist any more, with the value that means what today's code does. Runs with another are refused.
+REMOVED_KEYS: dict[str, Any] = {"model.num_color_queries": 0}
 
 
 def migrate_config(saved: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,6 +55,7 @@ def migrate_config(saved: Mapping[str, Any]) -> dict[str, Any]:
     flat = traverse_util.flatten_dict(config, keep_empty_nodes=True, sep=".")
     for names in _since(RENAMED_KEYS, version):
         flat = {names.get(key, key): value for key, value in flat.items()}
+    flat = {key: value for key, value in flat.items() if key not in REMOVED_KEYS or value != REMOVED_KEYS[key]}
     flat |= {key: value for key, value in VALUES_BEFORE.items() if key not in flat}
     return traverse_util.unflatten_dict(flat, sep=".")
 
