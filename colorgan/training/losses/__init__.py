@@ -34,7 +34,8 @@ def loss_weights(keys: Mapping[str, float]) -> dict[str, float]:
       UserError: a key belongs to no loss.
     """
     weights = {key.removesuffix("_weight"): weight for key, weight in keys.items()}
+    names = (*LOSSES, ADVERSARIAL, FEATURE)
     for name in weights:
-        if name not in (ADVERSARIAL, FEATURE, *LOSSES):
-            raise UserError(f"config.loss.{name}_weight belongs to no loss; there are {', '.join(LOSSES)}")
+        if name not in names:
+            raise UserError(f"config.loss.{name}_weight belongs to no loss; there are {', '.join(names)}")
     return {name: weight for name, weight in weights.items() if weight or name == "l1"}
