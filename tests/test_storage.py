@@ -45,3 +45,10 @@ def test_paths_of_flags():
     assert str(parse_path("gs://bucket/run")) == "gs://bucket/run"
     with pytest.raises(argparse.ArgumentTypeError, match="gs://bucket/run is not on a disk of this machine"):
         parse_local_path("gs://bucket/run")
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    path = tmp_path / "missing" / "x.png"
+    with pytest.raises(FileNotFoundError) as caught, whole_file(path) as scratch:
+        open(scratch, "xb").close()
+    assert caught.value.filename == str(path)

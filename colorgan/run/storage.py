@@ -83,7 +83,7 @@ def whole_file(path: Path, scratch: Path | None = None) -> Iterator[Path]:
       scratch: a path in the same folder; a hidden one with a new name and the suffix of `path` by default.
 
     Raises:
-      OSError: the file cannot be written.
+      OSError: the file cannot be written. It names `path`, not `scratch`.
     """
     scratch = scratch or path.with_name(f".{uuid.uuid4().hex}{path.suffix}")  # short: a name has at most 255 bytes
     try:
@@ -91,6 +91,10 @@ def whole_file(path: Path, scratch: Path | None = None) -> Iterator[Path]:
         with open(scratch, "rb+") as file:
             os.fsync(file.fileno())
         scratch.replace(path)
+    except OSError as error:
+        if error.filename == str(scratch):
+            error.filename = str(path)
+        raise
     finally:
         with contextlib.suppress(OSError):  # it was renamed, or never created
             scratch.unlink()
