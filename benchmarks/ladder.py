@@ -93,7 +93,8 @@ PRETRAINED: dict[str, dict[str, Any]] = {
 # The config without the recipe's losses of color and degraded images.
 L1 = {"loss.palette_weight": 0.0, "loss.histogram_weight": 0.0, "data.degrade": 0.0}
 COLOR = {"loss.palette_weight": 100.0, "loss.histogram_weight": 2.0}
-SMALL = {"model.width": 32, "model.max_width": 256}  # of the README's networks for a laptop
+SMALL = {"model.width": 32, "model.max_width": 256}  # half the width of the baseline's networks, for a CPU
+RECIPE_KEYS = ("model.", "loss.", "optimizer.")
 
 
 def recipe_of(config: ConfigDict) -> dict[str, Any]:
@@ -102,7 +103,6 @@ def recipe_of(config: ConfigDict) -> dict[str, Any]:
 
 
 # Changes to configs/pretrained.py: losses, then single changes to the row "color".
-RECIPE_KEYS = ("model.", "loss.", "optimizer.")
 RECIPE: dict[str, dict[str, Any]] = {
     "l1": {},
     "color": COLOR,

@@ -11,19 +11,18 @@ import argparse
 import json
 from pathlib import Path
 
-import jax
 import numpy as np
 from PIL import Image
 
 from colorgan import color
-from colorgan.evaluation import metrics
+from colorgan.evaluation import bootstrap, metrics
 
 NAMES = ("psnr", "ssim", "auc", "colorfulness", "delta_colorfulness", "ab_histogram_distance", "score")
 _BATCH_SIZE = 32
 
 
 def compare(truths: np.ndarray, predictions: np.ndarray, saturation: float) -> metrics.Comparison:
-    """Sums over the images of `metrics.compare`, with chroma multiplied by `saturation`.
+    """`metrics.compare` of images whose chroma is multiplied by `saturation`.
 
     Args:
       truths: uint8 [B,S,S,3].
@@ -34,8 +33,7 @@ def compare(truths: np.ndarray, predictions: np.ndarray, saturation: float) -> m
     luma = color.luma(real)
     colored = color.chroma_to_rgb(luma, np.float32(saturation) * color.rgb_to_chroma(fake))
     colored, gray = (np.rint((rgb + 1) * 127.5) for rgb in (colored, np.repeat(luma, 3, axis=-1)))
-    compared = metrics.compare(truths.astype(np.float32), np.clip(colored, 0, 255), gray)
-    return jax.tree.map(lambda values: np.asarray(values, np.float64).sum(axis=0), compared)
+    return metrics.compare(truths.astype(np.float32), np.clip(colored, 0, 255), gray)
 
 
 def read(folder: Path, names: list[str]) -> np.ndarray:
@@ -50,19 +48,12 @@ def main() -> None:
     arguments = parser.parse_args()
     names = sorted(path.name for path in (arguments.images / "truths").iterdir())
     for saturation in map(float, arguments.saturations.split(",")):
-        total = None
+        sums = bootstrap.Bootstrap(num_replicates=0)
         for first in range(0, len(names), _BATCH_SIZE):
             folders = (arguments.images / kind for kind in ("truths", "predictions"))
             truths, predictions = (read(folder, names[first:][:_BATCH_SIZE]) for folder in folders)
-            batch = compare(truths, predictions, saturation)
-            total = batch if total is None else jax.tree.map(np.add, total, batch)
-        means = metrics.Comparison(
-            *(
-                metrics.Row({key: value / len(names) for key, value in row.values.items()}, row.ab_histogram)
-                for row in total or ()
-            )
-        )
-        prediction = metrics.summarize(means)["prediction"]
+            sums.add(first + np.arange(len(truths)), compare(truths, predictions, saturation))
+        prediction = sums.summarize()[0]["prediction"]
         print(json.dumps({"saturation": saturation} | {name: round(prediction[name], 4) for name in NAMES}), flush=True)
 
 

@@ -58,8 +58,7 @@ def check_config(config: ConfigDict) -> None:
             raise UserError(f"the config {problem} keys: {', '.join(sorted(keys))}; configs/default.py lists all keys")
     if config.model.encoder == "unet":
         check(config.image_size in IMAGE_SIZES, "image_size", f"a power of two, one of {_list(IMAGE_SIZES)}")
-        unused = {"encoder_weights": "", "encoder_rate": 1.0, "freeze_encoder_norm": False}
-        for key, value in unused.items():
+        for key, value in (("encoder_weights", ""), ("encoder_rate", 1.0), ("freeze_encoder_norm", False)):
             need = f"{value!r} where config.model.encoder is 'unet'"
             check(config.model[key] == value, f"model.{key}", need)
     elif not (config.model.encoder_weights or config.init_from):

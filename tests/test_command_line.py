@@ -145,7 +145,8 @@ def test_an_argument_for_the_config_file(tmp_path):
         ),
         (
             "notes.txt",
-            "--config=notes.txt must be a Python file, the config.json of a run, or one of the shipped configs",
+            "--config=notes.txt must be a Python file, the config.json of a run, or one of the shipped configs: "
+            "baseline, default",
         ),
         ("list.json", "list.json is not the config.json of a run: "),
         ("other.json", "other.json is not the config.json of a run: "),

@@ -64,23 +64,20 @@ def find_files(inputs: Sequence[Path], output: Path | None) -> Iterator[tuple[Pa
     Raises:
       UserError: an input does not exist, is the output, or is a folder without photographs and videos.
     """
+    below = output.resolve() if output else None
     for path in inputs:
         if path.is_dir():
-            if output and output.resolve() == path.resolve():
+            if below == path.resolve():
                 raise UserError(f"{path} is both the input and the output: choose another --output")
             found = [(path / name, name) for name in find_images(str(path), SUFFIXES)]
         elif path.is_file():
             found = [(path, path.name)]
         else:
             raise UserError(f"there is no file or folder {path}")
-        is_within = path.is_dir() and output is not None and _is_inside(output, path)
+        left_out = below if below and below.is_relative_to(path.resolve()) else None
         for source, name in found:
-            if not (_is_result(source) or (is_within and output and _is_inside(source, output))):
+            if not (_is_result(source) or (left_out and source.resolve().is_relative_to(left_out))):
                 yield source, output / name if output else source.with_stem(source.stem + _ENDING)
-
-
-def _is_inside(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _is_result(path: Path) -> bool:

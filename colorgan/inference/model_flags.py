@@ -26,7 +26,7 @@ def load_colorizer(arguments: argparse.Namespace) -> Colorizer:
     if arguments.workdir:
         return Colorizer.from_workdir(arguments.workdir, arguments.checkpoint or "best")
     _check_no_checkpoint(arguments)
-    return Colorizer.from_file(arguments.model) if arguments.model else Colorizer.default()
+    return Colorizer.from_file(arguments.model or SHIPPED)
 
 
 def load_generator(arguments: argparse.Namespace) -> "LoadedGenerator":
