@@ -53,9 +53,9 @@ def to_global(mesh: Mesh, local: np.ndarray) -> jax.Array:
     return jax.make_array_from_process_local_data(batch_sharding(mesh), local)
 
 
-def replicate(mesh: Mesh, value: int) -> jax.Array:
-    """An int32 scalar on every device of all processes, which have the same `value`."""
-    return jax.make_array_from_callback((), replicated(mesh), lambda _: np.asarray(value, np.int32))
+def replicate(mesh: Mesh, tree: Any) -> Any:
+    """A pytree of NumPy arrays on every device of all processes, which have the same values."""
+    return jax.tree.map(lambda x: jax.make_array_from_callback(x.shape, replicated(mesh), lambda _: x), tree)
 
 
 def same_everywhere(value: int) -> bool:

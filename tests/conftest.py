@@ -80,7 +80,7 @@ def tiny_config() -> ml_collections.ConfigDict:
 
 @pytest.fixture(scope="session")
 def tiny_gan(tiny_config: ml_collections.ConfigDict) -> train_state.GAN:
-    return build.create_gan(tiny_config, "cpu", build.SOME_EPOCHS)
+    return build.create_gan(tiny_config, "cpu")
 
 
 @pytest.fixture(scope="session")
@@ -110,6 +110,13 @@ def run_command(
     if check and (done.returncode or "Warning" in done.stderr or "Traceback" in done.stderr):
         pytest.fail(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def create_step_fn(config: ml_collections.ConfigDict, gan: train_state.GAN, mesh: Mesh) -> Callable:
+    """The jitted training step of (state, images) for a run of 2,000 steps."""
+    hyperparameters = build.create_hyperparameters(config, 2000)
+    step_fn = build.create_train_step(config, gan, mesh)
+    return lambda state, images: step_fn(state, images, hyperparameters)
 
 
 def run_steps(

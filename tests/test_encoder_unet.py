@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import TINY, read_lines, run_command, run_steps, tiny_flags
+from conftest import TINY, create_step_fn, read_lines, run_command, run_steps, tiny_flags
 from etils import epath
 from safetensors.numpy import save_file
 
@@ -101,7 +101,7 @@ def test_invalid_keys_are_reported(changes, message):
 
     def create():
         check_config(config)
-        build.create_gan(config, "cpu", build.SOME_EPOCHS)
+        build.create_gan(config, "cpu")
 
     with pytest.raises(UserError, match=message):
         create()
@@ -119,10 +119,10 @@ def images():
 
 
 def _step(config, num_devices=1):
-    gan = build.create_gan(config, "cpu", build.SOME_EPOCHS)
+    gan = build.create_gan(config, "cpu")
     mesh = sharding.create_mesh(jax.devices()[:num_devices])
     state = train_state.create_state(gan, config.seed, sharding.replicated(mesh))
-    return mesh, state, build.create_train_step(config, gan, mesh)
+    return mesh, state, create_step_fn(config, gan, mesh)
 
 
 def test_the_encoder_has_its_own_rate_and_kernels_decay(images):
@@ -219,7 +219,7 @@ def weights_file(tmp_path_factory):
 
 def test_training_begins_with_the_weights(weights_file):
     config = _config(**{"model.encoder_weights": str(weights_file)})
-    gan = build.create_gan(config, "cpu", build.SOME_EPOCHS)
+    gan = build.create_gan(config, "cpu")
     initial = initial_values.load(config, gan, sharding.create_mesh())
     loaded = weights.load("tiny", str(weights_file))
     placement = sharding.replicated(sharding.create_mesh())

@@ -28,7 +28,7 @@ def _config(**changes):
 
 def _load(config):
     mesh = sharding.create_mesh()
-    gan = build.create_gan(config, "cpu", build.SOME_EPOCHS)
+    gan = build.create_gan(config, "cpu")
     return gan, initial_values.load(config, gan, mesh), mesh
 
 

@@ -64,7 +64,7 @@ def test_commands_take_it_where_nothing_else_is_named():
 def test_other_networks_do_not_start_from_it():
     config = default.get_config()
     config.init_from = "shipped"
-    gan = build.create_gan(config, "cpu", build.SOME_EPOCHS)
+    gan = build.create_gan(config, "cpu")
     with pytest.raises(UserError, match=r"the generator of shipped \(for --config=pretrained or gpu\) does not fit: "):
         initial_values.load(config, gan, sharding.create_mesh())
 
@@ -75,6 +75,6 @@ def test_runs_start_from_it(module):
     config = module.get_config()
     config.init_from = "shipped"
     initial_values.check_source(config)
-    gan = build.create_gan(config, "cpu", build.SOME_EPOCHS)
+    gan = build.create_gan(config, "cpu")
     initial = initial_values.load(config, gan, sharding.create_mesh())
     jax.tree.map(np.testing.assert_array_equal, initial, {"generator": weights_file.read(SHIPPED)[0]})

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
-from conftest import TINY, run_steps
+from conftest import TINY, create_step_fn, run_steps
 
 from colorgan import color, sharding
 from colorgan.configs import default
@@ -35,7 +35,12 @@ def images():
 def on_one_device(tiny_config, tiny_gan):
     mesh = sharding.create_mesh(jax.devices()[:1])
     create = functools.partial(train_state.create_state, tiny_gan, tiny_config.seed, sharding.replicated(mesh))
-    return mesh, create, build.create_train_step(tiny_config, tiny_gan, mesh)
+    return mesh, create, create_step_fn(tiny_config, tiny_gan, mesh)
+
+
+def _first_rng(purpose):
+    """The key of a purpose in the first step of the seed 3."""
+    return jax.random.fold_in(train_state.random_stream(jax.random.key(3), purpose), 0)
 
 
 def test_an_option_that_xla_does_not_know_is_reported(tiny_config, tiny_gan):
@@ -45,6 +50,27 @@ def test_an_option_that_xla_does_not_know_is_reported(tiny_config, tiny_gan):
     state = train_state.abstract_state(tiny_gan, sharding.replicated(mesh))
     with pytest.raises(UserError, match=r"config.compiler_options: .*xla_no_such_option"):
         build.compile_train_step(config, tiny_gan, mesh, state)
+
+
+def test_runs_that_differ_in_numbers_alone_share_one_program(tiny_config):
+    """The seed, the number of steps, rates and weights are arguments; a loss of weight 0 is left out of the program."""
+    mesh = sharding.create_mesh(jax.devices()[:1])
+    images = jax.ShapeDtypeStruct((8, 36, 36, 3), np.uint8)
+
+    def program(num_steps=100, **changes):
+        config = ml_collections.ConfigDict(tiny_config.to_dict())
+        config.update_from_flattened_dict({"data.degrade": 0.2, "loss.palette_weight": 1.0} | changes)
+        gan = build.create_gan(config, "cpu")
+        state = train_state.abstract_state(gan, sharding.replicated(mesh))
+        step_fn = build.create_train_step(config, gan, mesh)
+        return step_fn.lower(state, images, build.create_hyperparameters(config, num_steps)).as_text()
+
+    numbers = {"seed": 7, "num_epochs": 9, "data.degrade": 0.7, "ema_decay": 0.99}
+    numbers |= {"loss.l1_weight": 5.0, "loss.palette_weight": 2.0, "loss.adversarial_weight": 0.5}
+    numbers |= {f"optimizer.{name}_learning_rate": 1e-5 for name in ("generator", "critic")}
+    assert program() == program(num_steps=200, **numbers)
+    assert program() != program(**{"loss.palette_weight": 0.0})
+    assert program() != program(**{"data.degrade": 0.0})
 
 
 def test_it_learns(on_one_device, images):
@@ -95,7 +121,7 @@ def test_the_metrics_are_the_losses(on_one_device, tiny_gan, images):
     """Computed again by hand, from the state before the step."""
     mesh, create, step_fn = on_one_device
     state = create()
-    augment_rng, dropout_rng = jax.random.split(jax.random.fold_in(train_state.random_stream(3, "steps"), 0))
+    augment_rng, dropout_rng = jax.random.split(_first_rng("steps"))
     real = color.to_signed(crop_and_flip(images, 32, augment_rng))
     gray = color.luma(real)
 
@@ -141,7 +167,7 @@ def test_a_step_that_is_not_finite_changes_nothing_if_it_may_be_skipped(tiny_con
     mesh, create, step_fn = on_one_device
     config = ml_collections.ConfigDict(tiny_config)
     config.skip_nonfinite_steps = 1
-    skipping_fn = build.create_train_step(config, tiny_gan, mesh)
+    skipping_fn = create_step_fn(config, tiny_gan, mesh)
     for network in ("generator", "critic"):
         state = create()
         broken = jax.tree.map(lambda x: x.at[(0,) * x.ndim].set(jnp.inf), getattr(state, network).params)
@@ -234,14 +260,14 @@ def recipe():
     """The recipe of configs/default.py with tiny networks, on images of which half are degraded."""
     config = default.get_config()
     config.update_from_flattened_dict(TINY | {"optimizer.schedule": "cosine", "data.degrade": 0.5})
-    return config, build.create_gan(config, "cpu", build.SOME_EPOCHS)
+    return config, build.create_gan(config, "cpu")
 
 
 def _on_devices(recipe, num_devices):
     config, gan = recipe
     mesh = sharding.create_mesh(jax.devices()[:num_devices])
     create = functools.partial(train_state.create_state, gan, config.seed, sharding.replicated(mesh))
-    return mesh, create, build.create_train_step(config, gan, mesh)
+    return mesh, create, create_step_fn(config, gan, mesh)
 
 
 @pytest.fixture(scope="module")
@@ -267,13 +293,12 @@ def test_degraded_images_are_input_and_target(recipe, recipe_on_one_device, reci
     """The loss of the first step, computed again by hand."""
     config, gan = recipe
     state = recipe_on_one_device[1]()
-    rngs = [jax.random.fold_in(train_state.random_stream(3, name), 0) for name in ("steps", "degradation")]
-    augment_rng, dropout_rng = jax.random.split(rngs[0])
+    augment_rng, dropout_rng = jax.random.split(_first_rng("steps"))
 
     @jax.jit
     def by_hand(share):
         clean = color.to_signed(crop_and_flip(images, 32, augment_rng))
-        real = degradation.degrade_some(clean, rngs[1], share)
+        real = degradation.degrade_some(clean, _first_rng("degradation"), share)
         stochastic = {"mutable": ["batch_stats"], "rngs": {"dropout": dropout_rng}}
         fake, _ = gan.generator.apply(state.generator.variables, color.luma(real), True, 0.1, **stochastic)
         return l1_loss(real, fake)
@@ -309,7 +334,7 @@ def test_bfloat16_on_a_gpu_gives_nearly_the_same_losses(recipe_history, images):
     """XLA's own convolutions in bfloat16, as on a GPU, give nearly the same losses as Winograd's in float32."""
     config = default.get_config()
     config.update_from_flattened_dict(TINY | {"data.degrade": 0.5, "precision": "bfloat16"})
-    mesh, create, step_fn = _on_devices((config, build.create_gan(config, "gpu", build.SOME_EPOCHS)), 1)
+    mesh, create, step_fn = _on_devices((config, build.create_gan(config, "gpu")), 1)
     state, history = run_steps(mesh, create(), step_fn, images, 2)
     assert all(np.isfinite(value) for step_metrics in history for value in step_metrics.values())
     assert {str(x.dtype) for x in jax.tree.leaves(state)} == {"float32", "int32"}

@@ -37,7 +37,7 @@ _QUANTIZATION = np.array(
 _COSINES = fft.dct(np.eye(8, dtype=np.float32), axis=0, norm="ortho")
 
 
-def degrade_some(images: Array, rng: Array, share: float) -> Array:
+def degrade_some(images: Array, rng: Array, share: float | jax.Array) -> Array:
     """Degrades each image [B,S,S,3] in [-1,1] with probability `share`."""
     choice_rng, image_rng = jax.random.split(rng)
     chosen = jax.random.bernoulli(choice_rng, share, (len(images), 1, 1, 1))

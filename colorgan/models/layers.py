@@ -118,7 +118,7 @@ def _convolve_pieces_backward(convolve_fn: ConvolveFn, kept: Any, gradient: Arra
 convolve_pieces.defvjp(_convolve_pieces_forward, _convolve_pieces_backward)
 
 
-def decay_warmup(decay: float, num_updates: Array) -> Array:
+def decay_warmup(decay: float | Array, num_updates: Array) -> Array:
     """The decay (or momentum) of a moving average after `num_updates` updates: lower at first.
 
     Without the warm-up, the average would consist mostly of its initial value for hundreds of steps. The ramp

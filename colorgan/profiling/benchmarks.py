@@ -46,12 +46,13 @@ def measure_step(config: ConfigDict) -> Metrics:
     """Measures the training step on random images that are on the devices."""
     mesh = sharding.create_mesh()
     config_lib.check_batch_size(config.batch_size, mesh.size)
-    gan = build.create_gan(config, sharding.platform_of(mesh), build.SOME_EPOCHS)
+    gan = build.create_gan(config, sharding.platform_of(mesh))
     state = create_state(gan, config.seed, sharding.replicated(mesh))
     num_values_of_both = sum(num_values(network.variables) for network in (state.generator, state.critic))
     shape = (config.batch_size, config.data.load_size, config.data.load_size, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     images = jax.device_put(pixels, sharding.batch_sharding(mesh))
+    hyperparameters = sharding.replicate(mesh, build.create_hyperparameters(config, num_steps=1000))
     with _fresh_compilation():
         start = time.perf_counter()
         train_step_fn = build.compile_train_step(config, gan, mesh, state)
@@ -60,7 +61,7 @@ def measure_step(config: ConfigDict) -> Metrics:
     def run(num_steps: int) -> None:
         nonlocal state
         for _ in range(num_steps):
-            state, step_metrics = train_step_fn(state, images)
+            state, step_metrics = train_step_fn(state, images, hyperparameters)
         jax.block_until_ready(step_metrics)
 
     run(_WARM_UP)

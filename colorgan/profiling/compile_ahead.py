@@ -59,7 +59,7 @@ def compile_ahead(config: ConfigDict, mesh: Mesh) -> dict[str, Any]:
     """
     device_kind = mesh.devices.flat[0].device_kind
     peaks = device_peaks.peaks_of(device_kind)
-    gan = build.create_gan(config, sharding.platform_of(mesh), build.SOME_EPOCHS)
+    gan = build.create_gan(config, sharding.platform_of(mesh))
     state = abstract_state(gan, sharding.replicated(mesh))
     images = config.batch_size // mesh.size
     report: dict[str, Any] = {"device_kind": device_kind, "num_chips": mesh.size, "images_per_chip": images}

@@ -14,18 +14,16 @@ from colorgan.errors import UserError
 from colorgan.models.build import ENCODERS, UNET, create_networks
 from colorgan.training import optimizer
 from colorgan.training.batches import CachedBatches, StreamedBatches
-from colorgan.training.epochs import Epochs
+from colorgan.training.hyperparameters import Hyperparameters
 from colorgan.training.losses import FEATURE, loss_weights
-from colorgan.training.state import GAN, GANState
+from colorgan.training.state import GAN, GANState, key_data
 from colorgan.training.step import train_step
 
 FEATURE_ENCODER = "efficientnet_lite0"  # of the feature loss
-# For programs that are not trained to an end: a step costs the same at any learning rate.
-SOME_EPOCHS = Epochs(num_images=10_000, batch_size=10)
 
 
-def create_gan(config: ConfigDict, platform: str, epochs: Epochs) -> GAN:
-    """Networks, optimizer and losses for "cpu", "gpu" or "tpu"; `epochs` are those of the run.
+def create_gan(config: ConfigDict, platform: str) -> GAN:
+    """Networks, optimizer and losses for "cpu", "gpu" or "tpu".
 
     Raises:
       UserError: the config names a network or a loss that does not exist.
@@ -34,14 +32,10 @@ def create_gan(config: ConfigDict, platform: str, epochs: Epochs) -> GAN:
         config.image_size, **config.model, precision=config.precision, platform=platform
     )
     rates = config.optimizer
-    generator_schedule, critic_schedule = (
-        optimizer.create_schedule(rates.schedule, rate, epochs.last_step(config.num_epochs))
-        for rate in (rates.generator_learning_rate, rates.critic_learning_rate)
-    )
     betas_and_decay = rates.beta1, rates.beta2, rates.weight_decay
-    weights = loss_weights(config.loss)
+    losses = tuple(loss_weights(config.loss))
     feature_encoder = None
-    if FEATURE in weights:
+    if FEATURE in losses:
         feature_encoder = ENCODERS[FEATURE_ENCODER](dtype=jnp.dtype(config.precision), platform=platform)
     encoder_rate = {"encoder": config.model.encoder_rate} if config.model.encoder != UNET else {}
     return GAN(
@@ -49,25 +43,35 @@ def create_gan(config: ConfigDict, platform: str, epochs: Epochs) -> GAN:
         critic,
         optimizer.create_optimizer(*betas_and_decay, encoder_rate),
         optimizer.create_optimizer(*betas_and_decay),
-        generator_schedule,
-        critic_schedule,
-        weights,
+        optimizer.SCHEDULES[rates.schedule],
+        losses,
         feature_encoder,
     )
 
 
-def create_train_step(config: ConfigDict, gan: GAN, mesh: Mesh) -> jax.stages.Wrapped:
-    """`train_step` of (state, global uint8 batch on `mesh`), jitted; donates the state."""
-    step = functools.partial(
-        train_step,
-        gan=gan,
-        seed=config.seed,
-        ema_decay=config.ema_decay,
-        degrade=config.data.degrade,
-        skip_nonfinite=config.skip_nonfinite_steps > 0,
+def create_hyperparameters(config: ConfigDict, num_steps: int) -> Hyperparameters:
+    """The values of `config` for a run of `num_steps` steps, in host memory.
+
+    Raises:
+      UserError: a key of `config.loss` belongs to no loss.
+    """
+    weights = loss_weights(config.loss)
+    return Hyperparameters(
+        key_data=key_data(config.seed),
+        num_steps=np.asarray(num_steps, np.int32),
+        generator_rate=np.asarray(config.optimizer.generator_learning_rate, np.float32),
+        critic_rate=np.asarray(config.optimizer.critic_learning_rate, np.float32),
+        loss_weights={name: np.asarray(weight, np.float32) for name, weight in weights.items()},
+        ema_decay=np.asarray(config.ema_decay, np.float32),
+        degrade=np.asarray(config.data.degrade, np.float32) if config.data.degrade else None,
     )
+
+
+def create_train_step(config: ConfigDict, gan: GAN, mesh: Mesh) -> jax.stages.Wrapped:
+    """`train_step` of (state, global uint8 batch on `mesh`, hyperparameters), jitted; donates the state."""
+    step = functools.partial(train_step, gan=gan, skip_nonfinite=config.skip_nonfinite_steps > 0)
     options = compiler_options(config, sharding.platform_of(mesh))
-    inputs = ("replicated", "batch")
+    inputs = ("replicated", "batch", "replicated")
     return sharding.jit(step, mesh, inputs, "replicated", donate_argnums=0, compiler_options=options)
 
 
@@ -88,7 +92,7 @@ def compile_train_step(config: ConfigDict, gan: GAN, mesh: Mesh, state: GANState
     size = config.data.load_size
     batch = jax.ShapeDtypeStruct((config.batch_size, size, size, 3), np.uint8, sharding=sharding.batch_sharding(mesh))
     try:
-        return create_train_step(config, gan, mesh).lower(state, batch).compile()
+        return create_train_step(config, gan, mesh).lower(state, batch, create_hyperparameters(config, 1)).compile()
     except jax.errors.JaxRuntimeError as error:
         if "No such compile option" in str(error) or "While setting option" in str(error):
             raise UserError(f"config.compiler_options: {error}") from error

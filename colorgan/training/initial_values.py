@@ -57,7 +57,7 @@ def check_source(config: ConfigDict) -> None:
 def _read(config: ConfigDict, gan: GAN, mesh: Mesh) -> dict[str, Variables]:
     if source := config.init_from:
         path, is_folder = _find_source(source)
-        is_adversarial = ADVERSARIAL in gan.loss_weights
+        is_adversarial = ADVERSARIAL in gan.losses
         initial = _of_run(path, mesh, is_adversarial) if is_folder else {"generator": weights_file.read(Path(path))[0]}
         expected = abstract_state(gan, sharding.replicated(mesh)).networks()
         known_as = f"{source} (for --config=pretrained or gpu)" if source == SHIPPED_NAME else source
@@ -103,11 +103,11 @@ def _of_run(workdir: epath.Path, mesh: Mesh, with_critic: bool) -> dict[str, Var
     saved = workdir_lib.read_config(workdir)
     try:
         config = ConfigDict(saved)
-        gan = build.create_gan(config, sharding.platform_of(mesh), build.SOME_EPOCHS)
+        gan = build.create_gan(config, sharding.platform_of(mesh))
         best_metric = config.best_metric
     except (AttributeError, KeyError, TypeError, ValueError, UserError) as error:
         raise UserError(f"config.init_from: {workdir} is a run of another version of colorgan: {error}") from error
-    names = ["generator_ema", "critic"] if with_critic and ADVERSARIAL in gan.loss_weights else ["generator_ema"]
+    names = ["generator_ema", "critic"] if with_critic and ADVERSARIAL in gan.losses else ["generator_ema"]
     networks_of_run = abstract_state(gan, sharding.replicated(mesh)).networks()
     abstract = {name: networks_of_run[name] for name in names}
     with Checkpoints(workdir, best_metric) as checkpoints:

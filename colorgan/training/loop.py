@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 import jax
+import numpy as np
 from clu import parameter_overview
 from etils import epath
 from ml_collections import ConfigDict
@@ -103,7 +104,7 @@ class Trainer:
         self._plain_config = config_lib.to_plain(config)
         self.epochs = Epochs(len(images), config.batch_size)
         self.num_steps = self.epochs.last_step(config.num_epochs)
-        self._gan = build.create_gan(config, sharding.platform_of(mesh), self.epochs)
+        self._gan = build.create_gan(config, sharding.platform_of(mesh))
         self.state, self.step, meta = self._restore_or_create()
         validated_on = f"{len(validation_images)} of {config.data.validation}"
         counted = meta.get("early_stop", {})
@@ -128,7 +129,7 @@ class Trainer:
                 fixed.append(f"number of training images: {meta['num_images']} -> {len(self._images)}")
             workdir_lib.refuse_changes(fixed, self._workdir)
             networks = self._checkpoints.restore(step, abstract_state(self._gan, placement).networks())
-            return GANState(sharding.replicate(self._mesh, step), **networks), meta, free
+            return GANState(sharding.replicate(self._mesh, np.asarray(step, np.int32)), **networks), meta, free
 
         found = self._checkpoints.first_good(self._checkpoints.steps(), restore)
         if found is None:
@@ -161,6 +162,7 @@ class Trainer:
         stack.callback(self._batches.close)
         log.info("compiling the training step")
         self._train_step_fn = build.compile_train_step(config, self._gan, mesh, self.state)
+        self._hyperparameters = sharding.replicate(mesh, build.create_hyperparameters(config, self.num_steps))
         self._writer = MetricWriter(self._workdir, self.step, self.num_steps, jax.process_index() == 0)
         stack.callback(self._writer.close)
         self._writer.write_text("config", json.dumps(self._plain_config, indent=2), self.step)
@@ -176,7 +178,7 @@ class Trainer:
             self._profiler.before_step(step)
             with self._timer.waiting():
                 images = next(self._batches)
-            self.state, step_metrics = self._train_step_fn(self.state, images)
+            self.state, step_metrics = self._train_step_fn(self.state, images, self._hyperparameters)
             self.step = step
             self._profiler.after_step(step, step_metrics)
             self._pending.add(step, step_metrics)

@@ -1,22 +1,32 @@
 """Optax optimizers and learning rate schedules."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
+
+Schedule = Callable[[ArrayLike, ArrayLike, ArrayLike], jax.Array]  # first rate, step and number of steps to rate
 
 
-def create_schedule(kind: str, learning_rate: float, num_steps: int) -> optax.Schedule:
-    """A function from the step to the learning rate.
+def constant(learning_rate: ArrayLike, step: ArrayLike, num_steps: ArrayLike) -> jax.Array:
+    """`learning_rate` in every step, as in the baseline."""
+    return jnp.asarray(learning_rate)
 
-    "constant", as in the baseline, or "cosine": from `learning_rate` to 0 at `num_steps` (Loshchilov and Hutter 2017,
-    arXiv:1608.03983, without restarts).
+
+def cosine(learning_rate: ArrayLike, step: ArrayLike, num_steps: ArrayLike) -> jax.Array:
+    """From `learning_rate` to 0 at `num_steps` (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts).
+
+    As `optax.cosine_decay_schedule`, whose number of steps cannot be an argument of a compiled program.
     """
-    if kind == "cosine":
-        return optax.cosine_decay_schedule(learning_rate, num_steps)
-    return optax.constant_schedule(learning_rate)
+    return jnp.asarray(learning_rate) * (0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(step, num_steps) / num_steps)))
+
+
+# By the value of config.optimizer.schedule.
+SCHEDULES: dict[str, Schedule] = {"constant": constant, "cosine": cosine}
 
 
 def create_optimizer(

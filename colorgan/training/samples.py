@@ -62,7 +62,7 @@ def create_sampler(
         gray, fake = gray.astype(np.uint8), fake.astype(np.uint8)
         probabilities = zip(probability_fake, probability_real, strict=True)
         captions = [("", f"real: {on_fake:.1%}", f"real: {on_real:.1%}") for on_fake, on_real in probabilities]
-        if ADVERSARIAL not in gan.loss_weights:  # the critic is not trained
+        if ADVERSARIAL not in gan.losses:  # the critic is not trained
             return image_grid.draw_grid(list(gray), list(fake), list(real), [("", "", "")] * len(real))
         return image_grid.draw_grid(list(gray), list(fake), list(real), captions, HEADING)
 

@@ -2,11 +2,12 @@
 
 import dataclasses
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 from jax.sharding import Sharding
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from colorgan.models.critic import Critic
     from colorgan.models.encoders.encoder import Encoder
     from colorgan.models.generator import Generator
+    from colorgan.training.optimizer import Schedule
 
 # The items of a checkpoint. The average is separate, so that inference reads an eighth of the whole.
 NETWORKS = ("generator", "critic", "generator_ema", "feature_encoder")
@@ -30,8 +32,8 @@ class GAN:
     Attributes:
       generator, critic: the networks.
       generator_optimizer, critic_optimizer: at learning rate 1.
-      generator_schedule, critic_schedule: step to learning rate.
-      loss_weights: of the generator's losses by name. Without `losses.ADVERSARIAL` the critic is not trained.
+      schedule: of the learning rate, see `optimizer.SCHEDULES`.
+      losses: names of the generator's losses. Without `losses.ADVERSARIAL` the critic is not trained.
       feature_encoder: of the feature loss; None without it.
     """
 
@@ -39,9 +41,8 @@ class GAN:
     critic: "Critic"
     generator_optimizer: optax.GradientTransformation
     critic_optimizer: optax.GradientTransformation
-    generator_schedule: optax.Schedule
-    critic_schedule: optax.Schedule
-    loss_weights: Mapping[str, float]
+    schedule: "Schedule"
+    losses: Collection[str]
     feature_encoder: "Encoder | None" = None
 
 
@@ -82,9 +83,15 @@ class GANState(struct.PyTreeNode):
         return {name: network for name, network in networks.items() if network}
 
 
-def random_stream(seed: int, purpose: str) -> jax.Array:
-    """A random key for one purpose; keys for other purposes of the same seed are independent."""
-    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
+def key_data(seed: int) -> np.ndarray:
+    """The random key of a seed as an argument of compiled programs: uint32 [2], for `jax.random.wrap_key_data`."""
+    with jax.ensure_compile_time_eval():
+        return np.asarray(jax.random.key_data(jax.random.key(seed)))
+
+
+def random_stream(key: jax.Array, purpose: str) -> jax.Array:
+    """A random key for one purpose, from the key of the seed; keys for other purposes are independent."""
+    return jax.random.fold_in(key, zlib.crc32(purpose.encode()))
 
 
 def create_state(gan: GAN, seed: int, sharding: Sharding, initial: Mapping[str, "Variables"] | None = None) -> GANState:
@@ -98,8 +105,9 @@ def create_state(gan: GAN, seed: int, sharding: Sharding, initial: Mapping[str, 
         of its encoder; "critic"; and "feature_encoder".
     """
 
-    def create(initial: dict[str, "Variables"]) -> GANState:
-        generator_rng, critic_rng = jax.random.split(random_stream(seed, "initial values"))
+    def create(data: np.ndarray, initial: dict[str, "Variables"]) -> GANState:
+        key = jax.random.wrap_key_data(jnp.asarray(data))
+        generator_rng, critic_rng = jax.random.split(random_stream(key, "initial values"))
         size = gan.generator.image_size
         gray, color = jnp.zeros((1, size, size, 1)), jnp.zeros((1, size, size, 3))
         random = {
@@ -115,7 +123,7 @@ def create_state(gan: GAN, seed: int, sharding: Sharding, initial: Mapping[str, 
             feature_encoder = gan.feature_encoder.init(generator_rng, color)
         return GANState(jnp.zeros((), jnp.int32), generator, critic, generator.variables, feature_encoder)
 
-    return jax.jit(create, in_shardings=sharding, out_shardings=sharding)(dict(initial or {}))
+    return jax.jit(create, in_shardings=sharding, out_shardings=sharding)(key_data(seed), dict(initial or {}))
 
 
 def _merge(variables: Mapping[str, Any], initial: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import optax
 from colorgan import color
 from colorgan.data import degradation
 from colorgan.models.layers import MOMENTUM, decay_warmup
+from colorgan.training.hyperparameters import Hyperparameters
 from colorgan.training.losses import ADVERSARIAL, FEATURE, LOSSES
 from colorgan.training.losses.adversarial import critic_loss, generator_adversarial_loss
 from colorgan.training.losses.feature import feature_loss
@@ -24,11 +25,9 @@ Metrics = dict[str, jax.Array]
 def train_step(
     state: GANState,
     images: jax.Array,
+    hyperparameters: Hyperparameters,
     *,
     gan: GAN,
-    seed: int,
-    ema_decay: float,
-    degrade: float = 0.0,
     skip_nonfinite: bool = False,
 ) -> tuple[GANState, Metrics]:
     """Updates both networks, from one forward pass of the generator.
@@ -36,24 +35,24 @@ def train_step(
     Args:
       state: donate it.
       images: uint8 [B,L,L,3], L at least the generator's image size.
+      hyperparameters: arrays; their key and `state.step` are the source of all random numbers.
       gan: the networks and how they are updated.
-      seed: the source of all random numbers, together with `state.step`.
-      ema_decay: of the generator's moving average, reached after about 10 / (1 - ema_decay) steps.
-      degrade: the share of the images that is degraded like old photographs.
       skip_nonfinite: whether a step with a metric that is not finite (a loss, a norm of gradients) changes only the
         step number.
 
     Returns:
       The next state and the metrics of this step, float32 scalars.
     """
-    augment_rng, dropout_rng = jax.random.split(jax.random.fold_in(random_stream(seed, "steps"), state.step))
+    key = jax.random.wrap_key_data(jnp.asarray(hyperparameters.key_data))
+    augment_rng, dropout_rng = jax.random.split(jax.random.fold_in(random_stream(key, "steps"), state.step))
     real = color.to_signed(crop_and_flip(images, gan.generator.image_size, augment_rng))  # [B,S,S,3]
-    if degrade:
-        rng = jax.random.fold_in(random_stream(seed, "degradation"), state.step)
-        real = degradation.degrade_some(real, rng, degrade)
+    if hyperparameters.degrade is not None:
+        rng = jax.random.fold_in(random_stream(key, "degradation"), state.step)
+        real = degradation.degrade_some(real, rng, jnp.asarray(hyperparameters.degrade))
     gray = color.luma(real)  # [B,S,S,1]
     momentum = decay_warmup(MOMENTUM, state.step)
-    is_adversarial = ADVERSARIAL in gan.loss_weights
+    weights = hyperparameters.loss_weights
+    is_adversarial = ADVERSARIAL in weights
 
     def generator_loss_fn(params: optax.Params) -> tuple[jax.Array, Any]:
         fake, updated = gan.generator.apply(
@@ -64,13 +63,13 @@ def train_step(
             mutable=["batch_stats"],
             rngs={"dropout": dropout_rng},
         )
-        values = {name: LOSSES[name](real, fake) for name in gan.loss_weights if name in LOSSES}
+        values = {name: LOSSES[name](real, fake) for name in weights if name in LOSSES}
         if gan.feature_encoder:
             values[FEATURE] = feature_loss(gan.feature_encoder, state.feature_encoder, real, fake)
         if is_adversarial:
             logits_fake, _ = _apply_critic(gan.critic, state.critic.variables, gray, fake, momentum)
             values = {ADVERSARIAL: generator_adversarial_loss(logits_fake)} | values
-        loss = sum(gan.loss_weights[name] * value for name, value in values.items())
+        loss = sum(weights[name] * value for name, value in values.items())
         return jnp.asarray(loss), (fake, updated.get("batch_stats", {}), values)
 
     def critic_loss_fn(params: optax.Params, fake: jax.Array) -> tuple[jax.Array, Any]:
@@ -83,7 +82,7 @@ def train_step(
 
     (generator_loss, aux), generator_grads = jax.value_and_grad(generator_loss_fn, has_aux=True)(state.generator.params)
     fake, generator_stats, generator_losses = aux
-    generator_rate = jnp.asarray(gan.generator_schedule(state.step))
+    generator_rate = gan.schedule(hyperparameters.generator_rate, state.step, hyperparameters.num_steps)
     generator = _update(state.generator, generator_grads, generator_stats, gan.generator_optimizer, generator_rate)
     step_metrics = {
         "train/generator/loss": generator_loss,
@@ -96,7 +95,7 @@ def train_step(
         critic_value_and_grad = jax.value_and_grad(critic_loss_fn, has_aux=True)
         (loss_of_critic, aux), critic_grads = critic_value_and_grad(state.critic.params, fake)
         logits_real, logits_fake, critic_stats = aux
-        critic_rate = jnp.asarray(gan.critic_schedule(state.step))
+        critic_rate = gan.schedule(hyperparameters.critic_rate, state.step, hyperparameters.num_steps)
         critic = _update(state.critic, critic_grads, critic_stats, gan.critic_optimizer, critic_rate)
         step_metrics |= {
             "train/critic/loss": loss_of_critic,
@@ -105,7 +104,7 @@ def train_step(
             "train/critic/gradient_norm": optax.tree.norm(critic_grads),
             "train/critic/learning_rate": critic_rate,
         }
-    ema_rate = 1 - decay_warmup(ema_decay, state.step)
+    ema_rate = 1 - decay_warmup(jnp.asarray(hyperparameters.ema_decay), state.step)
     ema = optax.incremental_update(generator.variables, state.generator_ema, ema_rate)
     after = GANState(state.step + 1, generator, critic, ema, state.feature_encoder)
     if skip_nonfinite:
