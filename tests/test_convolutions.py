@@ -29,9 +29,10 @@ def test_platforms_agree_forward_and_backward(convolve_fn, shape, out):
         y, backward = jax.vjp(lambda x, kernel: convolve_fn(x, kernel, platform), x, kernel)
         return y, *backward(jax.random.normal(jax.random.key(2), y.shape))
 
-    native, winograd = jax.jit(outputs, static_argnums=0)("tpu"), jax.jit(outputs, static_argnums=0)("cpu")
-    for expected, actual in zip(native, winograd, strict=True):
-        np.testing.assert_allclose(actual, expected, atol=2e-6 * float(jnp.abs(expected).max()))
+    on_tpu, on_gpu, on_cpu = (jax.jit(outputs, static_argnums=0)(platform) for platform in ("tpu", "gpu", "cpu"))
+    for expected, *others in zip(on_tpu, on_gpu, on_cpu, strict=True):
+        for actual in others:
+            np.testing.assert_allclose(actual, expected, atol=2e-6 * float(jnp.abs(expected).max()))
 
 
 def _num_products(convolve_fn, shape, out):
@@ -49,6 +50,6 @@ def test_winograd_uses_nine_products_instead_of_sixteen(convolve_fn, size):
 
 def test_one_by_one_input_is_doubled():
     kernel = jnp.arange(16.0).reshape(4, 4, 1, 1)
-    for platform in ("cpu", "tpu"):
+    for platform in ("cpu", "gpu", "tpu"):
         up = convolve_up(jnp.ones((1, 1, 1, 1)), kernel, platform)
         np.testing.assert_allclose(up[0, :, :, 0], [[10, 9], [6, 5]])

@@ -5,6 +5,8 @@ at 1-6 GFLOP/s, where a matrix product reaches 200 a core, so there the same sum
 The numbers are the same. All have the kernel layout of Flax, HWIO [4,4,in,out].
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -38,7 +40,7 @@ def convolve_down(x: Array, kernel: Array, platform: str) -> Array:
 def convolve_up(x: Array, kernel: Array, platform: str) -> Array:
     """4x4 transposed convolution of stride 2, with "same" padding: [B,H,W,C] and [4,4,C,D] to [B,2H,2W,D]."""
     if platform != "cpu":
-        return _convolve_up_native(x, kernel)
+        return _convolve_up_native(x, kernel, platform)
     _, height, width, _ = x.shape
     if suits_winograd(height, width, kernel.shape[-1]):
         return winograd_up(x, kernel)
@@ -48,22 +50,29 @@ def convolve_up(x: Array, kernel: Array, platform: str) -> Array:
     return _add_patches(x @ taps)[:, 1:-1, 1:-1]
 
 
-@jax.custom_vjp
-def _convolve_up_native(x: Array, kernel: Array) -> Array:
-    return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _convolve_up_native(x: Array, kernel: Array, platform: str) -> Array:
+    if platform != "gpu":
+        return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS)
+    # The same as the gradient of a convolution, for which XLA:GPU calls cuDNN's backward convolution. The other form is
+    # to it a convolution of an image with zeros in between, with four times the products.
+    mirrored = kernel[::-1, ::-1].swapaxes(2, 3)
+    return jax.lax.conv_transpose(x, mirrored, (2, 2), "SAME", dimension_numbers=_DIMENSIONS, transpose_kernel=True)
 
 
-def _convolve_up_backward(kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+def _convolve_up_backward(platform: str, kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = kept
     # This is the transpose of `convolve_down` with the kernel mirrored and its channels swapped, so the weight gradient
     # mirrors a kernel. With JAX's own gradient, XLA:TPU writes the mirrored gradient of the whole image.
     mirrored = kernel[::-1, ::-1].swapaxes(2, 3)
-    x_gradient, transposed = jax.vjp(lambda kernel: convolve_down(gradient, kernel, "tpu"), mirrored)
+    x_gradient, transposed = jax.vjp(lambda kernel: convolve_down(gradient, kernel, platform), mirrored)
     (kernel_gradient,) = transposed(x)
     return x_gradient, kernel_gradient[::-1, ::-1].swapaxes(2, 3)
 
 
-_convolve_up_native.defvjp(lambda x, kernel: (_convolve_up_native(x, kernel), (x, kernel)), _convolve_up_backward)
+_convolve_up_native.defvjp(
+    lambda x, kernel, platform: (_convolve_up_native(x, kernel, platform), (x, kernel)), _convolve_up_backward
+)
 
 
 def _convolve_down_valid(x: Array, kernel: Array) -> Array:

@@ -70,13 +70,17 @@ class Convolution(nn.Module):
             bias = jax.lax.stop_gradient(bias)
         pieces = tuple(piece.astype(self.dtype) for piece in pieces)
         if self.platform != "cpu":
-            return convolve_pieces(self.convolve_fn, pieces, rectified, kernel) + bias
+            return convolve_pieces(self.convolve_fn, self.platform, pieces, rectified, kernel) + bias
         return self.convolve_fn(jnp.concatenate(pieces, axis=-1), kernel, self.platform) + bias
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def convolve_pieces(
-    convolve_fn: ConvolveFn, pieces: tuple[Array, ...], rectified: tuple[Normalized, ...] | None, kernel: Array
+    convolve_fn: ConvolveFn,
+    platform: str,
+    pieces: tuple[Array, ...],
+    rectified: tuple[Normalized, ...] | None,
+    kernel: Array,
 ) -> Array:
     """`convolve_fn` of the concatenated `pieces`, with as few passes over memory as possible on XLA:TPU.
 
@@ -84,7 +88,7 @@ def convolve_pieces(
     normalized arrays: hence `rectified`. By default it writes the gradient of the whole concatenation and reads it
     again for each use of a part: hence each piece's gradient is computed from its part of the kernel.
     """
-    return convolve_fn(_concatenate(pieces, rectified), kernel, "native")
+    return convolve_fn(_concatenate(pieces, rectified), kernel, platform)
 
 
 def _concatenate(pieces: tuple[Array, ...], rectified: tuple[Normalized, ...] | None) -> Array:
@@ -95,15 +99,21 @@ def _concatenate(pieces: tuple[Array, ...], rectified: tuple[Normalized, ...] | 
 
 
 def _convolve_pieces_forward(
-    convolve_fn: ConvolveFn, pieces: tuple[Array, ...], rectified: tuple[Normalized, ...] | None, kernel: Array
+    convolve_fn: ConvolveFn,
+    platform: str,
+    pieces: tuple[Array, ...],
+    rectified: tuple[Normalized, ...] | None,
+    kernel: Array,
 ) -> tuple[Array, Any]:
-    return convolve_pieces(convolve_fn, pieces, rectified, kernel), (pieces, rectified, kernel)
+    return convolve_pieces(convolve_fn, platform, pieces, rectified, kernel), (pieces, rectified, kernel)
 
 
-def _convolve_pieces_backward(convolve_fn: ConvolveFn, kept: Any, gradient: Array) -> tuple[Any, None, Array]:
+def _convolve_pieces_backward(
+    convolve_fn: ConvolveFn, platform: str, kept: Any, gradient: Array
+) -> tuple[Any, None, Array]:
     pieces, rectified, kernel = kept
     x = _concatenate(pieces, rectified)
-    (kernel_gradient,) = jax.vjp(lambda kernel: convolve_fn(x, kernel, "native"), kernel)[1](gradient)
+    (kernel_gradient,) = jax.vjp(lambda kernel: convolve_fn(x, kernel, platform), kernel)[1](gradient)
     # In the layout of the parameters. Otherwise XLA copies them, both moments and the average to the gradient's layout.
     kernel_gradient = with_layout_constraint(kernel_gradient, Layout(major_to_minor=(0, 1, 2, 3)))
     piece_gradients = []
@@ -111,7 +121,7 @@ def _convolve_pieces_backward(convolve_fn: ConvolveFn, kept: Any, gradient: Arra
     for piece in pieces:
         part = kernel[:, :, first : first + piece.shape[-1]]
         first += piece.shape[-1]
-        piece_gradients += jax.vjp(lambda piece, part=part: convolve_fn(piece, part, "native"), piece)[1](gradient)
+        piece_gradients += jax.vjp(lambda piece, part=part: convolve_fn(piece, part, platform), piece)[1](gradient)
     return tuple(piece_gradients), None, kernel_gradient
 
 
