@@ -1,8 +1,9 @@
-"""Compiles the training step for TPUs that are not present, and prints its cost.
+"""Compiles the training step for TPUs or GPUs that are not present, and prints its cost.
 
-The JSON object says whether the step fits into the memory of a chip and what it costs. The compiler is the TPU's own
-(extra `tpu`), and the program the one that `colorgan train` would run there; nothing is trained. Memory is compared
-with the published size, of which the runtime reserves a little (0.25 of 16 GiB on v5e).
+The JSON object says whether the step fits into the memory of a device and what it costs. The compiler is the device's
+own (the extra `tpu`, or `compile-cuda`, each in an environment of its own), and the program the one that `colorgan
+train` would run there; nothing is trained. Memory is compared with the published size, of which the runtime reserves a
+little (0.25 of 16 GiB on v5e). For GPUs the algorithms of cuDNN are not chosen, so memory is a lower bound.
 """
 
 import argparse
@@ -19,6 +20,8 @@ from colorgan import command_line
 from colorgan import config as config_lib
 from colorgan.run import devices
 
+_NUM_EXPLAINED = 10
+
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints one JSON object."""
@@ -28,14 +31,20 @@ def main(arguments: argparse.Namespace) -> None:
     devices.select_platform("cpu")  # uses none of the devices of this machine
     mesh = compile_ahead.describe_mesh(arguments.topology)
     config_lib.check_batch_size(arguments.config.batch_size, mesh.size)
-    print(json.dumps({"topology": arguments.topology, **compile_ahead.compile_ahead(arguments.config, mesh)}))
+    number = _NUM_EXPLAINED if arguments.explain else 0
+    print(json.dumps({"topology": arguments.topology, **compile_ahead.compile_ahead(arguments.config, mesh, number)}))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.create_parser("compile-ahead", __doc__)
     command_line.add_config_flag(parser)
-    topology_help = "kind and arrangement of the chips, such as v5e:2x4 (default) or v5p:2x2x1"
+    topology_help = (
+        "TPU chips, such as v5e:2x4 (default) or v5p:2x2x1, or GPUs of one host: h100, h200, a100, l4, h100:8"
+    )
     parser.add_argument("--topology", default="v5e:2x4", help=topology_help)
+    parser.add_argument(
+        "--explain", action="store_true", help="lists the ten most expensive operations with their source"
+    )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Compilation for TPUs that are not present."""
+"""Compilation for TPUs and GPUs that are not present."""
 
 import importlib.util
 import json
@@ -8,8 +8,15 @@ import sys
 import conftest
 import pytest
 
+from colorgan.profiling import compile_ahead
+
 NEEDS_COMPILER = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="the TPU compiler is missing: pip install 'colorgan[tpu]'"
+)
+
+
+NEEDS_CUDA_COMPILER = pytest.mark.skipif(
+    importlib.util.find_spec("jax_plugins") is None, reason="pip install 'colorgan[compile-cuda]'"
 )
 
 
@@ -29,6 +36,17 @@ def _sentence(*arguments):
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is not None, reason="the TPU compiler is installed")
 def test_a_missing_compiler_is_named():
     assert _sentence().endswith("pip install 'colorgan[tpu]'")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax_plugins") is not None, reason="the CUDA compiler is installed")
+def test_a_missing_compiler_for_gpus_is_named():
+    assert _sentence("--topology=h100").endswith("pip install 'colorgan[compile-cuda]'")
+
+
+def test_work_in_a_thread_returns_or_raises():
+    assert compile_ahead._with_progress(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        compile_ahead._with_progress(lambda: 1 / 0)
 
 
 # Prints the environment at the moment when JAX is imported.
@@ -66,10 +84,31 @@ def test_misuse_is_one_sentence():
 @pytest.mark.slow
 def test_the_real_step_is_compiled_and_its_cost_reported():
     report = json.loads(_run("--config.precision=bfloat16", "--topology=v5e:2x4", check=False).stdout.splitlines()[-1])
-    assert (report["device_kind"], report["num_chips"], report["images_per_chip"]) == ("TPU v5 lite", 8, 1)
+    assert (report["device_kind"], report["num_devices"], report["images_per_device"]) == ("TPU v5 lite", 8, 1)
     assert report["fits"] is True
     assert report["memory_bytes"] + report["memory_left_bytes"] == 16 * 2**30
     assert report["collectives"]["gradients"]["number"] <= 4
     assert report["collectives"]["batch_norm"]["number"] > 0
     seconds = max(report["flop_per_image"] / 197e12, report["bytes_per_image"] / 819e9)
-    assert report["roofline_images_per_second_per_chip"] == pytest.approx(1 / seconds)
+    assert report["roofline_images_per_second_per_device"] == pytest.approx(1 / seconds)
+
+
+@NEEDS_CUDA_COMPILER
+@pytest.mark.slow
+@pytest.mark.parametrize(("topology", "num_devices"), [("h100", 1), ("a100:8", 8)])
+def test_the_real_step_is_compiled_for_gpus(topology, num_devices):
+    """Its cost is counted, and the exchanges between GPUs are found."""
+    flags = ["--config.precision=bfloat16", f"--topology={topology}", "--explain"]
+    report = json.loads(_run(*flags).stdout.splitlines()[-1])
+    assert (report["num_devices"], report["images_per_device"]) == (num_devices, 8 // num_devices)
+    assert report["fits"] is True
+    assert 0 < report["library_calls"] < report["launches"]
+    assert report["roofline_in_turn_step_seconds"] >= report["roofline_step_seconds"]
+    assert len(report["most_expensive"]) == 10
+    assert any("training/" in operation["source"] for operation in report["most_expensive"])
+    assert (report["collectives"]["gradients"]["number"] > 0) is (num_devices > 1)
+
+
+@NEEDS_CUDA_COMPILER
+def test_misuse_of_topologies_of_gpus_is_one_sentence():
+    assert "does not know --topology=h100:many" in _sentence("--topology=h100:many")

@@ -65,3 +65,14 @@ def test_pieces_are_convolved_as_their_concatenation(convolve_fn, platform):
     expected, found = (jax.jit(jax.value_and_grad(f, argnums=(0, 1, 2)))(x, skip, kernel) for f in (plain, in_pieces))
     for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-2)
+
+
+def test_the_gradient_of_a_bias_is_summed_in_float32():
+    """In bfloat16 the sum of 100,000 ones is 256."""
+    x, bias = jnp.ones((100, 1000, 2), jnp.bfloat16), jnp.zeros(2)
+    y, backward = jax.vjp(layers.add_bias, x, bias)
+    assert y.dtype == jnp.bfloat16
+    x_gradient, bias_gradient = backward(jnp.ones_like(y))
+    assert x_gradient.dtype == jnp.bfloat16
+    assert bias_gradient.dtype == jnp.float32
+    assert bias_gradient.tolist() == [100_000, 100_000]

@@ -42,7 +42,7 @@ def test_gradients_and_batch_norm_are_distinguished():
 
 def test_cost_of_a_matrix_product():
     a, b = jax.ShapeDtypeStruct((64, 32), np.float32), jax.ShapeDtypeStruct((32, 16), np.float32)
-    cost = program_cost.program_cost(jax.jit(jnp.matmul).lower(a, b).compile())
+    cost = program_cost.program_cost(jax.jit(jnp.matmul).lower(a, b).compile(), "cpu")
     assert cost.flop == pytest.approx(2 * 64 * 32 * 16, rel=0.01)
     assert cost.bytes_accessed == pytest.approx(4 * (64 * 32 + 32 * 16 + 64 * 16), rel=0.01)
     assert cost.argument_bytes == 4 * (64 * 32 + 32 * 16)
@@ -53,7 +53,7 @@ def test_cost_of_a_matrix_product():
 
 def test_a_donated_argument_is_counted_once():
     x = jax.ShapeDtypeStruct((1024,), np.float32)
-    cost = program_cost.program_cost(jax.jit(lambda x: x + 1, donate_argnums=0).lower(x).compile())
+    cost = program_cost.program_cost(jax.jit(lambda x: x + 1, donate_argnums=0).lower(x).compile(), "cpu")
     assert (cost.argument_bytes, cost.output_bytes) == (4096, 0)
 
 
@@ -67,5 +67,5 @@ def test_a_sum_over_devices_is_found():
         return jax.lax.psum(x, sharding.DATA_AXIS)
 
     x = jax.ShapeDtypeStruct((8, 5), np.float32, sharding=sharding.batch_sharding(mesh))
-    (found,) = program_cost.program_cost(total.lower(x).compile()).collectives
+    (found,) = program_cost.program_cost(total.lower(x).compile(), "cpu").collectives
     assert (found.kind, found.num_bytes, found.is_batch_norm) == ("all-reduce", 20, False)

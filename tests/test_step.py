@@ -10,6 +10,7 @@ import ml_collections
 import numpy as np
 import pytest
 from conftest import TINY, create_step_fn, run_steps
+from jax.extend.core import jaxprs_in_params
 
 from colorgan import color, sharding
 from colorgan.configs import default
@@ -71,6 +72,44 @@ def test_runs_that_differ_in_numbers_alone_share_one_program(tiny_config):
     assert program() == program(num_steps=200, **numbers)
     assert program() != program(**{"loss.palette_weight": 0.0})
     assert program() != program(**{"data.degrade": 0.0})
+
+
+def _equations(jaxpr):
+    """Every equation of a jaxpr and of those in it, each with the one that it is in."""
+    for equation in jaxpr.eqns:
+        yield equation, jaxpr
+        for inner in jaxprs_in_params(equation.params):
+            yield from _equations(inner)
+
+
+def _producers(variable, jaxpr):
+    """The names of the operations that compute a value, as far as each has one input, from the last one back."""
+    names = []
+    while found := [equation for equation in jaxpr.eqns if variable in equation.outvars]:
+        names.append(found[0].primitive.name)
+        variable = found[0].invars[0]
+    return names
+
+
+@pytest.mark.parametrize("changes", [{}, {"model.encoder": "tiny", "model.encoder_weights": ""}])
+def test_the_step_for_gpus_has_no_forward_convolution_of_zeros_and_no_long_sum_in_bfloat16(changes):
+    """A reversed kernel makes it cuDNN's backward convolution; without one XLA fills the input with zeros."""
+    config = default.get_config()
+    config.update_from_flattened_dict(TINY | {"precision": "bfloat16"} | changes)
+    gan = build.create_gan(config, "gpu")
+    mesh = sharding.create_mesh(jax.devices()[:1])
+    state = train_state.abstract_state(gan, sharding.replicated(mesh))
+    images = jax.ShapeDtypeStruct((32, 36, 36, 3), np.uint8)
+    step_fn = build.create_train_step(config, gan, mesh)
+    traced = jax.make_jaxpr(step_fn)(state, images, build.create_hyperparameters(config, 10))
+    num_dilated = 0
+    for equation, jaxpr in _equations(traced.jaxpr):
+        if equation.primitive.name == "conv_general_dilated" and set(equation.params["lhs_dilation"]) != {1}:
+            assert "rev" in _producers(equation.invars[1], jaxpr), equation
+            num_dilated += 1
+        if equation.primitive.name == "reduce_sum" and equation.invars[0].aval.dtype == jnp.bfloat16:
+            assert math.prod(equation.invars[0].aval.shape[axis] for axis in equation.params["axes"]) <= 4096, equation
+    assert num_dilated > 0
 
 
 def test_it_learns(on_one_device, images):

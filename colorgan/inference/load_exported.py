@@ -102,7 +102,9 @@ def _load_onnx(path: Path) -> Model:
     except ImportError as error:
         raise UserError(f"{path} is ONNX, which needs its runtime ({error}): pip install onnxruntime") from error
     try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        present = onnxruntime.get_available_providers()  # CUDA's is part of onnxruntime-gpu
+        providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in present]
+        session = onnxruntime.InferenceSession(path, providers=providers)
     except Exception as error:  # of many types
         raise UserError(f"onnxruntime {onnxruntime.__version__} cannot read {path} ({reason(error)})") from error
     if META_KEY not in session.get_modelmeta().custom_metadata_map:

@@ -65,13 +65,30 @@ class Convolution(nn.Module):
         """
         num_channels = sum(piece.shape[-1] for piece in pieces)
         kernel = self.param("kernel", KERNEL_INIT, (4, 4, num_channels, self.features)).astype(self.dtype)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
         if self.normalized:
             bias = jax.lax.stop_gradient(bias)
         pieces = tuple(piece.astype(self.dtype) for piece in pieces)
         if self.platform != "cpu":
-            return convolve_pieces(self.convolve_fn, self.platform, pieces, rectified, kernel) + bias
-        return self.convolve_fn(jnp.concatenate(pieces, axis=-1), kernel, self.platform) + bias
+            return add_bias(convolve_pieces(self.convolve_fn, self.platform, pieces, rectified, kernel), bias)
+        return add_bias(self.convolve_fn(jnp.concatenate(pieces, axis=-1), kernel, self.platform), bias)
+
+
+@jax.custom_vjp
+def add_bias(x: Array, bias: Array) -> Array:
+    """`x` [...,C] + `bias` [C], which is float32, in the type of `x`.
+
+    The bias' gradient is a float32 sum. JAX's own sums in bfloat16 if that is the type of `x`, and such a sum stops
+    growing at about 256 times its addends; on Hopper GPUs XLA does not widen it.
+    """
+    return x + bias.astype(x.dtype)
+
+
+add_bias.defvjp(lambda x, bias: (add_bias(x, bias), None), lambda _, dy: (dy, _sum_of_pixels(dy)))
+
+
+def _sum_of_pixels(dy: Array) -> Array:
+    return dy.sum(range(dy.ndim - 1), dtype=jnp.float32)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))

@@ -66,7 +66,7 @@ def measure_step(config: ConfigDict) -> Metrics:
 
     run(_WARM_UP)
     seconds = _median_seconds(run)
-    cost = program_cost.program_cost(train_step_fn)  # of one device
+    cost = program_cost.program_cost(train_step_fn, sharding.platform_of(mesh))  # of one device
     metrics = {
         "images_per_second": config.batch_size / seconds,
         "step_seconds": seconds,
@@ -79,12 +79,21 @@ def measure_step(config: ConfigDict) -> Metrics:
     }
     peaks = device_peaks.PEAKS.get(jax.devices()[0].device_kind)
     if peaks and config.precision == "bfloat16":  # the precision of the published peaks
-        roofline = peaks.roofline_seconds(cost.flop, cost.bytes_accessed)
-        metrics |= {
-            "share_of_peak": cost.flop / seconds / peaks.flop_per_second,
-            "share_of_roofline": roofline / seconds,
-        }
+        metrics |= compare_with_peaks(cost, seconds, peaks)
     return metrics
+
+
+def compare_with_peaks(cost: program_cost.ProgramCost, seconds: float, peaks: device_peaks.DevicePeaks) -> Metrics:
+    """Returns what a step of `seconds` reaches of a device's arithmetic, and of both rooflines, 0 to 1.
+
+    "share_of_roofline" is of the time that a step would take if all operations overlapped, "share_of_roofline_in_turn"
+    if they ran one after the other.
+    """
+    return {
+        "share_of_peak": cost.flop / seconds / peaks.flop_per_second,
+        "share_of_roofline": peaks.roofline_seconds(cost.flop, cost.bytes_accessed) / seconds,
+        "share_of_roofline_in_turn": sum(map(peaks.estimate_seconds, cost.operations)) / seconds,
+    }
 
 
 def measure_input(config: ConfigDict) -> Metrics:

@@ -3,6 +3,7 @@
 import dataclasses
 
 from colorgan.errors import UserError
+from colorgan.profiling.hlo import Operation
 
 GIB = 2**30
 
@@ -29,6 +30,10 @@ class DevicePeaks:
         """
         return max(flop / self.flop_per_second, num_bytes / self.bytes_per_second)
 
+    def estimate_seconds(self, operation: Operation) -> float:
+        """The same for one operation, in seconds."""
+        return self.roofline_seconds(operation.flop, operation.num_bytes)
+
 
 # https://www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/a100/pdf/nvidia-a100-datasheet-us-nvidia-1758950-r4-web.pdf
 _A100_40 = DevicePeaks(312e12, 1555e9, 40 * GIB)
@@ -38,6 +43,8 @@ _A100_80_PCIE = DevicePeaks(312e12, 1935e9, 80 * GIB)
 _H100_SXM = DevicePeaks(989e12, 3350e9, 80 * GIB)
 # https://www.nvidia.com/en-us/data-center/h200/ (likewise; the 141 GB are decimal)
 _H200 = DevicePeaks(989e12, 4800e9, 141 * 10**9)
+# https://resources.nvidia.com/en-us-data-center-overview/l4-gpu-datasheet (half of the number with sparsity)
+_L4 = DevicePeaks(121e12, 300e9, 24 * GIB)
 # https://cloud.google.com/tpu/docs/v4
 _V4 = DevicePeaks(275e12, 1228e9, 32 * GIB)
 # https://cloud.google.com/tpu/docs/v5e
@@ -55,6 +62,7 @@ PEAKS = {
     "NVIDIA A100 80GB PCIe": _A100_80_PCIE,
     "NVIDIA H100 80GB HBM3": _H100_SXM,
     "NVIDIA H200": _H200,
+    "NVIDIA L4": _L4,
     "TPU v4": _V4,
     "TPU v5 lite": _V5E,
     "TPU v5e": _V5E,

@@ -1,17 +1,16 @@
 """Cost of a compiled program on one device: operations, memory traffic, memory, and exchanges with other devices."""
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 
+from colorgan.profiling import hlo
+from colorgan.profiling.hlo import Operation
+
 _KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
-# `%name = shape kind(operands), ..., metadata={op_name="..."}`; the shape of several arrays is (shape, shape, ...).
-_INSTRUCTION = re.compile(rf"^\s*(?:ROOT )?%?\S+ = (.*?) ({'|'.join(_KINDS)})(-start)?\(.*$", re.MULTILINE)
-_ARRAY = re.compile(r"\b(pred|bf16|[sufc]\d+\w*)\[([\d,]*)\]")
-_OP_NAME = re.compile(r'op_name="([^"]*)"')
+_MAX_BATCH_NORM_BYTES = 2**16  # XLA:GPU concatenates what it sums; gradients of kernels are larger
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,10 +33,11 @@ class Collective:
     def is_batch_norm(self) -> bool:
         """Whether it sums BatchNorm's statistics, or their gradients, over the global batch.
 
-        If so, it consists of vectors only and comes from a module of that name. All others count as gradients of
+        If so, it consists of short vectors and comes from a module of that name. All others count as gradients of
         parameters. This includes the few scalars of losses, which XLA combines with gradients.
         """
-        return "BatchNorm" in self.op_name and self.largest_rank <= 1
+        is_short = self.largest_rank <= 1 and self.num_bytes <= _MAX_BATCH_NORM_BYTES
+        return "BatchNorm" in self.op_name and is_short
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +46,13 @@ class ProgramCost:
 
     Attributes:
       flop: floating point operations; a multiplication and an addition are two.
-      bytes_accessed: XLA's count of the bytes that all operations read and write, without caches. On TPU an array that
-        is copied to the core's own memory before its use is counted again, for the copy and for the use.
+      bytes_accessed: bytes that all operations read and write, without caches. On CPU and TPU it is XLA's count: on TPU
+        an array that is copied to the core's own memory before its use is counted again, for the copy and for the use.
       argument_bytes: memory of the arguments.
       output_bytes: memory of the outputs, without those that take the memory of a donated argument.
       temporary_bytes: memory of everything between.
       collectives: the exchanges, in the order of the program.
+      operations: what is launched, in the order of the program; of programs for CPUs none are listed.
     """
 
     flop: float
@@ -60,6 +61,7 @@ class ProgramCost:
     output_bytes: int
     temporary_bytes: int
     collectives: tuple[Collective, ...]
+    operations: tuple[Operation, ...] = ()
 
     @property
     def memory_bytes(self) -> int:
@@ -67,9 +69,17 @@ class ProgramCost:
         return self.argument_bytes + self.output_bytes + self.temporary_bytes
 
 
-def program_cost(compiled: jax.stages.Compiled) -> ProgramCost:
-    """Returns the cost of `compiled` by XLA's analysis."""
-    costs: Any = compiled.cost_analysis()
+def program_cost(compiled: jax.stages.Compiled, platform: str) -> ProgramCost:
+    """Returns the cost of a program for "cpu", "gpu" or "tpu".
+
+    By XLA's analysis, but on GPU by the sum over the operations: there XLA counts those of cuDNN and cuBLAS as nothing.
+    """
+    text = compiled.as_text() or ""
+    operations = () if platform == "cpu" else tuple(hlo.operations(text))
+    costs: Any = {"flops": sum(operation.flop for operation in operations)}
+    costs["bytes accessed"] = sum(operation.num_bytes for operation in operations)
+    if platform != "gpu":
+        costs = compiled.cost_analysis()
     memory: Any = compiled.memory_analysis()
     return ProgramCost(
         flop=costs["flops"],
@@ -77,28 +87,31 @@ def program_cost(compiled: jax.stages.Compiled) -> ProgramCost:
         argument_bytes=memory.argument_size_in_bytes,
         output_bytes=memory.output_size_in_bytes - memory.alias_size_in_bytes,
         temporary_bytes=memory.temp_size_in_bytes,
-        collectives=find_collectives(compiled.as_text() or ""),
+        collectives=find_collectives(text),
+        operations=operations,
     )
 
 
-def find_collectives(hlo: str) -> tuple[Collective, ...]:
+def find_collectives(text: str) -> tuple[Collective, ...]:
     """Returns the exchanges in the text of an HLO module. An asynchronous one has a start, which counts, and an end."""
     found = []
-    for match in _INSTRUCTION.finditer(hlo):
-        shape, kind, is_start = match.groups()
-        arrays = [_array(dtype, dimensions) for dtype, dimensions in _ARRAY.findall(shape)]
-        if is_start and kind != "all-reduce":
-            arrays = [array for array in arrays if array[1] > 0]  # not the counters
-            arrays = arrays[len(arrays) // 2 :]  # operands come first, then results
-        op_name = _OP_NAME.search(match.group())
-        found.append(
-            Collective(
-                kind=kind,
-                num_bytes=sum(num_bytes for num_bytes, _ in arrays),
-                op_name=op_name[1] if op_name else "",
-                largest_rank=max((rank for _, rank in arrays), default=0),
+    for computation in hlo.Program(text).computations.values():
+        for instruction in computation.values():
+            kind = instruction.opcode.removesuffix("-start")
+            if kind not in _KINDS:
+                continue
+            shapes = instruction.shapes
+            if kind != instruction.opcode and kind != "all-reduce":
+                shapes = tuple(shape for shape in shapes if shape.dimensions)  # not the counters
+                shapes = shapes[len(shapes) // 2 :]  # operands come first, then results
+            found.append(
+                Collective(
+                    kind=kind,
+                    num_bytes=sum(shape.size_bytes for shape in shapes),
+                    op_name=hlo.origin(instruction, computation),
+                    largest_rank=max((len(shape.dimensions) for shape in shapes), default=0),
+                )
             )
-        )
     return tuple(found)
 
 
@@ -112,13 +125,3 @@ def describe_collectives(collectives: Sequence[Collective]) -> dict[str, dict[st
         name: {"number": len(group), "bytes": sum(collective.num_bytes for collective in group)}
         for name, group in groups.items()
     }
-
-
-def _array(dtype: str, dimensions: str) -> tuple[int, int]:
-    """Returns bytes and rank of an array from its HLO text, such as "bf16" and "128,3"."""
-    sizes = [int(size) for size in dimensions.split(",") if size]
-    bits = 8 if dtype == "pred" else int(re.findall(r"\d+", dtype)[0])
-    elements = 1
-    for size in sizes:
-        elements *= size
-    return elements * bits // 8, len(sizes)

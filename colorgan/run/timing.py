@@ -76,11 +76,12 @@ class Profiler:
     def __init__(self, folder: Path, steps: Sequence[int]) -> None:
         self._folder, self._steps, self._running = folder, steps, False
 
-    def before_step(self, step: int) -> None:
-        """Starts the trace if it is due."""
+    def step(self, step: int) -> contextlib.AbstractContextManager[Any]:
+        """What runs within it is this step's in the trace, which is started if it is due."""
         if self._steps and step == self._steps[0]:
             jax.profiler.start_trace(str(self._folder))
             self._running = True
+        return jax.profiler.StepTraceAnnotation("train", step_num=step) if self._running else contextlib.nullcontext()
 
     def after_step(self, step: int, result: Any) -> None:
         """`result` is what the step returned; the trace waits for it."""

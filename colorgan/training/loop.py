@@ -175,10 +175,10 @@ class Trainer:
         """Trains to the end of `epoch`, or until a signal asks to stop. Returns whether one did."""
         description = f"epoch {epoch}/{self._config.num_epochs}"
         for step in range(self.step + 1, self.epochs.last_step(epoch) + 1):
-            self._profiler.before_step(step)
-            with self._timer.waiting():
-                images = next(self._batches)
-            self.state, step_metrics = self._train_step_fn(self.state, images, self._hyperparameters)
+            with self._profiler.step(step):
+                with self._timer.waiting():
+                    images = next(self._batches)
+                self.state, step_metrics = self._train_step_fn(self.state, images, self._hyperparameters)
             self.step = step
             self._profiler.after_step(step, step_metrics)
             self._pending.add(step, step_metrics)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from colorgan.models.layers import MOMENTUM, Momentum
+from colorgan.models.layers import MOMENTUM, Momentum, add_bias
 from colorgan.models.spatial_convolutions import convolve, depthwise, pointwise
 
 
@@ -88,5 +88,5 @@ class SpatialConvolution(nn.Module):
         convolve_fn = depthwise if self.is_depthwise else convolve
         y = convolve_fn(x.astype(self.dtype), kernel, self.stride, self.platform)
         if self.use_bias:
-            y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+            y = add_bias(y, self.param("bias", nn.initializers.zeros, (self.features,)))
         return y

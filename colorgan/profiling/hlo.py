@@ -1,0 +1,345 @@
+"""The operations of an optimized XLA program, read from its text, and the cost of each by its shapes.
+
+XLA's own analysis counts calls of cuDNN and cuBLAS as nothing (https://github.com/jax-ml/jax/issues/22249), and gives
+totals only. Here an operation is what a GPU launches, or a TPU runs, as one: a fusion, a convolution, a copy. It costs
+the bytes that it reads from main memory and writes to it, without caches, and floating point operations, of which a
+multiplication and an addition are two. Arrays in a TPU core's own memory cost nothing.
+"""
+
+import collections
+import dataclasses
+import functools
+import math
+import re
+from collections.abc import Iterator
+
+# They launch nothing.
+_SLICES = frozenset(("slice", "dynamic-slice", "gather"))
+_FREE = frozenset(
+    ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id", "replica-id")
+    + ("opt-barrier", "async-update", "async-done", "copy-done", "all-reduce-done", "all-gather-done")
+    + ("collective-permute-done",)
+)
+# They are what the computations that they name launch.
+_CALLS = frozenset(("while", "call", "async-start"))
+# Without arithmetic; all others, but for those with a rule of their own, have one operation per element of the result.
+_MOVES = frozenset(
+    (
+        "broadcast",
+        "reshape",
+        "transpose",
+        "slice",
+        "dynamic-slice",
+        "dynamic-update-slice",
+        "pad",
+        "concatenate",
+        "copy",
+    )
+    + ("iota", "reverse", "gather", "convert", "rng-bit-generator", "custom-call", "fusion", "call", "while", "sort")
+    + ("conditional",)
+)
+_MAX_STEPS = 4  # back to an operation with a name
+_COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*\{$")
+_INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = ")
+_ARRAY = re.compile(r"\b(pred|bf16|[sufc]\d+\w*)\[([\d,]*)\](\{[^}]*\})?")
+_NAME = re.compile(r"%([\w.\-]+)")
+_CALLED = ("body", "to_apply", "calls")  # the attributes that name computations
+_ATTRIBUTE = re.compile(r'\b(calls|to_apply|body|dim_labels|custom_call_target|op_name)=("[^"]*"|[^ ,}]+)')
+_TRIP_COUNT = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+_DOT_DIMENSIONS = re.compile(r'(?:lhs_contracting_dims=\{([\d,]*)\}|"lhs_contracting_dimensions":\[([^\]]*)\])')
+_LOCATION = re.compile(r"^(\d+) \{file_name_id=(\d+) function_name_id=\d+ line=(\d+)")
+_DILATION = re.compile(r"lhs_dilate=([\dx]+)")
+_PARAMETER = re.compile(r" parameter\((\d+)\)")
+_FRAME = re.compile(r"^(\d+) \{file_location_id=(\d+)")
+_FILE = re.compile(r'^(\d+) "(.*)"$')
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """An array's type and dimensions.
+
+    Attributes:
+      dtype: as in HLO, such as "bf16".
+      dimensions: sizes.
+      is_on_chip: whether it is in the own memory of a TPU core.
+    """
+
+    dtype: str
+    dimensions: tuple[int, ...]
+    is_on_chip: bool
+
+    @property
+    def num_elements(self) -> int:
+        """The product of the dimensions."""
+        return math.prod(self.dimensions)
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size, without padding."""
+        bits = 8 if self.dtype == "pred" else int(re.findall(r"\d+", self.dtype)[0])
+        return self.num_elements * bits // 8
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes in main memory."""
+        return 0 if self.is_on_chip else self.size_bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+    """A line of a computation.
+
+    Attributes:
+      name: without "%".
+      opcode: such as "fusion".
+      shapes: of the result; several for a tuple.
+      operands: names.
+      attributes: "calls", "to_apply", "body", "dim_labels", "custom_call_target", "op_name", as far as there are any.
+      text: the whole line.
+    """
+
+    name: str
+    opcode: str
+    shapes: tuple[Shape, ...]
+    operands: tuple[str, ...]
+    attributes: dict[str, str]
+    text: str
+
+    @property
+    def num_elements(self) -> int:
+        """Elements of the largest array of the result."""
+        return max((shape.num_elements for shape in self.shapes), default=0)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the result in main memory."""
+        return sum(shape.num_bytes for shape in self.shapes)
+
+
+Computation = dict[str, Instruction]  # in the order of the program; the last one is the result
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """One launch, and its cost.
+
+    Attributes:
+      name: of its instruction.
+      kind: its opcode, or the target of a custom call, such as "__cudnn$convForward".
+      flop: floating point operations.
+      num_bytes: read and written.
+      op_name: the place in the traced program that it comes from.
+      source: file and line that it comes from; empty if not known.
+    """
+
+    name: str
+    kind: str
+    flop: float
+    num_bytes: int
+    op_name: str
+    source: str
+
+    @property
+    def is_library_call(self) -> bool:
+        """Whether it is a function of cuDNN or cuBLAS."""
+        return self.kind.startswith(("__cudnn$", "__cublas$"))
+
+
+def operations(hlo: str) -> list[Operation]:
+    """The operations of an optimized program in its order. The body of a loop counts as often as it is known to run."""
+    return list(Program(hlo).operations())
+
+
+class Program:
+    """The text of an HLO module, parsed.
+
+    Attributes:
+      computations: by name, in the order of the text.
+    """
+
+    computations: dict[str, Computation]
+
+    def __init__(self, hlo: str) -> None:
+        self.computations = {}
+        self._entry = ""
+        current: Computation | None = None
+        for line in hlo.splitlines():
+            if current is None:
+                if header := _COMPUTATION.match(line):
+                    current = self.computations[header[2]] = {}
+                    if header[1]:
+                        self._entry = header[2]
+            elif line.startswith("}"):
+                current = None
+            elif instruction := _parse(line):
+                current[instruction.name] = instruction
+        self._sources = _sources(hlo)
+
+    def operations(self, name: str | None = None) -> Iterator[Operation]:
+        """Those of a computation, by default of the whole program, in its order."""
+        computation = self.computations[name or self._entry]
+        for instruction in computation.values():
+            if instruction.opcode in _CALLS:
+                called = next(instruction.attributes[name] for name in _CALLED if name in instruction.attributes)
+                trips = _TRIP_COUNT.search(instruction.text)
+                for _ in range(int(trips[1]) if trips else 1):
+                    yield from self.operations(called.lstrip("%"))
+            elif instruction.opcode not in _FREE:
+                yield self._operation(instruction, computation)
+
+    def _operation(self, instruction: Instruction, computation: Computation) -> Operation:
+        fused = self.computations.get(instruction.attributes.get("calls", "").lstrip("%"))
+        operands = [computation[name] for name in instruction.operands if name in computation]
+        if fused is None:
+            flop = _flop(instruction, computation)
+            num_bytes = instruction.num_bytes
+            if instruction.opcode != "copy-start":  # its result has its operand in it
+                num_bytes += sum(operand.num_bytes for operand in operands)
+            if instruction.opcode in _SLICES:
+                num_bytes = 2 * instruction.num_bytes
+        else:
+            flop = sum(_flop(part, fused) for part in fused.values())
+            num_bytes = _fusion_bytes(instruction, operands, fused)
+        frame = re.search(r"stack_frame_id=(\d+)", instruction.text)
+        return Operation(
+            name=instruction.name,
+            kind=instruction.attributes.get("custom_call_target", instruction.opcode),
+            flop=flop,
+            num_bytes=num_bytes,
+            op_name=origin(instruction, computation),
+            source=self._sources.get(frame[1], "") if frame else _source_of(instruction.text),
+        )
+
+
+def origin(instruction: Instruction, computation: Computation) -> str:
+    """The place in the traced program that an instruction comes from; if it has lost its own, that of its operands."""
+    for _ in range(_MAX_STEPS):
+        if name := instruction.attributes.get("op_name"):
+            return name
+        operand = next((name for name in instruction.operands if name in computation), None)
+        if operand is None:
+            break
+        instruction = computation[operand]
+    return ""
+
+
+def _parse(line: str) -> Instruction | None:
+    if not (start := _INSTRUCTION.match(line)):
+        return None
+    shape, rest = _split_balanced(line[start.end() :])
+    opcode, _, rest = rest.strip().partition("(")
+    operands, rest = _split_balanced("(" + rest)
+    attributes = {name: value.strip('"') for name, value in _ATTRIBUTE.findall(rest)}
+    shapes = tuple(
+        Shape(dtype, tuple(int(size) for size in dimensions.split(",") if size), "S(" in layout)
+        for dtype, dimensions, layout in _ARRAY.findall(shape)
+    )
+    return Instruction(start[1], opcode, shapes, tuple(_NAME.findall(operands)), attributes, line)
+
+
+def _split_balanced(text: str) -> tuple[str, str]:
+    """The part up to the matching parenthesis if `text` begins with one, or up to the first space, and the rest."""
+    if not text.startswith("("):
+        first, _, rest = text.partition(" ")
+        return first, rest
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0:
+            return text[: position + 1], text[position + 1 :]
+    return text, ""
+
+
+def _flop(instruction: Instruction, computation: Computation) -> float:
+    """Floating point operations of one instruction, without those of computations that it calls."""
+    operands = [computation[name] for name in instruction.operands if name in computation]
+    target = instruction.attributes.get("custom_call_target", "")
+    if instruction.opcode == "convolution" or target.startswith("__cudnn$conv"):
+        return _convolution_flop(instruction, operands, target)
+    if (instruction.opcode == "dot" or target.startswith("__cublas$")) and operands:
+        dimensions = operands[0].shapes[0].dimensions
+        found = _DOT_DIMENSIONS.search(instruction.text)
+        contracted = re.findall(r"\d+", (found[1] or found[2] or "") if found else "")
+        return 2.0 * instruction.shapes[0].num_elements * math.prod(dimensions[int(n)] for n in contracted)
+    if instruction.opcode in ("reduce", "reduce-window", "select-and-scatter", "scatter") and operands:
+        return float(operands[0].num_elements)
+    return 0.0 if instruction.opcode in _FREE | _MOVES else float(instruction.num_elements)
+
+
+def _convolution_flop(instruction: Instruction, operands: list[Instruction], target: str) -> float:
+    """Twice the products of a convolution, or of the convolution whose gradient it is: output x kernel / features.
+
+    Products with the zeros of a dilated input are left out, as in XLA's analysis. cuDNN's calls have none.
+    """
+    image, kernel, output = operands[0].shapes[0], operands[1].shapes[0], instruction.shapes[0]
+    if target.endswith("BackwardInput"):
+        image, output = output, image
+    elif target.endswith("BackwardFilter"):
+        kernel, output = output, kernel
+    labels = instruction.attributes.get("dim_labels", "b01f_01io->b01f")
+    features = output.dimensions[labels.split("->")[1].index("f")]
+    dilation = _DILATION.search(instruction.text)
+    zeros = math.prod(int(n) for n in dilation[1].split("x")) if dilation else 1
+    return 2.0 * output.num_elements * kernel.num_elements / max(features, 1) / zeros
+
+
+def _fusion_bytes(fusion: Instruction, operands: list[Instruction], fused: Computation) -> int:
+    """Of each operand the slices that are used, if nothing else is, and of the result the part that is updated."""
+    users = collections.defaultdict(list)
+    for part in fused.values():
+        for name in part.operands:
+            users[name].append(part)
+    *_, root = fused.values()
+    roots = [fused[name] for name in root.operands if name in fused] if root.opcode == "tuple" else [root]
+    num_bytes = fusion.num_bytes
+    for part in roots:
+        if num_bytes and part.opcode == "dynamic-update-slice" and part.operands[1] in fused:
+            num_bytes -= part.num_bytes - fused[part.operands[1]].num_bytes
+    for part in fused.values():
+        if found := _PARAMETER.search(part.text):
+            num_bytes += min(operands[int(found[1])].num_bytes, _bytes_read(part, users))
+    return num_bytes
+
+
+def _bytes_read(part: Instruction, users: dict[str, list[Instruction]]) -> int:
+    read = 0
+    for user in users[part.name]:
+        if user.opcode in _SLICES and user.operands[0] == part.name:
+            read += user.num_bytes
+        elif user.opcode == "bitcast":
+            read += _bytes_read(user, users)
+        elif user.opcode != "dynamic-update-slice" or user.operands[0] != part.name:
+            return part.num_bytes
+    return min(read, part.num_bytes)
+
+
+def _source_of(text: str) -> str:
+    found = re.search(r'source_file="([^"]*)" source_line=(\d+)', text)
+    return f"{_short_path(found[1])}:{found[2]}" if found else ""
+
+
+def _sources(hlo: str) -> dict[str, str]:
+    """File and line by the number of a stack frame, from the tables at the beginning of a program."""
+    header = hlo.split("\n%", 1)[0].split("\nENTRY", 1)[0]
+    sections: dict[str, list[str]] = collections.defaultdict(list)
+    section = ""
+    for line in header.splitlines():
+        if line in ("FileNames", "FunctionNames", "FileLocations", "StackFrames"):
+            section = line
+        else:
+            sections[section].append(line)
+    match = functools.partial(_matches, sections)
+    files = {number: _short_path(path) for number, path in match("FileNames", _FILE)}
+    locations = {number: f"{files.get(file, '')}:{line}" for number, file, line in match("FileLocations", _LOCATION)}
+    return {number: locations.get(location, "") for number, location in match("StackFrames", _FRAME)}
+
+
+def _matches(sections: dict[str, list[str]], name: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, ...]]:
+    return (found.groups() for found in map(pattern.match, sections[name]) if found)
+
+
+def _short_path(path: str) -> str:
+    """From the package on: "flax/linen/linear.py"."""
+    for folder in ("/site-packages/", "/colorgan/colorgan/"):
+        path = path.rpartition(folder)[2]
+    return "/".join(path.split("/")[-3:])
