@@ -16,7 +16,7 @@ IMAGE_SIZES = (32, 64, 128, 256, 512)
 PLATFORMS = ("", "cpu", "gpu", "tpu")
 CHOICES = {
     "precision": ("float32", "bfloat16"),
-    "data.cache": ("none", "device"),
+    "data.cache": ("none", "device", "auto"),
     "optimizer.schedule": ("constant", "cosine"),
     "best_metric": (
         "validation/score",
@@ -88,12 +88,12 @@ def check_config(config: ConfigDict) -> None:
     for key in (
         "skip_nonfinite_steps",
         "early_stop",
-        "data.num_workers",
         "model.encoder_rate",
         "optimizer.weight_decay",
         *weights,
     ):
         check(flat[key] >= 0, key, "0 or more")
+    check(config.data.num_workers >= -1, "data.num_workers", "-1 or more")
     check(config.data.load_size >= config.image_size, "data.load_size", f"at least image_size ({config.image_size})")
     for key in ("data.max_bad_fraction", "data.degrade"):
         check(0 <= flat[key] <= 1, key, "from 0 to 1")

@@ -44,12 +44,14 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.validation = "procedural:128"
     # Training images are resized to this size on the host, then randomly cropped to image_size on the device.
     config.data.load_size = 68
-    # Processes that decode; with 0, threads of the main process decode.
+    # Processes that decode; with 0, threads of the main process decode; with -1 one for each core that the run may use,
+    # at most 16.
     config.data.num_workers = 0
     # Decoding threads in each process. With workers 1 is fastest, since threads of a process wait for each other.
     config.data.num_threads = 2
     # "none" decodes every image in every epoch; "device" decodes once and keeps all images in each device's memory
-    # (images x load_size x load_size x 3 bytes), so that the input takes no time. The batches are the same.
+    # (images x load_size x load_size x 3 bytes), so that the input takes no time; "auto" does so if that is at most 30%
+    # of the memory. The batches are the same.
     config.data.cache = "none"
     # Share of the training images, 0 to 1, that is degraded like old photographs and their scans: blurred, faded,
     # grainy, scratched, spotted, framed, JPEG-compressed.

@@ -11,7 +11,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.precision = "bfloat16"
     config.batch_size = 64
     config.num_epochs = 150
-    config.data.num_workers = 8
+    config.data.cache = "auto"
+    config.data.num_workers = -1
     config.data.num_threads = 1
     config.optimizer.generator_learning_rate = 1.4e-3
     config.log_every_steps = 100

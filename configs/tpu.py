@@ -9,5 +9,4 @@ def get_config() -> ml_collections.ConfigDict:
     config = gpu.get_config()
     config.platform = "tpu"
     config.batch_size = 256
-    config.data.num_workers = 16
     return config

@@ -126,7 +126,7 @@ def run_steps(
     history = []
     for _ in range(num_steps):
         state, metrics = step_fn(state, sharding.to_global(mesh, images))
-        history.append({name: float(value) for name, value in metrics.items()})
+        history.append(metrics.fetch())
     return state, history
 
 

@@ -68,3 +68,59 @@ def test_too_large_a_set_is_refused_before_anything_is_decoded(monkeypatch):
     monkeypatch.setattr(batches_lib, "_CACHE_SHARE", 1e-12)
     with pytest.raises(UserError, match=r"takes 0.00 GB on each device, but cpu has only 0.00 GB .*load_size"):
         _draw("device", bad=range(NUM_IMAGES))
+
+
+@pytest.mark.parametrize(("memory_bytes", "num_passes"), [(10**9, 1), (1000, 2)])
+def test_validation_images_are_decoded_once_if_they_fit(monkeypatch, memory_bytes, num_passes):
+    monkeypatch.setattr(batches_lib, "_memory_bytes", lambda mesh: memory_bytes)
+    source = Numbers(NUM_IMAGES, bad=[4])
+    images = pipeline.Images(source, 8, 0.1)
+    decoded: list[int] = []
+
+    def decode(index, original=images.decode):
+        decoded.append(index)
+        return original(index)
+
+    monkeypatch.setattr(images, "decode", decode)
+    batches = batches_lib.ValidationBatches(images, BATCH_SIZE, pipeline.Loading(), sharding.create_mesh())
+    first, second = (
+        [(np.asarray(image)[np.asarray(mask)], int(mask.sum())) for image, mask in batches] for _ in range(2)
+    )
+    assert [count for _, count in first] == [7, 8, 6]  # one is bad, and the last batch has 6 images
+    for (expected, _), (actual, _) in zip(first, second, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    assert decoded.count(0) == num_passes * 2  # itself, and as the padding of the last batch
+
+
+def test_an_automatic_cache_is_used_if_the_images_fit(monkeypatch, caplog):
+    images, mesh = pipeline.Images(Numbers(NUM_IMAGES), 8, 0.1), sharding.create_mesh()
+    size = NUM_IMAGES * 8 * 8 * 3
+    for memory_bytes, chosen in ((4 * size, "device"), (2 * size, "none")):
+        monkeypatch.setattr(batches_lib, "_memory_bytes", lambda mesh, memory_bytes=memory_bytes: memory_bytes)
+        with caplog.at_level(logging.INFO, "colorgan"):
+            assert batches_lib.choose_cache("auto", images, mesh) == chosen
+        assert f"here '{chosen}'" in caplog.messages[-1]
+    assert batches_lib.choose_cache("none", images, mesh) == "none"
+    automatic, _ = _draw("auto")
+    streamed, _ = _draw("none")
+    np.testing.assert_array_equal(np.stack(automatic), np.stack(streamed))
+
+
+def test_the_number_of_workers_follows_the_cores(monkeypatch):
+    config = default.get_config()
+    config.data.num_workers = -1
+    for num_cores, num_workers in ((3, 3), (64, 16)):
+        monkeypatch.setattr(pipeline, "num_cores", lambda num_cores=num_cores: num_cores)
+        assert build.create_loading(config).num_workers == num_workers
+
+
+def test_too_little_shared_memory_is_one_sentence_at_the_start(monkeypatch):
+    """Docker's default is 64 MB."""
+    usage = pipeline.shutil._ntuple_diskusage(64 * 10**6, 0, 64 * 10**6)
+    monkeypatch.setattr(pipeline.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(pipeline.os.path, "isdir", lambda path: True)
+    images = pipeline.Images(Numbers(NUM_IMAGES), 144, 0.1)
+    with pytest.raises(UserError, match=r"8 data workers need \d+ MB in /dev/shm, where 64 MB are free: .*--shm-size"):
+        pipeline.TrainBatches(images, 64, 0, 0, pipeline.Loading(num_workers=8))
+    pipeline.check_shared_memory(10**9, 0)
+    pipeline.check_shared_memory(10**7, 3)

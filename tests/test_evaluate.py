@@ -40,9 +40,9 @@ def _evaluate(gan, images, batch_size, num_devices, process_count=1):
     batches = [
         pipeline.OrderedBatch(*map(np.concatenate, zip(*parts, strict=True))) for parts in zip(*slices, strict=True)
     ]
-    return steps.evaluate(
-        steps.create_sum_step(functools.partial(predict, gan.generator), mesh), variables, batches, mesh
-    )
+    arrays = [(sharding.to_global(mesh, batch.image), sharding.to_global(mesh, batch.mask)) for batch in batches]
+    sum_step_fn = steps.create_sum_step(functools.partial(predict, gan.generator), mesh)
+    return steps.evaluate(sum_step_fn, variables, arrays)
 
 
 @pytest.fixture(scope="module")

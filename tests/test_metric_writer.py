@@ -3,7 +3,6 @@
 import contextlib
 import logging
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import read_lines
@@ -12,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from colorgan.errors import UserError
 from colorgan.run import metric_writer, run_log, timing
-from colorgan.run.pending_metrics import PendingMetrics
+from colorgan.run.pending_metrics import PendingMetrics, StepMetrics
 
 METRICS = {
     "train/generator/l1": 0.5,
@@ -83,7 +82,7 @@ def _pending(values, max_skipped_in_a_row=0, skipped=()):
     """With the critic's losses of steps 1, 2, ..."""
     pending = PendingMetrics(max_skipped_in_a_row, dict(skipped))
     for step, value in enumerate(values, 1):
-        pending.add(step, {"train/critic/loss": jnp.float32(value), "train/generator/l1": jnp.float32(7)})
+        pending.add(step, StepMetrics.create({"train/critic/loss": value, "train/generator/l1": 7}))
     return pending
 
 

@@ -7,6 +7,7 @@ in which every epoch is a new permutation of all records, so the position in the
 import dataclasses
 import logging
 import os
+import shutil
 import signal
 import threading
 import time
@@ -28,6 +29,7 @@ GOOD, BAD, TOO_MANY_BAD = 0, 1, 2  # values of `bad`
 REPLACED, LEFT_OUT = "replaced by a neighbor", "left out"
 # Limits for one transfer from a worker through shared memory; a batch of training images can exceed them.
 _TRANSFER_IMAGES, _TRANSFER_BYTES = 512, 16 * 2**20
+_SHARED_MEMORY = "/dev/shm"  # of Linux, which Grain uses
 _FOREVER = 2**20  # epochs; Grain's endless repeat() overflows in batches of one image
 
 
@@ -157,6 +159,28 @@ class Loading:
     process_count: int = 1
 
 
+def num_cores() -> int:
+    """The number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_shared_memory(element_bytes: int, num_workers: int) -> None:
+    """Raises UserError if the elements that workers have ready do not fit into shared memory.
+
+    Without it a worker ends with a bus error.
+
+    Args:
+      element_bytes: size of one transfer from a worker.
+      num_workers: processes. Each has one element ready, and one in work.
+    """
+    needed = 2 * num_workers * element_bytes
+    if needed and os.path.isdir(_SHARED_MEMORY) and needed > (free := shutil.disk_usage(_SHARED_MEMORY).free):
+        raise UserError(
+            f"{num_workers} data workers need {needed / 1e6:.0f} MB in {_SHARED_MEMORY}, where {free / 1e6:.0f} MB are "
+            "free: make it larger (docker run --shm-size=4g), or set fewer config.data.num_workers: 0 needs none"
+        )
+
+
 class TrainBatches:
     """Endless iterator over this process's parts of the training batches. Must be closed.
 
@@ -177,6 +201,8 @@ class TrainBatches:
         num_images = min(_TRANSFER_IMAGES, _TRANSFER_BYTES // (images.size**2 * 3))
         num_batches = max(1, num_images * loading.process_count // batch_size)
         self._batches_per_transfer = num_batches if self._from_workers else 1
+        num_images = self._batches_per_transfer * batch_size // loading.process_count
+        check_shared_memory(num_images * images.size**2 * 3, loading.num_workers)
         order = _train_order(len(images), batch_size, seed, first_batch, loading, self._batches_per_transfer)
         self._images, self._bad = images, set[int]()
         self._iterator = iter(_load(order.map(images.load), loading))
@@ -247,6 +273,7 @@ def ordered_batches(
       UserError: there are more bad records than the limit of `images`.
     """
     local_size = batch_size // loading.process_count
+    check_shared_memory(local_size * images.size**2 * 3, loading.num_workers)
     num_batches = -(-len(images) // batch_size)
     order = grain.MapDataset.range(len(images)).repeat(_FOREVER)[: num_batches * batch_size]
     order = order.batch(local_size)[loading.process_index :: loading.process_count]

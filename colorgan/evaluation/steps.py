@@ -11,7 +11,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from colorgan import color, sharding
-from colorgan.data import pipeline
 from colorgan.errors import printable
 from colorgan.evaluation import metrics
 
@@ -19,6 +18,7 @@ log = logging.getLogger(__name__)
 
 # (variables, gray [B,S,S,1] in [-1,1]) to RGB [B,S,S,3] in [-1,1]; traceable by JAX.
 PredictFn = Callable[[Any, jax.Array], jax.Array]
+_MAX_AHEAD = 3  # batches that are dispatched ahead of the one that is finished
 SumStepFn = Callable[[Any, jax.Array, jax.Array], Any]
 
 
@@ -65,23 +65,23 @@ def create_sum_step(predict_fn: PredictFn, mesh: Mesh) -> SumStepFn:
 
 
 def evaluate(
-    sum_step_fn: SumStepFn, variables: Any, batches: Iterable[pipeline.OrderedBatch], mesh: Mesh
+    sum_step_fn: SumStepFn, variables: Any, batches: Iterable[tuple[jax.Array, jax.Array]]
 ) -> tuple[dict[str, dict[str, float]], int]:
     """The rows of `metrics.summarize` over all images of `batches`, and the number of images.
+
+    The sums stay on the devices and are fetched at the end, so that no batch waits for the one before.
 
     Args:
       sum_step_fn: from `create_sum_step`.
       variables: of the generator.
-      batches: this process's slices, from `pipeline.ordered_batches`.
-      mesh: the devices.
+      batches: global images and masks, as `sum_step` takes them.
     """
-    sums: Any = None
-    for batch in batches:
-        arrays = [sharding.to_global(mesh, array) for array in (batch.image, batch.mask)]
-        # In float64: float32 sums over large sets lose digits.
-        batch_sums = jax.tree.map(np.float64, jax.device_get(sum_step_fn(variables, *arrays)))
-        sums = batch_sums if sums is None else jax.tree.map(np.add, sums, batch_sums)
-    rows, count = sums
+    sums: list[Any] = []
+    for images, mask in batches:
+        sums.append(sum_step_fn(variables, images, mask))
+        jax.block_until_ready(sums[-1 - _MAX_AHEAD : -_MAX_AHEAD])  # bounds the batches in memory
+    # In float64: float32 sums over large sets lose digits.
+    rows, count = jax.tree.map(lambda *values: np.sum(values, axis=0, dtype=np.float64), *jax.device_get(sums))
     return metrics.summarize(jax.tree.map(lambda value: value / max(count, 1.0), rows)), int(count)
 
 

@@ -107,7 +107,7 @@ def measure_input(config: ConfigDict) -> Metrics:
     repeats, first_batch_seconds = [], []
     with contextlib.ExitStack() as stack:
         cached: Any = None
-        if config.data.cache == "device":
+        if batches_lib.choose_cache(config.data.cache, images, mesh) == "device":
             start = time.perf_counter()
             cached = stack.enter_context(contextlib.closing(batches_lib.CachedBatches(*arguments, mesh)))
             jax.block_until_ready(next(cached))
@@ -199,7 +199,7 @@ def describe_setup(config: ConfigDict, config_name: str) -> Metrics:
         "num_threads": config.data.num_threads,
         "device": device.device_kind,
         "num_devices": jax.device_count(),
-        "host_cores": len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else None,
+        "host_cores": pipeline.num_cores(),
         "jax": jax.__version__,
         "python": platform.python_version(),
         "date": datetime.date.today().isoformat(),

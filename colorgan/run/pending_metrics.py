@@ -5,12 +5,37 @@ import math
 from collections.abc import Mapping
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax.typing import ArrayLike
 
 from colorgan.errors import UserError
 
 _MAX_AHEAD = 3  # steps that the host dispatches ahead of the one that is finished
 
 log = logging.getLogger(__name__)
+
+
+class StepMetrics(struct.PyTreeNode):
+    """The metrics of a step as one array, which comes from the device in one transfer.
+
+    Attributes:
+      values: float32 [N].
+      names: of the values.
+    """
+
+    values: jax.Array
+    names: tuple[str, ...] = struct.field(pytree_node=False)
+
+    @classmethod
+    def create(cls, metrics: Mapping[str, ArrayLike]) -> "StepMetrics":
+        """From scalars by name."""
+        return cls(jnp.stack([jnp.asarray(value, jnp.float32) for value in metrics.values()]), tuple(metrics))
+
+    def fetch(self) -> dict[str, float]:
+        """Scalars by name; waits for the device."""
+        return dict(zip(self.names, np.asarray(self.values).tolist(), strict=True))
 
 
 class PendingMetrics:
@@ -25,12 +50,12 @@ class PendingMetrics:
 
     def __init__(self, max_skipped_in_a_row: int, skipped: Mapping[str, int]) -> None:
         """`skipped` is that of the checkpoint from which the run resumes, or empty."""
-        self._steps: list[tuple[int, Mapping[str, jax.Array]]] = []
+        self._steps: list[tuple[int, StepMetrics]] = []
         self._max_in_a_row = max_skipped_in_a_row
         self.skipped = {"in_all": 0, "in_a_row": 0} | dict(skipped)
 
-    def add(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
-        """Adds float scalars on the device. Waits for the step `_MAX_AHEAD` steps before."""
+    def add(self, step: int, metrics: StepMetrics) -> None:
+        """Adds the metrics of a step. Waits for the step `_MAX_AHEAD` steps before."""
         self._steps.append((step, metrics))
         jax.block_until_ready([metrics for _, metrics in self._steps[-1 - _MAX_AHEAD : -_MAX_AHEAD]])
 
@@ -45,7 +70,7 @@ class PendingMetrics:
         taken = [(step, metrics) for step, metrics in self._steps if before is None or step < before]
         self._steps = self._steps[len(taken) :]
         finite: dict[str, float] = {}
-        for step, metrics in jax.device_get(taken):
+        for step, metrics in [(step, fetched.fetch()) for step, fetched in jax.device_get(taken)]:
             finite = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
             if len(finite) == len(metrics):
                 self.skipped = self.skipped | {"in_a_row": 0}  # a new dict: a save may still be writing the old one

@@ -13,12 +13,13 @@ from colorgan.data import pipeline, sources
 from colorgan.errors import UserError
 from colorgan.models.build import ENCODERS, UNET, create_networks
 from colorgan.training import optimizer
-from colorgan.training.batches import CachedBatches, StreamedBatches
+from colorgan.training.batches import CachedBatches, StreamedBatches, choose_cache
 from colorgan.training.hyperparameters import Hyperparameters
 from colorgan.training.losses import FEATURE, loss_weights
 from colorgan.training.state import GAN, GANState, key_data
 from colorgan.training.step import train_step
 
+_MAX_WORKERS = 16  # of data, where their number follows that of the cores
 FEATURE_ENCODER = "efficientnet_lite0"  # of the feature loss
 
 
@@ -123,7 +124,8 @@ def open_images(config: ConfigDict) -> tuple[pipeline.Images, pipeline.Images]:
 def create_loading(config: ConfigDict) -> pipeline.Loading:
     """How this process loads its part of every batch."""
     data = config.data
-    return pipeline.Loading(data.num_workers, data.num_threads, jax.process_index(), jax.process_count())
+    num_workers = min(pipeline.num_cores(), _MAX_WORKERS) if data.num_workers == -1 else data.num_workers
+    return pipeline.Loading(num_workers, data.num_threads, jax.process_index(), jax.process_count())
 
 
 def create_train_batches(
@@ -131,6 +133,6 @@ def create_train_batches(
 ) -> StreamedBatches | CachedBatches:
     """The training batches from number `first_batch` on; the same for every value of `config.data.cache`."""
     order = (images, config.batch_size, config.seed, first_batch, create_loading(config))
-    if config.data.cache == "device":
+    if choose_cache(config.data.cache, images, mesh) == "device":
         return CachedBatches(*order, mesh)
     return StreamedBatches(pipeline.TrainBatches(*order), mesh)

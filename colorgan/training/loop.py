@@ -28,6 +28,7 @@ from colorgan.run.pending_metrics import PendingMetrics, check_finite
 from colorgan.run.preemption import StopSignals
 from colorgan.run.timing import Profiler, SideCosts, StepTimer
 from colorgan.training import build, initial_values
+from colorgan.training.batches import ValidationBatches
 from colorgan.training.early_stopping import EarlyStopping
 from colorgan.training.epochs import Epochs
 from colorgan.training.samples import create_sampler
@@ -155,7 +156,10 @@ class Trainer:
         loading = build.create_loading(config)
         # One short pass: starting workers would take longer.
         num_threads = max(loading.num_threads, loading.num_workers)
-        self._validation_loading = dataclasses.replace(loading, num_workers=0, num_threads=num_threads)
+        validation_loading = dataclasses.replace(loading, num_workers=0, num_threads=num_threads)
+        self._validation_batches = ValidationBatches(
+            self._validation_images, config.batch_size, validation_loading, mesh
+        )
         self._sum_step_fn = steps.create_sum_step(functools.partial(predict, self._gan.generator), mesh)
         self._draw_samples = create_sampler(self._gan, mesh, self._validation_images, config.num_samples)
         self._batches = build.create_train_batches(config, self._images, self.step, mesh)
@@ -216,10 +220,7 @@ class Trainer:
     def _validate(self, epoch: int) -> dict[str, float]:
         """The validation metrics of the moving average, which `early_stopping` sees too."""
         with self._costs.of("validation"):
-            batches = pipeline.ordered_batches(
-                self._validation_images, self._config.batch_size, self._validation_loading
-            )
-            rows, count = steps.evaluate(self._sum_step_fn, self.state.generator_ema, batches, self._mesh)
+            rows, count = steps.evaluate(self._sum_step_fn, self.state.generator_ema, self._validation_batches)
         steps.warn_about_gray(rows, self._config.data.validation)
         validation = steps.validation_metrics(rows, count)
         check_finite(self.step, validation)

@@ -9,6 +9,7 @@ import optax
 from colorgan import color
 from colorgan.data import degradation
 from colorgan.models.layers import MOMENTUM, decay_warmup
+from colorgan.run.pending_metrics import StepMetrics
 from colorgan.training.hyperparameters import Hyperparameters
 from colorgan.training.losses import ADVERSARIAL, FEATURE, LOSSES
 from colorgan.training.losses.adversarial import critic_loss, generator_adversarial_loss
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from colorgan.models.build import Variables
     from colorgan.models.critic import Critic
 
-Metrics = dict[str, jax.Array]
-
 
 def train_step(
     state: GANState,
@@ -29,7 +28,7 @@ def train_step(
     *,
     gan: GAN,
     skip_nonfinite: bool = False,
-) -> tuple[GANState, Metrics]:
+) -> tuple[GANState, StepMetrics]:
     """Updates both networks, from one forward pass of the generator.
 
     Args:
@@ -41,7 +40,7 @@ def train_step(
         step number.
 
     Returns:
-      The next state and the metrics of this step, float32 scalars.
+      The next state and the metrics of this step.
     """
     key = jax.random.wrap_key_data(jnp.asarray(hyperparameters.key_data))
     augment_rng, dropout_rng = jax.random.split(jax.random.fold_in(random_stream(key, "steps"), state.step))
@@ -107,11 +106,12 @@ def train_step(
     ema_rate = 1 - decay_warmup(jnp.asarray(hyperparameters.ema_decay), state.step)
     ema = optax.incremental_update(generator.variables, state.generator_ema, ema_rate)
     after = GANState(state.step + 1, generator, critic, ema, state.feature_encoder)
+    metrics = StepMetrics.create(step_metrics)
     if skip_nonfinite:
-        is_finite = jnp.isfinite(jnp.stack(list(step_metrics.values()))).all()
+        is_finite = jnp.isfinite(metrics.values).all()
         skipped = state.replace(step=state.step + 1)
         after = jax.tree.map(lambda new, old: jnp.where(is_finite, new, old), after, skipped)
-    return after, step_metrics
+    return after, metrics
 
 
 def crop_and_flip(images: jax.Array, size: int, rng: jax.Array) -> jax.Array:
