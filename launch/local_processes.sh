@@ -4,7 +4,8 @@
 #   launch/local_processes.sh N TRAINER_ARGUMENTS
 #
 # The output of process 0 is shown as it is; lines of the others begin with [1], [2] and so on. Ctrl-C and SIGTERM are
-# forwarded to all processes, which save and end. The exit code is 0 if all exit with 0, and 1 or 2 if one of them does
+# forwarded to all processes, which save and end. Each process uses its own share of the GPUs: of CUDA_VISIBLE_DEVICES,
+# or of all that nvidia-smi lists. The exit code is 0 if all exit with 0, and 1 or 2 if one of them does
 # (it logs the reason). Otherwise it is 75: run the same command again to resume.
 #
 # Variables: PYTHON=python, PORT=(a free port), GRACE=120 (seconds after a failed process until the others are killed),
@@ -24,6 +25,10 @@ while [[ ! $PORT ]]; do # below the system's range of ephemeral ports
   if (: <>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then PORT=; fi
 done
 
+devices=${CUDA_VISIBLE_DEVICES-$(nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | paste -sd, || true)}
+IFS=, read -ra gpus <<<"$devices"
+share=$((${#gpus[@]} / n)) # with fewer GPUs than processes nothing is set
+
 pids=() codes=()
 forward() {
   local i
@@ -34,6 +39,10 @@ trap 'forward TERM' TERM HUP
 
 for ((i = 0; i < n; i++)); do
   command=("$PYTHON" -m colorgan.main "$@" --coordinator="127.0.0.1:$PORT" --num_processes="$n" --process_id="$i")
+  if ((share)); then
+    own=$(IFS=,; echo "${gpus[*]:i * share:share}")
+    command=(env CUDA_VISIBLE_DEVICES="$own" "${command[@]}")
+  fi
   if [[ $DRY_RUN == 1 ]]; then printf '%q ' "${command[@]}" && echo && continue; fi
   set -m # a process group for each, so that the terminal's Ctrl-C arrives once, forwarded by this script
   if ((i == 0)); then

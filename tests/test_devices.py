@@ -121,3 +121,56 @@ def test_compiled_programs_are_in_the_users_cache(tmp_path, environment, folder)
     environment = inherited | {key: value.format(home=home) for key, value in environment.items()}
     done = subprocess.run([sys.executable, "-c", LOCATE], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == folder.format(home=home), done.stderr
+
+
+# Prints what `join_processes` does, with JAX's own part replaced.
+JOIN = """
+import glob, importlib.util, sys
+import jax
+from colorgan.errors import UserError
+from colorgan.run import devices
+
+jax.distributed.initialize = lambda **options: print("joins", sorted(options))
+if sys.argv[2:] == ["tpu"]:
+    importlib.util.find_spec = lambda name: object()
+    glob.glob = lambda pattern: ["/dev/accel0"]
+try:
+    devices.join_processes(sys.argv[1], devices.Processes())
+    print("done")
+except UserError as error:
+    print(error)
+"""
+JOINS = "joins ['initialization_timeout']\ndone\n"
+OF_SRUN = {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "4"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "output"),
+    [
+        ({}, ["cpu"], "done\n"),
+        (OF_SRUN, ["gpu"], JOINS),
+        ({"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}, ["gpu"], "done\n"),
+        ({"SLURM_NTASKS": "4"}, ["gpu"], "done\n"),  # salloc: a shell on the login node
+        ({"SLURM_NTASKS": "", "SLURM_PROCID": ""}, ["gpu"], "done\n"),
+        ({}, ["", "tpu"], JOINS),
+        ({}, ["gpu", "tpu"], JOINS),
+        ({}, ["cpu", "tpu"], "done\n"),
+    ],
+)
+def test_how_processes_are_found(environment, arguments, output):
+    done = subprocess.run(
+        [sys.executable, "-c", JOIN, *arguments],
+        env=COMMAND_ENVIRONMENT | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == output, done.stderr
+
+
+def test_slurm_without_srun_is_one_sentence(tmp_path):
+    """In a batch script Slurm sets the variables of the job and those of a first task."""
+    environment = COMMAND_ENVIRONMENT | {"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}
+    command = [sys.executable, "-m", "colorgan.main", "--config=default", f"--workdir={tmp_path}"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("colorgan: this Slurm job has 4 tasks, but the command was not started by srun")

@@ -528,6 +528,7 @@ def test_slurm_options_in_the_header() -> None:
     first_command = next(n for n, line in enumerate(lines) if line and not line.startswith("#"))
     options = {line for line in lines[:first_command] if line.startswith("#SBATCH")}
     assert {"#SBATCH --requeue", "#SBATCH --signal=TERM@120", "#SBATCH --open-mode=append"} <= options
+    assert "#SBATCH --cpus-per-task=8" in options
 
 
 # local_processes.sh
@@ -621,6 +622,21 @@ def test_local_dry_run(tmp_path: Path) -> None:
         for i in (0, 1)
     ]
     assert not list(tmp_path.glob("arguments-*"))
+
+
+@pytest.mark.parametrize(
+    ("visible", "shares"), [(None, ["0,1", "2,3"]), ("6,7", ["6", "7"]), ("5", [None, None]), ("", [None, None])]
+)
+def test_local_processes_share_the_gpus(tmp_path: Path, visible: str | None, shares: list[str | None]) -> None:
+    """One for each would not do: every process of JAX claims all GPUs that it sees."""
+    write_script(tmp_path / "bin" / "nvidia-smi", "#!/bin/sh\nprintf '0\\n1\\n2\\n3\\n'\n")
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    with local(tmp_path, "0 0", DRY_RUN="1", PORT="1234", PATH=path, **environment) as done:
+        printed = done.communicate(timeout=20)[0].splitlines()
+    assert [re.findall(r"CUDA_VISIBLE_DEVICES=(\S+)", line.replace("\\", "")) for line in printed] == [
+        [share] if share else [] for share in shares
+    ]
 
 
 def test_local_without_python(tmp_path: Path) -> None:

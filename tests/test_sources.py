@@ -1,8 +1,10 @@
 """Every kind of data source, and the error messages."""
 
+import fcntl
 import functools
 import http.server
 import io
+import logging
 import os
 import pickle
 import sys
@@ -11,6 +13,7 @@ import threading
 
 import numpy as np
 import pytest
+from test_launch import wait_until
 from tiny_photos import tiny_photos_dataset_builder as tiny_photos
 
 from colorgan.data import sources, transforms
@@ -160,6 +163,23 @@ def test_tfds_prepares_a_dataset_and_reads_its_bytes(tfds, tmp_path):
     assert len(damaged) == tiny_photos.NUM_IMAGES
     with pytest.raises(ValueError, match="not an image"):
         transforms.decode_image(damaged.read(1))
+
+
+@pytest.mark.filterwarnings("default")
+def test_one_process_prepares_a_dataset_while_others_wait(tfds, tmp_path, caplog):
+    folder = tmp_path / "tiny_photos"
+    folder.mkdir()
+    opened = []
+    thread = threading.Thread(target=lambda: opened.append(sources.open_source("tfds:tiny_photos/train", 32)))
+    with open(folder / ".colorgan.lock", "ab") as lock_file, caplog.at_level(logging.INFO, "colorgan"):
+        fcntl.flock(lock_file, fcntl.LOCK_EX)  # as the first process holds it
+        thread.start()
+        wait_until(lambda: "another process prepares" in caplog.text)
+        assert not list(folder.glob("*/*.array_record*"))
+        tfds.builder("tiny_photos", file_format="array_record").download_and_prepare()
+    thread.join(timeout=60)
+    assert len(opened[0]) == tiny_photos.NUM_IMAGES
+    assert "downloading" not in caplog.text
 
 
 @pytest.mark.filterwarnings("default")

@@ -1,13 +1,36 @@
 """`tfds:NAME/SPLIT`: datasets of TensorFlow Datasets, without TensorFlow."""
 
+import contextlib
+import fcntl
+import functools
 import logging
+from collections.abc import Iterator
 
 import numpy as np
+from etils import epath
 
 from colorgan import library_patches
 from colorgan.errors import UserError, reason
+from colorgan.run.storage import is_remote
 
+_LOCK_FILE = ".colorgan.lock"
 log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: epath.Path) -> Iterator[None]:
+    """Lets one process of those that see the same folder in at a time; the others wait. Not in buckets."""
+    with contextlib.ExitStack() as stack:
+        if not is_remote(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock_file = stack.enter_context(open(folder / _LOCK_FILE, "ab"))
+            with contextlib.suppress(OSError):  # a file system without locks
+                try:
+                    fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    log.info("another process prepares %s", folder)
+                    fcntl.flock(lock_file, fcntl.LOCK_EX)
+        yield
 
 
 class TfdsSource:
@@ -45,15 +68,20 @@ class TfdsSource:
         # Imported here because it takes seconds, and most runs and all their workers do without it.
         import tensorflow_datasets as tfds
 
-        builder = tfds.builder(self._dataset, file_format="array_record")
+        create = functools.partial(tfds.builder, self._dataset, file_format="array_record")
+        builder = create()
         keys = [key for key, feature in builder.info.features.items() if isinstance(feature, tfds.features.Image)]
         if not keys:
             raise UserError(f"tfds:{self._dataset} has no images")
         self._key = "image" if "image" in keys else keys[0]
         if prepare and not builder.data_path.exists():
-            log.info("downloading tfds:%s (%s) to %s", self._dataset, builder.info.download_size, builder.data_path)
-            with library_patches.tfds_without_tensorflow():
-                builder.download_and_prepare()
+            with _one_at_a_time(builder.data_path.parent):
+                builder = create()  # again: another process may have prepared it meanwhile
+                if not builder.data_path.exists():
+                    size, path = builder.info.download_size, builder.data_path
+                    log.info("downloading tfds:%s (%s) to %s", self._dataset, size, path)
+                    with library_patches.tfds_without_tensorflow():
+                        builder.download_and_prepare()
         self._records = builder.as_data_source(split=self._split, decoders={self._key: tfds.decode.SkipDecoding()})
 
     def __getstate__(self) -> tuple[str, str]:

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import glob
+import importlib.util
 import os
 import re
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from colorgan.errors import LostProcess, UserError, reason
 from colorgan.run import preemption
 from colorgan.run.memory import keep_freed_memory
 
+_TPU_FILES = ("/dev/accel[0-9]*", "/dev/vfio/[0-9]*")
 _JOIN_SECONDS = 300  # the first process waits this long for the last
 
 
@@ -49,9 +52,14 @@ def join_processes(platform: str, processes: Processes) -> None:
             process_id=processes.process_id,
             cluster_detection_method="deactivate",
         )
-    elif int(os.environ.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in os.environ:
+    elif _num_slurm_tasks() > 1 and "SLURM_PROCID" in os.environ:
+        if "SLURM_STEP_NUM_TASKS" not in os.environ:
+            raise UserError(
+                f"this Slurm job has {_num_slurm_tasks()} tasks, but the command was not started by srun: use srun or "
+                "launch/slurm.sbatch, or ask Slurm for one task"
+            )
         _initialize()  # JAX knows Slurm
-    elif platform == "tpu":
+    elif platform == "tpu" or (platform != "cpu" and _has_tpu()):
         try:
             _initialize()
         except LostProcess:
@@ -59,6 +67,17 @@ def join_processes(platform: str, processes: Processes) -> None:
         except Exception as error:  # of the metadata server or JAX
             if "coordinator_address should be defined" not in str(error):  # else no slice was found: a host alone
                 raise UserError(f"the hosts of the TPU slice cannot be joined: {error}") from error
+
+
+def _num_slurm_tasks() -> int:
+    number = os.environ.get("SLURM_NTASKS", "")
+    return int(number) if number.isdecimal() else 1
+
+
+def _has_tpu() -> bool:
+    """Whether this machine has TPU chips and their runtime. JAX must not be asked before the hosts are joined."""
+    is_installed = importlib.util.find_spec("libtpu") is not None
+    return is_installed and any(glob.glob(pattern) for pattern in _TPU_FILES)
 
 
 def _check_processes(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
