@@ -30,7 +30,7 @@ def main(arguments: argparse.Namespace) -> None:
     config_lib.check_config(arguments.config)
     devices.select_platform("cpu")  # uses none of the devices of this machine
     mesh = compile_ahead.describe_mesh(arguments.topology)
-    config_lib.check_batch_size(arguments.config.batch_size, mesh.size)
+    config_lib.set_batch_size(arguments.config, mesh.size)
     number = _NUM_EXPLAINED if arguments.explain else 0
     print(json.dumps({"topology": arguments.topology, **compile_ahead.compile_ahead(arguments.config, mesh, number)}))
 

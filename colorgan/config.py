@@ -86,6 +86,7 @@ def check_config(config: ConfigDict) -> None:
         check(flat[key] >= 1, key, "at least 1")
     weights = (f"loss.{key}" for key in config.loss)
     for key in (
+        "per_device_batch_size",
         "skip_nonfinite_steps",
         "early_stop",
         "model.encoder_rate",
@@ -114,11 +115,22 @@ def check_config(config: ConfigDict) -> None:
     sources.check_name(config.data.validation)
 
 
-def check_batch_size(batch_size: int, num_devices: int) -> None:
-    """Raises UserError if the global batch is not divisible by the number of devices."""
-    if batch_size % num_devices:
+def set_batch_size(config: ConfigDict, num_devices: int, before: Mapping[str, Any] | None = None) -> None:
+    """Sets `config.batch_size` where `config.per_device_batch_size` determines it.
+
+    Args:
+      config: a valid config, which is changed.
+      num_devices: devices that share the batch.
+      before: the config of the run that is resumed, whose batch size stays, on any number of devices.
+
+    Raises:
+      UserError: the batch is not divisible by the number of devices.
+    """
+    if config.per_device_batch_size:
+        config.batch_size = before["batch_size"] if before else config.per_device_batch_size * num_devices
+    if config.batch_size % num_devices:
         raise UserError(
-            f"config.batch_size is {batch_size}, which {num_devices} devices cannot share evenly; "
+            f"config.batch_size is {config.batch_size}, which {num_devices} devices cannot share evenly; "
             f"use a multiple of {num_devices}"
         )
 

@@ -123,4 +123,4 @@ def test_too_little_shared_memory_is_one_sentence_at_the_start(monkeypatch):
     with pytest.raises(UserError, match=r"8 data workers need \d+ MB in /dev/shm, where 64 MB are free: .*--shm-size"):
         pipeline.TrainBatches(images, 64, 0, 0, pipeline.Loading(num_workers=8))
     pipeline.check_shared_memory(10**9, 0)
-    pipeline.check_shared_memory(10**7, 3)
+    pipeline.check_shared_memory(5 * 10**6, 3)

@@ -77,10 +77,26 @@ def test_misspelled_and_missing_keys_of_a_config_file_are_reported():
         config_lib.check_config(ml_collections.ConfigDict({"num_epochs": 3}))
 
 
-def test_a_batch_that_is_not_divisible_by_the_devices():
-    config_lib.check_batch_size(16, 8)
+def test_batch_size_must_be_divisible_by_the_number_of_devices():
+    config = default.get_config()
+    config_lib.set_batch_size(config, 8)
+    assert config.batch_size == 16
+    config.batch_size = 12
     with pytest.raises(UserError, match="batch_size is 12, which 8 devices cannot share evenly"):
-        config_lib.check_batch_size(12, 8)
+        config_lib.set_batch_size(config, 8)
+
+
+def test_batch_size_for_each_device():
+    """It wins over batch_size in a new run; a run that resumes keeps its own, if the devices can share it."""
+    config = default.get_config()
+    config.per_device_batch_size = 6
+    config_lib.set_batch_size(config, 8)
+    assert config.batch_size == 48
+    config_lib.set_batch_size(config, 4, before={"batch_size": 48})
+    assert config.batch_size == 48
+    assert config_lib.changes({"batch_size": 48}, {"batch_size": config.batch_size}) == ([], [])
+    with pytest.raises(UserError, match="48, which 5 devices cannot share"):
+        config_lib.set_batch_size(config, 5, before={"batch_size": 48})
 
 
 def test_training_checks_the_batch_before_anything_else(tmp_path):
@@ -118,5 +134,5 @@ def test_every_key_is_fixed_except_those_that_do_not_affect_training():
         *("data.num_workers", "data.num_threads", "data.max_bad_fraction"),
         *("log_every_steps", "checkpoint_every_epochs", "num_checkpoints", "best_metric", "early_stop"),
         *("sample_epochs", "num_samples", "profile_steps", "init_from", "model.encoder_weights"),
-        *("data.cache", "compiler_options", "deterministic", "skip_nonfinite_steps"),
+        *("data.cache", "compiler_options", "deterministic", "skip_nonfinite_steps", "per_device_batch_size"),
     }

@@ -171,9 +171,9 @@ def check_shared_memory(element_bytes: int, num_workers: int) -> None:
 
     Args:
       element_bytes: size of one transfer from a worker.
-      num_workers: processes. Each has one element ready, and one in work.
+      num_workers: processes. Each has up to four elements there: in work, ready, on the way, and in use.
     """
-    needed = 2 * num_workers * element_bytes
+    needed = 4 * num_workers * element_bytes
     if needed and os.path.isdir(_SHARED_MEMORY) and needed > (free := shutil.disk_usage(_SHARED_MEMORY).free):
         raise UserError(
             f"{num_workers} data workers need {needed / 1e6:.0f} MB in {_SHARED_MEMORY}, where {free / 1e6:.0f} MB are "

@@ -45,7 +45,7 @@ Metrics = dict[str, Any]
 def measure_step(config: ConfigDict) -> Metrics:
     """Measures the training step on random images that are on the devices."""
     mesh = sharding.create_mesh()
-    config_lib.check_batch_size(config.batch_size, mesh.size)
+    config_lib.set_batch_size(config, mesh.size)
     gan = build.create_gan(config, sharding.platform_of(mesh))
     state = create_state(gan, config.seed, sharding.replicated(mesh))
     num_values_of_both = sum(num_values(network.variables) for network in (state.generator, state.critic))
@@ -99,7 +99,7 @@ def compare_with_peaks(cost: program_cost.ProgramCost, seconds: float, peaks: de
 def measure_input(config: ConfigDict) -> Metrics:
     """Measures training batches: loading into host memory, or with `config.data.cache` selection on the devices."""
     mesh = sharding.create_mesh()
-    config_lib.check_batch_size(config.batch_size, mesh.size)
+    config_lib.set_batch_size(config, mesh.size)
     images, _ = build.open_images(config)
     loading = build.create_loading(config)
     arguments = (images, config.batch_size, config.seed, 0, loading)

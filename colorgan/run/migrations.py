@@ -35,6 +35,7 @@ VALUES_BEFORE: dict[str, Any] = {
     "optimizer.weight_decay": 0.0,
     "loss.adversarial_weight": 1.0,
     "init_from": "",
+    "per_device_batch_size": 0,
 }
 # {format version: {old name: new name}}: applied to runs of earlier versions.
 RENAMED_KEYS: dict[int, dict[str, str]] = {}

@@ -45,8 +45,9 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
       UserError: the config, the data or the folder cannot be used, or a metric is not finite.
     """
     mesh = sharding.create_mesh()
-    config_lib.check_batch_size(config.batch_size, mesh.size)
-    if before := workdir_lib.config_if_trained(workdir):
+    before = workdir_lib.config_if_trained(workdir)
+    config_lib.set_batch_size(config, mesh.size, before)
+    if before:
         workdir_lib.refuse_changes(config_lib.changes(before, config_lib.to_plain(config))[0], workdir)
     else:
         initial_values.check_source(config)
