@@ -1,4 +1,7 @@
-"""How arrays are placed on the devices: batches are split, everything else is replicated."""
+"""How arrays are placed on the devices.
+
+Batches are split, and so is the part of the training state that only the update needs; everything else is replicated.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,6 +12,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
 DATA_AXIS = "data"
+_MIN_SPREAD = 2**12  # elements
 
 
 def create_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -28,24 +32,48 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def jit(fn: Callable[..., Any], mesh: Mesh, inputs: Sequence[str], output: str, **options: Any) -> jax.stages.Wrapped:
+def spread(mesh: Mesh, shapes: Any) -> Any:
+    """For a pytree of arrays or shapes: each split over the devices along one dimension, if it is worth it.
+
+    This is how ZeRO (Rajbhandari et al. 2020, arXiv:1910.02054, stage 1) places the optimizer's state: each device
+    updates its share of the parameters. The dimension is the largest that the devices divide evenly, and only if there
+    is no other the last one, which a TPU keeps in rows of 128. Small arrays are replicated.
+    """
+
+    def place(array: Any) -> NamedSharding:
+        shape = array.shape
+        axes = [axis for axis, size in enumerate(shape) if size % mesh.size == 0]
+        if mesh.size == 1 or not axes or array.size < _MIN_SPREAD:
+            return replicated(mesh)
+        axis = max(axes, key=lambda axis: (axis < len(shape) - 1, shape[axis]))
+        return NamedSharding(mesh, PartitionSpec(*[None] * axis, DATA_AXIS))
+
+    return jax.tree.map(place, shapes)
+
+
+def jit(fn: Callable[..., Any], mesh: Mesh, inputs: Sequence[Any], output: Any, **options: Any) -> jax.stages.Wrapped:
     """`jax.jit` of `fn` on `mesh`.
 
     Args:
       fn: a pure function of positional arguments.
       mesh: the devices.
-      inputs: for each argument "batch", split over the devices, "replicated", or "any", as the caller has it.
-      output: "batch" or "replicated".
+      inputs: for each argument "batch", split over the devices, "replicated", "any", as the caller has it, or a pytree
+        of shardings.
+      output: "batch" or "replicated", or a pytree of shardings.
       options: further arguments of `jax.jit`.
     """
     placements = {"batch": batch_sharding(mesh), "replicated": replicated(mesh), "any": None}
-    in_shardings = tuple(placements[name] for name in inputs)
-    return jax.jit(fn, in_shardings=in_shardings, out_shardings=placements[output], **options)
+    in_shardings, out_shardings = jax.tree.map(
+        lambda name: placements[name] if isinstance(name, str) else name, (tuple(inputs), output)
+    )
+    return jax.jit(fn, in_shardings=in_shardings, out_shardings=out_shardings, **options)
 
 
-def abstract_arrays(shapes: Any, sharding: Sharding) -> Any:
-    """A pytree of shapes and types with a sharding, such as the target of a restore."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
+def abstract_arrays(shapes: Any, shardings: Any) -> Any:
+    """A pytree of shapes and types with one sharding, or a pytree of them; such as the target of a restore."""
+    if isinstance(shardings, Sharding):
+        shardings = jax.tree.map(lambda _: shardings, shapes)
+    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
 
 
 def to_global(mesh: Mesh, local: np.ndarray) -> jax.Array:
@@ -62,6 +90,12 @@ def same_everywhere(value: int) -> bool:
     """Whether all processes have the same `value`, from 0 to 2**32 - 1. Call it in all of them."""
     values = multihost_utils.process_allgather(np.asarray(value, np.uint32))
     return bool(np.all(values == values.flat[0]))
+
+
+def mesh_of(shardings: Any) -> Mesh:
+    """The devices of a pytree of `NamedSharding`."""
+    mesh: Mesh = jax.tree.leaves(shardings)[0].mesh
+    return mesh
 
 
 def platform_of(mesh: Mesh) -> str:

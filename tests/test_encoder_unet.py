@@ -121,7 +121,7 @@ def images():
 def _step(config, num_devices=1):
     gan = build.create_gan(config, "cpu")
     mesh = sharding.create_mesh(jax.devices()[:num_devices])
-    state = train_state.create_state(gan, config.seed, sharding.replicated(mesh))
+    state = train_state.create_state(gan, config.seed, train_state.state_shardings(gan, mesh))
     return mesh, state, create_step_fn(config, gan, mesh)
 
 

@@ -305,7 +305,7 @@ def recipe():
 def _on_devices(recipe, num_devices):
     config, gan = recipe
     mesh = sharding.create_mesh(jax.devices()[:num_devices])
-    create = functools.partial(train_state.create_state, gan, config.seed, sharding.replicated(mesh))
+    create = functools.partial(train_state.create_state, gan, config.seed, train_state.state_shardings(gan, mesh))
     return mesh, create, create_step_fn(config, gan, mesh)
 
 
@@ -320,10 +320,18 @@ def recipe_history(recipe_on_one_device, images):
     return run_steps(mesh, create(), step_fn, images, 4)[1]
 
 
-def test_eight_devices_compute_what_one_does(recipe, recipe_history, images):
+def test_eight_devices_compute_what_one_does(recipe, recipe_history, images, monkeypatch):
+    """Each updates an eighth of the parameters and has an eighth of the moments and of the average."""
+    monkeypatch.setattr(sharding, "_MIN_SPREAD", 64)
     mesh, create, step_fn = _on_devices(recipe, 8)
     state, together = run_steps(mesh, create(), step_fn, images, 4)
-    assert len(jax.tree.leaves(state.generator.params)[0].sharding.device_set) == 8
+    kernel = state.generator.params["encoder_2"]["kernel"]  # [4,4,8,16]
+    moment = state.generator.opt_state[0].mu["encoder_2"]["kernel"]
+    average = state.generator_ema["params"]["encoder_2"]["kernel"]
+    assert kernel.shape == moment.shape == average.shape == (4, 4, 8, 16)
+    shapes = [array.addressable_shards[0].data.shape for array in (kernel, moment, average)]
+    assert shapes == [(4, 4, 8, 16), (4, 4, 1, 16), (4, 4, 1, 16)]
+    assert len(kernel.sharding.device_set) == 8
     for step_alone, step_together in zip(recipe_history, together, strict=True):
         assert step_together == pytest.approx(step_alone, rel=1e-2, abs=1e-5)
 

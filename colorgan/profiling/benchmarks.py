@@ -32,7 +32,7 @@ from colorgan.run.workdir import METRICS_FILE
 from colorgan.training import batches as batches_lib
 from colorgan.training import build
 from colorgan.training.loop import train
-from colorgan.training.state import create_state
+from colorgan.training.state import create_state, state_shardings
 
 _REPEATS = 5
 _REPEAT_SECONDS = 1.0  # the minimum of each
@@ -47,7 +47,7 @@ def measure_step(config: ConfigDict) -> Metrics:
     mesh = sharding.create_mesh()
     config_lib.set_batch_size(config, mesh.size)
     gan = build.create_gan(config, sharding.platform_of(mesh))
-    state = create_state(gan, config.seed, sharding.replicated(mesh))
+    state = create_state(gan, config.seed, state_shardings(gan, mesh))
     num_values_of_both = sum(num_values(network.variables) for network in (state.generator, state.critic))
     shape = (config.batch_size, config.data.load_size, config.data.load_size, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)

@@ -19,7 +19,7 @@ from colorgan.profiling import device_peaks, gpu_targets, program_cost
 from colorgan.profiling.device_peaks import DevicePeaks
 from colorgan.profiling.hlo import Operation
 from colorgan.training import build
-from colorgan.training.state import abstract_state
+from colorgan.training.state import abstract_state, state_shardings
 
 # "... Used 22.31G of 15.75G hbm. ...": XLA's message for a program that does not fit.
 _TOO_LARGE = re.compile(r"Used ([\d.]+)([KMG]?) of ([\d.]+)([KMG]?) hbm")
@@ -89,7 +89,7 @@ def compile_ahead(config: ConfigDict, mesh: Mesh, num_explained: int = 0) -> dic
     device_kind, platform = mesh.devices.flat[0].device_kind, sharding.platform_of(mesh)
     peaks = device_peaks.peaks_of(device_kind)
     gan = build.create_gan(config, platform)
-    state = abstract_state(gan, sharding.replicated(mesh))
+    state = abstract_state(gan, state_shardings(gan, mesh))
     images = config.batch_size // mesh.size
     report: dict[str, Any] = {"device_kind": device_kind, "num_devices": mesh.size, "images_per_device": images}
     if platform == "gpu":

@@ -16,7 +16,7 @@ from colorgan.training import optimizer
 from colorgan.training.batches import CachedBatches, StreamedBatches, choose_cache
 from colorgan.training.hyperparameters import Hyperparameters
 from colorgan.training.losses import FEATURE, loss_weights
-from colorgan.training.state import GAN, GANState, key_data
+from colorgan.training.state import GAN, GANState, key_data, state_shardings
 from colorgan.training.step import train_step
 
 _MAX_WORKERS = 16  # of data, where their number follows that of the cores
@@ -70,10 +70,11 @@ def create_hyperparameters(config: ConfigDict, num_steps: int) -> Hyperparameter
 
 def create_train_step(config: ConfigDict, gan: GAN, mesh: Mesh) -> jax.stages.Wrapped:
     """`train_step` of (state, global uint8 batch on `mesh`, hyperparameters), jitted; donates the state."""
-    step = functools.partial(train_step, gan=gan, skip_nonfinite=config.skip_nonfinite_steps > 0)
+    step = functools.partial(train_step, gan=gan, mesh=mesh, skip_nonfinite=config.skip_nonfinite_steps > 0)
     options = compiler_options(config, sharding.platform_of(mesh))
-    inputs = ("replicated", "batch", "replicated")
-    return sharding.jit(step, mesh, inputs, "replicated", donate_argnums=0, compiler_options=options)
+    state = state_shardings(gan, mesh)
+    inputs, outputs = (state, "batch", "replicated"), (state, "replicated")
+    return sharding.jit(step, mesh, inputs, outputs, donate_argnums=0, compiler_options=options)
 
 
 def compiler_options(config: ConfigDict, platform: str) -> dict[str, str | bool]:

@@ -32,7 +32,7 @@ from colorgan.training.batches import ValidationBatches
 from colorgan.training.early_stopping import EarlyStopping
 from colorgan.training.epochs import Epochs
 from colorgan.training.samples import create_sampler
-from colorgan.training.state import GANState, abstract_state, create_state
+from colorgan.training.state import GANState, abstract_state, create_state, state_shardings
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class Trainer:
 
     def _restore_or_create(self) -> tuple[GANState, int, dict[str, Any]]:
         """The state, its step, and the metadata of the checkpoint, which is empty for a new run."""
-        placement = sharding.replicated(self._mesh)
+        shardings = state_shardings(self._gan, self._mesh)
 
         def restore(step: int) -> tuple[GANState, dict[str, Any], list[str]]:
             meta = self._checkpoints.restore_meta(step)
@@ -130,13 +130,13 @@ class Trainer:
             if meta["num_images"] != len(self._images):
                 fixed.append(f"number of training images: {meta['num_images']} -> {len(self._images)}")
             workdir_lib.refuse_changes(fixed, self._workdir)
-            networks = self._checkpoints.restore(step, abstract_state(self._gan, placement).networks())
+            networks = self._checkpoints.restore(step, abstract_state(self._gan, shardings).networks())
             return GANState(sharding.replicate(self._mesh, np.asarray(step, np.int32)), **networks), meta, free
 
         found = self._checkpoints.first_good(self._checkpoints.steps(), restore)
         if found is None:
             initial = initial_values.load(self._config, self._gan, self._mesh)
-            return create_state(self._gan, self._config.seed, placement, initial), 0, {}
+            return create_state(self._gan, self._config.seed, shardings, initial), 0, {}
         step, (state, meta, changes) = found
         log.info("resuming from step %d", step)
         for change in changes:
@@ -162,6 +162,7 @@ class Trainer:
             self._validation_images, config.batch_size, validation_loading, mesh
         )
         self._sum_step_fn = steps.create_sum_step(functools.partial(predict, self._gan.generator), mesh)
+        self._gather = sharding.jit(lambda tree: tree, mesh, ("any",), "replicated")
         self._draw_samples = create_sampler(self._gan, mesh, self._validation_images, config.num_samples)
         self._batches = build.create_train_batches(config, self._images, self.step, mesh)
         stack.callback(self._batches.close)
@@ -221,7 +222,8 @@ class Trainer:
     def _validate(self, epoch: int) -> dict[str, float]:
         """The validation metrics of the moving average, which `early_stopping` sees too."""
         with self._costs.of("validation"):
-            rows, count = steps.evaluate(self._sum_step_fn, self.state.generator_ema, self._validation_batches)
+            average = self._gather(self.state.generator_ema)
+            rows, count = steps.evaluate(self._sum_step_fn, average, self._validation_batches)
         steps.warn_about_gray(rows, self._config.data.validation)
         validation = steps.validation_metrics(rows, count)
         check_finite(self.step, validation)

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
-from jax.sharding import Sharding
+from jax.sharding import Mesh
 
-from colorgan.sharding import abstract_arrays
+from colorgan.sharding import abstract_arrays, mesh_of, replicated, spread
 
 if TYPE_CHECKING:
     from colorgan.models.build import Variables
@@ -94,13 +94,24 @@ def random_stream(key: jax.Array, purpose: str) -> jax.Array:
     return jax.random.fold_in(key, zlib.crc32(purpose.encode()))
 
 
-def create_state(gan: GAN, seed: int, sharding: Sharding, initial: Mapping[str, "Variables"] | None = None) -> GANState:
-    """The state before the first step, created with `sharding`.
+def state_shardings(gan: GAN, mesh: Mesh) -> GANState:
+    """How the state of a run is placed: the optimizer's moments and the average are spread, see `sharding.spread`."""
+    state = abstract_state(gan, replicated(mesh))
+    shardings: GANState = jax.tree.map(lambda _: replicated(mesh), state)
+    return shardings.replace(
+        generator=shardings.generator.replace(opt_state=spread(mesh, state.generator.opt_state)),
+        critic=shardings.critic.replace(opt_state=spread(mesh, state.critic.opt_state)),
+        generator_ema=spread(mesh, state.generator_ema),
+    )
+
+
+def create_state(gan: GAN, seed: int, shardings: Any, initial: Mapping[str, "Variables"] | None = None) -> GANState:
+    """The state before the first step.
 
     Args:
       gan: the networks.
       seed: of the random initial values.
-      sharding: of all arrays.
+      shardings: one for all arrays, or `state_shardings`.
       initial: variables that are not random, the same in all processes, by network: all of "generator", or only those
         of its encoder; "critic"; and "feature_encoder".
     """
@@ -123,7 +134,8 @@ def create_state(gan: GAN, seed: int, sharding: Sharding, initial: Mapping[str, 
             feature_encoder = gan.feature_encoder.init(generator_rng, color)
         return GANState(jnp.zeros((), jnp.int32), generator, critic, generator.variables, feature_encoder)
 
-    return jax.jit(create, in_shardings=sharding, out_shardings=sharding)(key_data(seed), dict(initial or {}))
+    inputs = replicated(mesh_of(shardings)) if shardings else None
+    return jax.jit(create, in_shardings=inputs, out_shardings=shardings)(key_data(seed), dict(initial or {}))
 
 
 def _merge(variables: Mapping[str, Any], initial: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,6 +148,6 @@ def _create_network(variables: Mapping[str, Any], optimizer: optax.GradientTrans
     return NetworkState(params, batch_stats, optimizer.init(params))
 
 
-def abstract_state(gan: GAN, sharding: Sharding) -> GANState:
-    """Shapes, types and sharding of the state, without any memory: the target of a restore."""
-    return abstract_arrays(jax.eval_shape(lambda: create_state(gan, 0, sharding)), sharding)
+def abstract_state(gan: GAN, shardings: Any) -> GANState:
+    """Shapes, types and shardings (as for `create_state`) of the state, without any memory: the target of a restore."""
+    return abstract_arrays(jax.eval_shape(lambda: create_state(gan, 0, None)), shardings)

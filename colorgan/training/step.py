@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
-from colorgan import color
+from colorgan import color, sharding
 from colorgan.data import degradation
 from colorgan.models.layers import MOMENTUM, decay_warmup
 from colorgan.run.pending_metrics import StepMetrics
@@ -27,6 +28,7 @@ def train_step(
     hyperparameters: Hyperparameters,
     *,
     gan: GAN,
+    mesh: Mesh,
     skip_nonfinite: bool = False,
 ) -> tuple[GANState, StepMetrics]:
     """Updates both networks, from one forward pass of the generator.
@@ -36,6 +38,7 @@ def train_step(
       images: uint8 [B,L,L,3], L at least the generator's image size.
       hyperparameters: arrays; their key and `state.step` are the source of all random numbers.
       gan: the networks and how they are updated.
+      mesh: the devices, each of which updates its share of the parameters.
       skip_nonfinite: whether a step with a metric that is not finite (a loss, a norm of gradients) changes only the
         step number.
 
@@ -81,6 +84,7 @@ def train_step(
 
     (generator_loss, aux), generator_grads = jax.value_and_grad(generator_loss_fn, has_aux=True)(state.generator.params)
     fake, generator_stats, generator_losses = aux
+    generator_grads = jax.lax.with_sharding_constraint(generator_grads, sharding.spread(mesh, generator_grads))
     generator_rate = gan.schedule(hyperparameters.generator_rate, state.step, hyperparameters.num_steps)
     generator = _update(state.generator, generator_grads, generator_stats, gan.generator_optimizer, generator_rate)
     step_metrics = {
@@ -94,6 +98,7 @@ def train_step(
         critic_value_and_grad = jax.value_and_grad(critic_loss_fn, has_aux=True)
         (loss_of_critic, aux), critic_grads = critic_value_and_grad(state.critic.params, fake)
         logits_real, logits_fake, critic_stats = aux
+        critic_grads = jax.lax.with_sharding_constraint(critic_grads, sharding.spread(mesh, critic_grads))
         critic_rate = gan.schedule(hyperparameters.critic_rate, state.step, hyperparameters.num_steps)
         critic = _update(state.critic, critic_grads, critic_stats, gan.critic_optimizer, critic_rate)
         step_metrics |= {
