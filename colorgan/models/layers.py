@@ -131,8 +131,10 @@ def _convolve_pieces_backward(
     pieces, rectified, kernel = kept
     x = _concatenate(pieces, rectified)
     (kernel_gradient,) = jax.vjp(lambda kernel: convolve_fn(x, kernel, platform), kernel)[1](gradient)
-    # In the layout of the parameters. Otherwise XLA copies them, both moments and the average to the gradient's layout.
-    kernel_gradient = with_layout_constraint(kernel_gradient, Layout(major_to_minor=(0, 1, 2, 3)))
+    if platform == "tpu":
+        # In the layout of the parameters, otherwise XLA copies them, both moments and the average to the gradient's
+        # layout. For GPUs `train_step` does it, after the sum over the devices, for all kernels.
+        kernel_gradient = with_layout_constraint(kernel_gradient, Layout(major_to_minor=(0, 1, 2, 3)))
     piece_gradients = []
     first = 0
     for piece in pieces:

@@ -110,7 +110,7 @@ def compile_ahead(config: ConfigDict, mesh: Mesh, num_explained: int = 0) -> dic
         "memory_left_bytes": peaks.memory_bytes - cost.memory_bytes,
         "flop_per_image": cost.flop / images,
         "bytes_per_image": cost.bytes_accessed / images,
-        **describe_operations(cost.operations, images, peaks),
+        **describe_operations(cost.operations, peaks),
         **describe_roofline(cost, images, peaks),
         "collectives": program_cost.describe_collectives(cost.collectives),
         "compile_seconds": round(seconds, 1),
@@ -120,10 +120,9 @@ def compile_ahead(config: ConfigDict, mesh: Mesh, num_explained: int = 0) -> dic
     return report
 
 
-def describe_operations(operations: Sequence[Operation], images: int, peaks: DevicePeaks) -> dict[str, Any]:
+def describe_operations(operations: Sequence[Operation], peaks: DevicePeaks) -> dict[str, Any]:
     """The number of launches: of all, of cuDNN's and cuBLAS', and of those that are estimated to be short."""
     return {
-        "main_memory_bytes_per_image": sum(operation.num_bytes for operation in operations) / images,
         "launches": len(operations),
         "library_calls": sum(operation.is_library_call for operation in operations),
         "launches_under_2_microseconds": sum(peaks.estimate_seconds(op) < _SHORT_SECONDS for op in operations),
@@ -131,7 +130,11 @@ def describe_operations(operations: Sequence[Operation], images: int, peaks: Dev
 
 
 def describe_roofline(cost: program_cost.ProgramCost, images: int, peaks: DevicePeaks) -> dict[str, float]:
-    """The shortest time of a step if all operations overlap, and if they run one after the other."""
+    """The shortest time of a step if all operations overlap, and if they run one after the other.
+
+    The latter is by the shapes of the operations. It is too long for TPUs, where operations within operations count as
+    if they read whole arrays.
+    """
     overlapping = peaks.roofline_seconds(cost.flop, cost.bytes_accessed)
     in_turn = sum(peaks.estimate_seconds(operation) for operation in cost.operations)
     return {

@@ -95,14 +95,15 @@ def random_stream(key: jax.Array, purpose: str) -> jax.Array:
 
 
 def state_shardings(gan: GAN, mesh: Mesh) -> GANState:
-    """How the state of a run is placed: the optimizer's moments and the average are spread, see `sharding.spread`."""
+    """How the state of a run is placed: parameters, moments and average are spread, see `sharding.spread`.
+
+    Each device updates its share of the parameters, and gathers all in the type of computation for the next step. The
+    weights of the feature loss, which are not updated, are replicated.
+    """
     state = abstract_state(gan, replicated(mesh))
-    shardings: GANState = jax.tree.map(lambda _: replicated(mesh), state)
-    return shardings.replace(
-        generator=shardings.generator.replace(opt_state=spread(mesh, state.generator.opt_state)),
-        critic=shardings.critic.replace(opt_state=spread(mesh, state.critic.opt_state)),
-        generator_ema=spread(mesh, state.generator_ema),
-    )
+    feature_encoder = jax.tree.map(lambda _: replicated(mesh), state.feature_encoder)
+    shardings: GANState = spread(mesh, state)
+    return shardings.replace(feature_encoder=feature_encoder)
 
 
 def create_state(gan: GAN, seed: int, shardings: Any, initial: Mapping[str, "Variables"] | None = None) -> GANState:

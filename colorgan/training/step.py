@@ -1,11 +1,14 @@
 """One step of training: a pure function of arrays, to be jitted."""
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.experimental.layout import Layout, with_layout_constraint
 from jax.sharding import Mesh
+from jax.typing import DTypeLike
 
 from colorgan import color, sharding
 from colorgan.data import degradation
@@ -56,9 +59,11 @@ def train_step(
     weights = hyperparameters.loss_weights
     is_adversarial = ADVERSARIAL in weights
 
+    critic_variables = state.critic.variables | {"params": _gather(state.critic.params, mesh)}
+
     def generator_loss_fn(params: optax.Params) -> tuple[jax.Array, Any]:
         fake, updated = gan.generator.apply(
-            {"params": params, "batch_stats": state.generator.batch_stats},
+            {"params": _gather(params, mesh, gan.generator.dtype), "batch_stats": state.generator.batch_stats},
             gray,
             training=True,
             momentum=momentum,
@@ -69,14 +74,14 @@ def train_step(
         if gan.feature_encoder:
             values[FEATURE] = feature_loss(gan.feature_encoder, state.feature_encoder, real, fake)
         if is_adversarial:
-            logits_fake, _ = _apply_critic(gan.critic, state.critic.variables, gray, fake, momentum)
+            logits_fake, _ = _apply_critic(gan.critic, critic_variables, gray, fake, momentum)
             values = {ADVERSARIAL: generator_adversarial_loss(logits_fake)} | values
         loss = sum(weights[name] * value for name, value in values.items())
         return jnp.asarray(loss), (fake, updated.get("batch_stats", {}), values)
 
     def critic_loss_fn(params: optax.Params, fake: jax.Array) -> tuple[jax.Array, Any]:
         # The fake image first: the generator's loss has the same pass, and XLA computes it once.
-        variables = state.critic.variables | {"params": params}
+        variables = state.critic.variables | {"params": _gather(params, mesh)}
         logits_fake, batch_stats = _apply_critic(gan.critic, variables, gray, fake, momentum)
         variables |= {"batch_stats": batch_stats}
         logits_real, batch_stats = _apply_critic(gan.critic, variables, gray, real, momentum)
@@ -84,7 +89,7 @@ def train_step(
 
     (generator_loss, aux), generator_grads = jax.value_and_grad(generator_loss_fn, has_aux=True)(state.generator.params)
     fake, generator_stats, generator_losses = aux
-    generator_grads = jax.lax.with_sharding_constraint(generator_grads, sharding.spread(mesh, generator_grads))
+    generator_grads = _in_layout_of_parameters(generator_grads, mesh)
     generator_rate = gan.schedule(hyperparameters.generator_rate, state.step, hyperparameters.num_steps)
     generator = _update(state.generator, generator_grads, generator_stats, gan.generator_optimizer, generator_rate)
     step_metrics = {
@@ -98,7 +103,7 @@ def train_step(
         critic_value_and_grad = jax.value_and_grad(critic_loss_fn, has_aux=True)
         (loss_of_critic, aux), critic_grads = critic_value_and_grad(state.critic.params, fake)
         logits_real, logits_fake, critic_stats = aux
-        critic_grads = jax.lax.with_sharding_constraint(critic_grads, sharding.spread(mesh, critic_grads))
+        critic_grads = _in_layout_of_parameters(critic_grads, mesh)
         critic_rate = gan.schedule(hyperparameters.critic_rate, state.step, hyperparameters.num_steps)
         critic = _update(state.critic, critic_grads, critic_stats, gan.critic_optimizer, critic_rate)
         step_metrics |= {
@@ -138,6 +143,45 @@ def _apply_critic(
     """The critic in training: logits and its next running averages."""
     logits, updated = critic.apply(variables, gray, image, training=True, momentum=momentum, mutable=["batch_stats"])
     return logits, updated.get("batch_stats", {})
+
+
+def _gather(params: optax.Params, mesh: Mesh, dtype: DTypeLike = jnp.float32) -> optax.Params:
+    """All parameters on every device, the kernels in `dtype`; of the gradient each device gets its share."""
+    if not sharding.is_spread(mesh):
+        return params
+    return jax.tree.map(lambda x: _gather_one(x, mesh, dtype if x.ndim > 1 else x.dtype), params)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _gather_one(x: jax.Array, mesh: Mesh, dtype: DTypeLike) -> jax.Array:
+    share = jax.lax.with_sharding_constraint(x.astype(dtype), sharding.spread(mesh, x))  # converted before it is sent
+    return jax.lax.with_sharding_constraint(share, sharding.replicated(mesh))
+
+
+def _gather_backward(mesh: Mesh, dtype: DTypeLike, _: None, gradient: jax.Array) -> tuple[jax.Array]:
+    share = jax.lax.with_sharding_constraint(gradient, sharding.spread(mesh, gradient))  # a reduce-scatter
+    return (share.astype(jnp.float32),)
+
+
+_gather_one.defvjp(lambda x, mesh, dtype: (_gather_one(x, mesh, dtype), None), _gather_backward)
+
+
+def _in_layout_of_parameters(grads: optax.Updates, mesh: Mesh) -> optax.Updates:
+    """The gradients of kernels in the memory layout of the kernels.
+
+    Otherwise XLA copies kernels, moments and average to the layout in which a convolution writes the gradient.
+    """
+
+    def constrain(gradient: jax.Array) -> jax.Array:
+        if gradient.ndim != 4 or sharding.platform_of(mesh) != "gpu":  # for TPUs `layers` does it
+            return gradient
+        constrain_share = functools.partial(with_layout_constraint, layouts=Layout(major_to_minor=(0, 1, 2, 3)))
+        if mesh.size == 1:
+            return constrain_share(gradient)
+        spec = sharding.spread(mesh, gradient).spec  # each device its own share: XLA cannot split the constraint
+        return jax.shard_map(constrain_share, mesh=mesh, in_specs=spec, out_specs=spec)(gradient)
+
+    return jax.tree.map(constrain, grads)
 
 
 def _update(
