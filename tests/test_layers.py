@@ -70,7 +70,7 @@ def test_pieces_are_convolved_as_their_concatenation(convolve_fn, platform):
 def test_the_gradient_of_a_bias_is_summed_in_float32():
     """In bfloat16 the sum of 100,000 ones is 256."""
     x, bias = jnp.ones((100, 1000, 2), jnp.bfloat16), jnp.zeros(2)
-    y, backward = jax.vjp(layers.add_bias, x, bias)
+    y, backward = jax.vjp(lambda x, bias: layers.add_bias(x, bias, "gpu"), x, bias)
     assert y.dtype == jnp.bfloat16
     x_gradient, bias_gradient = backward(jnp.ones_like(y))
     assert x_gradient.dtype == jnp.bfloat16

@@ -70,21 +70,27 @@ class Convolution(nn.Module):
             bias = jax.lax.stop_gradient(bias)
         pieces = tuple(piece.astype(self.dtype) for piece in pieces)
         if self.platform != "cpu":
-            return add_bias(convolve_pieces(self.convolve_fn, self.platform, pieces, rectified, kernel), bias)
-        return add_bias(self.convolve_fn(jnp.concatenate(pieces, axis=-1), kernel, self.platform), bias)
+            y = convolve_pieces(self.convolve_fn, self.platform, pieces, rectified, kernel)
+        else:
+            y = self.convolve_fn(jnp.concatenate(pieces, axis=-1), kernel, self.platform)
+        return add_bias(y, bias, self.platform)
+
+
+def add_bias(x: Array, bias: Array, platform: str) -> Array:
+    """`x` [...,C] + `bias` [C], which is float32, in the type of `x`.
+
+    The bias' gradient is a float32 sum, which is different from JAX's own if `x` is bfloat16: such a sum stops growing
+    at about 256 times its addends. XLA:TPU sums in float32 by itself, XLA:GPU does not for Hopper.
+    """
+    return _add_bias(x, bias) if platform == "gpu" else x + bias.astype(x.dtype)
 
 
 @jax.custom_vjp
-def add_bias(x: Array, bias: Array) -> Array:
-    """`x` [...,C] + `bias` [C], which is float32, in the type of `x`.
-
-    The bias' gradient is a float32 sum. JAX's own sums in bfloat16 if that is the type of `x`, and such a sum stops
-    growing at about 256 times its addends; on Hopper GPUs XLA does not widen it.
-    """
+def _add_bias(x: Array, bias: Array) -> Array:
     return x + bias.astype(x.dtype)
 
 
-add_bias.defvjp(lambda x, bias: (add_bias(x, bias), None), lambda _, dy: (dy, _sum_of_pixels(dy)))
+_add_bias.defvjp(lambda x, bias: (_add_bias(x, bias), None), lambda _, dy: (dy, _sum_of_pixels(dy)))
 
 
 def _sum_of_pixels(dy: Array) -> Array:

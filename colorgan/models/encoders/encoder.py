@@ -88,5 +88,5 @@ class SpatialConvolution(nn.Module):
         convolve_fn = depthwise if self.is_depthwise else convolve
         y = convolve_fn(x.astype(self.dtype), kernel, self.stride, self.platform)
         if self.use_bias:
-            y = add_bias(y, self.param("bias", nn.initializers.zeros, (self.features,)))
+            y = add_bias(y, self.param("bias", nn.initializers.zeros, (self.features,)), self.platform)
         return y
