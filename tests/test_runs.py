@@ -233,7 +233,9 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(finished_ru
     data[len(data) // 2] ^= 1
     largest.write_bytes(data)
     done = _train(workdir, *tiny_flags())
-    assert re.search(r"checkpoints/6 is damaged .*checksum.*; using the checkpoint of step 3\n", done.stdout)
+    # The order of arrays in the file is not fixed: the bit is one of a value or, rarely, of how values are compressed.
+    problem = r"\((the checksum of \S+ differs|it cannot be read.*)\)"
+    assert re.search(rf"checkpoints/6 is damaged {problem}.*; using the checkpoint of step 3\n", done.stdout)
     assert train_lines(workdir) == train_lines(finished_run)
     _assert_same_arrays(workdir, finished_run)
 
