@@ -9,7 +9,7 @@ from test_pipeline import Numbers
 
 from colorgan import sharding
 from colorgan.configs import default
-from colorgan.data import pipeline
+from colorgan.data import pipeline, workers
 from colorgan.errors import UserError
 from colorgan.training import batches as batches_lib
 from colorgan.training import build
@@ -110,17 +110,17 @@ def test_the_number_of_workers_follows_the_cores(monkeypatch):
     config = default.get_config()
     config.data.num_workers = -1
     for num_cores, num_workers in ((3, 3), (64, 16)):
-        monkeypatch.setattr(pipeline, "num_cores", lambda num_cores=num_cores: num_cores)
+        monkeypatch.setattr(workers, "num_cores", lambda num_cores=num_cores: num_cores)
         assert build.create_loading(config).num_workers == num_workers
 
 
 def test_too_little_shared_memory_is_one_sentence_at_the_start(monkeypatch):
     """Docker's default is 64 MB."""
-    usage = pipeline.shutil._ntuple_diskusage(64 * 10**6, 0, 64 * 10**6)
-    monkeypatch.setattr(pipeline.shutil, "disk_usage", lambda path: usage)
-    monkeypatch.setattr(pipeline.os.path, "isdir", lambda path: True)
+    usage = workers.shutil._ntuple_diskusage(64 * 10**6, 0, 64 * 10**6)
+    monkeypatch.setattr(workers.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(workers.os.path, "isdir", lambda path: True)
     images = pipeline.Images(Numbers(NUM_IMAGES), 144, 0.1)
     with pytest.raises(UserError, match=r"8 data workers need \d+ MB in /dev/shm, where 64 MB are free: .*--shm-size"):
         pipeline.TrainBatches(images, 64, 0, 0, pipeline.Loading(num_workers=8))
-    pipeline.check_shared_memory(10**9, 0)
-    pipeline.check_shared_memory(5 * 10**6, 3)
+    workers.check_shared_memory(10**9, 0)
+    workers.check_shared_memory(5 * 10**6, 3)

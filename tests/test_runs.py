@@ -1,5 +1,6 @@
 """Whole runs, started by the command line."""
 
+import itertools
 import json
 import os
 import re
@@ -230,12 +231,14 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(finished_ru
     workdir = shutil.copytree(finished_run, tmp_path / "run")
     largest = max((workdir / "checkpoints" / "6").rglob("ocdbt.process_0/d/*"), key=lambda path: path.stat().st_size)
     data = bytearray(largest.read_bytes())
-    data[len(data) // 2] ^= 1
+    # In the middle of the largest array, which Zstandard compresses. The order of arrays in the file is not fixed, and
+    # in the header of a frame the bit would make it unreadable.
+    starts = [found.start() for found in re.finditer(re.escape(b"\x28\xb5\x2f\xfd"), data)]
+    first, end = max(itertools.pairwise([*starts, len(data)]), key=lambda frame: frame[1] - frame[0])
+    data[(first + end) // 2] ^= 1
     largest.write_bytes(data)
     done = _train(workdir, *tiny_flags())
-    # The order of arrays in the file is not fixed: the bit is one of a value or, rarely, of how values are compressed.
-    problem = r"\((the checksum of \S+ differs|it cannot be read.*)\)"
-    assert re.search(rf"checkpoints/6 is damaged {problem}.*; using the checkpoint of step 3\n", done.stdout)
+    assert re.search(r"checkpoints/6 is damaged .*checksum.*; using the checkpoint of step 3\n", done.stdout)
     assert train_lines(workdir) == train_lines(finished_run)
     _assert_same_arrays(workdir, finished_run)
 

@@ -6,11 +6,6 @@ in which every epoch is a new permutation of all records, so the position in the
 
 import dataclasses
 import logging
-import os
-import shutil
-import signal
-import threading
-import time
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
@@ -18,10 +13,9 @@ import grain
 import numpy as np
 
 from colorgan import library_patches
-from colorgan.data import transforms
+from colorgan.data import transforms, workers
 from colorgan.data.source import Source
 from colorgan.errors import UserError, printable, reason
-from colorgan.run.memory import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +23,6 @@ GOOD, BAD, TOO_MANY_BAD = 0, 1, 2  # values of `bad`
 REPLACED, LEFT_OUT = "replaced by a neighbor", "left out"
 # Limits for one transfer from a worker through shared memory; a batch of training images can exceed them.
 _TRANSFER_IMAGES, _TRANSFER_BYTES = 512, 16 * 2**20
-_SHARED_MEMORY = "/dev/shm"  # of Linux, which Grain uses
 _FOREVER = 2**20  # epochs; Grain's endless repeat() overflows in batches of one image
 
 
@@ -159,28 +152,6 @@ class Loading:
     process_count: int = 1
 
 
-def num_cores() -> int:
-    """The number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def check_shared_memory(element_bytes: int, num_workers: int) -> None:
-    """Raises UserError if the elements that workers have ready do not fit into shared memory.
-
-    Without it a worker ends with a bus error.
-
-    Args:
-      element_bytes: size of one transfer from a worker.
-      num_workers: processes. Each has up to four elements there: in work, ready, on the way, and in use.
-    """
-    needed = 4 * num_workers * element_bytes
-    if needed and os.path.isdir(_SHARED_MEMORY) and needed > (free := shutil.disk_usage(_SHARED_MEMORY).free):
-        raise UserError(
-            f"{num_workers} data workers need {needed / 1e6:.0f} MB in {_SHARED_MEMORY}, where {free / 1e6:.0f} MB are "
-            "free: make it larger (docker run --shm-size=4g), or set fewer config.data.num_workers: 0 needs none"
-        )
-
-
 class TrainBatches:
     """Endless iterator over this process's parts of the training batches. Must be closed.
 
@@ -202,7 +173,7 @@ class TrainBatches:
         num_batches = max(1, num_images * loading.process_count // batch_size)
         self._batches_per_transfer = num_batches if self._from_workers else 1
         num_images = self._batches_per_transfer * batch_size // loading.process_count
-        check_shared_memory(num_images * images.size**2 * 3, loading.num_workers)
+        workers.check_shared_memory(num_images * images.size**2 * 3, loading.num_workers)
         order = _train_order(len(images), batch_size, seed, first_batch, loading, self._batches_per_transfer)
         self._images, self._bad = images, set[int]()
         self._iterator = iter(_load(order.map(images.load), loading))
@@ -273,7 +244,7 @@ def ordered_batches(
       UserError: there are more bad records than the limit of `images`.
     """
     local_size = batch_size // loading.process_count
-    check_shared_memory(local_size * images.size**2 * 3, loading.num_workers)
+    workers.check_shared_memory(local_size * images.size**2 * 3, loading.num_workers)
     num_batches = -(-len(images) // batch_size)
     order = grain.MapDataset.range(len(images)).repeat(_FOREVER)[: num_batches * batch_size]
     order = order.batch(local_size)[loading.process_index :: loading.process_count]
@@ -308,25 +279,9 @@ def _load(dataset: grain.MapDataset, loading: Loading) -> grain.IterDataset:
     loaded = dataset.to_iter_dataset(options)
     if loading.num_workers:
         library_patches.parse_no_absl_flags()
-        workers = grain.MultiprocessingOptions(num_workers=loading.num_workers, per_worker_buffer_size=1)
-        loaded = loaded.mp_prefetch(workers, worker_init_fn=_begin_worker)
+        options_of_processes = grain.MultiprocessingOptions(num_workers=loading.num_workers, per_worker_buffer_size=1)
+        loaded = loaded.mp_prefetch(options_of_processes, worker_init_fn=workers.begin)
     return loaded
-
-
-def _begin_worker(worker_index: int, worker_count: int) -> None:
-    """Prepares a worker process, which must live exactly as long as the main process."""
-    del worker_index, worker_count
-    keep_freed_memory()
-    # Ctrl-C and SIGTERM reach the whole process group, and the main process decides what to do.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
 
 
 def _report_bad(images: Images, batch: TrainBatch, seen: set[int], handling: str) -> None:

@@ -24,7 +24,7 @@ from PIL import Image
 
 from colorgan import config as config_lib
 from colorgan import sharding
-from colorgan.data import pipeline
+from colorgan.data import pipeline, workers
 from colorgan.models.build import num_values
 from colorgan.profiling import device_peaks, program_cost
 from colorgan.run import timing
@@ -199,7 +199,7 @@ def describe_setup(config: ConfigDict, config_name: str) -> Metrics:
         "num_threads": config.data.num_threads,
         "device": device.device_kind,
         "num_devices": jax.device_count(),
-        "host_cores": pipeline.num_cores(),
+        "host_cores": workers.num_cores(),
         "jax": jax.__version__,
         "python": platform.python_version(),
         "date": datetime.date.today().isoformat(),

@@ -13,8 +13,8 @@ import math
 import re
 from collections.abc import Iterator
 
-# They launch nothing.
 _SLICES = frozenset(("slice", "dynamic-slice", "gather"))
+# They launch nothing.
 _FREE = frozenset(
     ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id", "replica-id")
     + ("opt-barrier", "async-update", "async-done", "copy-done", "all-reduce-done", "all-gather-done")
@@ -23,20 +23,9 @@ _FREE = frozenset(
 # They are what the computations that they name launch.
 _CALLS = frozenset(("while", "call", "async-start"))
 # Without arithmetic; all others, but for those with a rule of their own, have one operation per element of the result.
-_MOVES = frozenset(
-    (
-        "broadcast",
-        "reshape",
-        "transpose",
-        "slice",
-        "dynamic-slice",
-        "dynamic-update-slice",
-        "pad",
-        "concatenate",
-        "copy",
-    )
-    + ("iota", "reverse", "gather", "convert", "rng-bit-generator", "custom-call", "fusion", "call", "while", "sort")
-    + ("conditional",)
+_MOVES = _SLICES | frozenset(
+    ("broadcast", "reshape", "transpose", "dynamic-update-slice", "pad", "concatenate", "copy", "iota", "reverse")
+    + ("convert", "rng-bit-generator", "custom-call", "fusion", "call", "while", "sort", "conditional")
 )
 _MAX_STEPS = 4  # back to an operation with a name
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*\{$")

@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from colorgan import sharding
-from colorgan.data import pipeline, sources
+from colorgan.data import pipeline, sources, workers
 from colorgan.errors import UserError
 from colorgan.models.build import ENCODERS, UNET, create_networks
 from colorgan.training import optimizer
@@ -125,7 +125,7 @@ def open_images(config: ConfigDict) -> tuple[pipeline.Images, pipeline.Images]:
 def create_loading(config: ConfigDict) -> pipeline.Loading:
     """How this process loads its part of every batch."""
     data = config.data
-    num_workers = min(pipeline.num_cores(), _MAX_WORKERS) if data.num_workers == -1 else data.num_workers
+    num_workers = min(workers.num_cores(), _MAX_WORKERS) if data.num_workers == -1 else data.num_workers
     return pipeline.Loading(num_workers, data.num_threads, jax.process_index(), jax.process_count())
 
 

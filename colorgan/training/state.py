@@ -12,7 +12,7 @@ import optax
 from flax import struct
 from jax.sharding import Mesh
 
-from colorgan.sharding import abstract_arrays, mesh_of, replicated, spread
+from colorgan.sharding import abstract_arrays, is_spread, mesh_of, replicated, spread
 
 if TYPE_CHECKING:
     from colorgan.models.build import Variables
@@ -94,12 +94,14 @@ def random_stream(key: jax.Array, purpose: str) -> jax.Array:
     return jax.random.fold_in(key, zlib.crc32(purpose.encode()))
 
 
-def state_shardings(gan: GAN, mesh: Mesh) -> GANState:
+def state_shardings(gan: GAN, mesh: Mesh) -> Any:
     """How the state of a run is placed: parameters, moments and average are spread, see `sharding.spread`.
 
     Each device updates its share of the parameters, and gathers all in the type of computation for the next step. The
-    weights of the feature loss, which are not updated, are replicated.
+    weights of the feature loss, which are not updated, are replicated. One sharding for all where nothing is spread.
     """
+    if not is_spread(mesh):
+        return replicated(mesh)
     state = abstract_state(gan, replicated(mesh))
     feature_encoder = jax.tree.map(lambda _: replicated(mesh), state.feature_encoder)
     shardings: GANState = spread(mesh, state)
