@@ -86,6 +86,8 @@ metadata={op_name="jit(train_step)/mul" stack_frame_id=1}
 backend_config={"known_trip_count":{"n":"5"}}
   %near = f32[64,32]{1,0:T(8,128)S(1)} copy(%loop)
   %nowhere = f32[64,32]{1,0:T(8,128)S(1)} negate(%near)
+  %part-start = ((f32[64,32]{1,0}), f32[8,32]{1,0:S(1)}, s32[]{:S(2)}) slice-start(%loop), slice={[0:8], [0:32]}
+  %part = f32[8,32]{1,0:S(1)} slice-done(%part-start)
   ROOT %result = f32[64,32]{1,0} copy(%nowhere)
 }
 """
@@ -114,6 +116,7 @@ def operations():
         ("update", 0, 2 * 4 * 10 * 32 + 4),  # and only what is written
         ("near", 0, DENSE),  # to the own memory of a TPU core
         ("nowhere", 64 * 32, 0),
+        ("part-start", 0, DENSE // 8),
         ("result", 0, DENSE),
     ],
 )
@@ -155,7 +158,7 @@ def test_each_operation_knows_where_it_comes_from(operations):
 def test_what_launches_nothing_is_not_an_operation(operations):
     assert set(operations) == {
         *("conv", "conv-input", "conv-filter", "gemm", "scale", "slice", "update", "negate.1", "near", "nowhere"),
-        "result",
+        *("part-start", "result"),
     }
 
 

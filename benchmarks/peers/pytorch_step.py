@@ -23,11 +23,15 @@ class Generator(nn.Module):
         super().__init__()
         widths = [min(width << n, max_width) for n in range(image_size.bit_length() - 2)]
         decoder = [min(2 * w, max_width) for w in reversed(widths)]
-        self.encoder = nn.ModuleList(nn.Conv2d(i, o, 4, 2, 1) for i, o in zip([1, *widths], widths, strict=False))
+        self.encoder = nn.ModuleList(
+            nn.Conv2d(i, o, 4, 2, 1, bias=i == 1) for i, o in zip([1, *widths], widths, strict=False)
+        )
         self.encoder_norms = nn.ModuleList(nn.BatchNorm2d(w) for w in widths[1:])
         self.bottleneck = nn.Conv2d(widths[-1], max_width, 4, 2, 1)
         inputs = [max_width, *(d + s for d, s in zip(decoder, reversed(widths), strict=True))]
-        self.decoder = nn.ModuleList(nn.ConvTranspose2d(i, o, 4, 2, 1) for i, o in zip(inputs, decoder, strict=False))
+        self.decoder = nn.ModuleList(
+            nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False) for i, o in zip(inputs, decoder, strict=False)
+        )
         self.decoder_norms = nn.ModuleList(nn.BatchNorm2d(w) for w in decoder)
         self.to_rgb = nn.ConvTranspose2d(inputs[-1], 3, 4, 2, 1)
 
@@ -51,11 +55,13 @@ class Critic(nn.Module):
     def __init__(self, image_size: int, width: int, max_width: int) -> None:
         super().__init__()
         widths = [min(multiple * width, max_width) for multiple in (1, 2, 4, 4)]
-        convolutions = [nn.Conv2d(i, o, 4, 2, 1) for i, o in zip([4, *widths[:2]], widths[:3], strict=True)]
-        same = nn.Sequential(nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(widths[2], widths[3], 4))
+        convolutions = [
+            nn.Conv2d(i, o, 4, 2, 1, bias=i == 4) for i, o in zip([4, *widths[:2]], widths[:3], strict=True)
+        ]
+        same = nn.Sequential(nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(widths[2], widths[3], 4, bias=False))
         self.convolutions = nn.ModuleList([*convolutions, same])
         self.norms = nn.ModuleList(nn.BatchNorm2d(w) for w in widths[1:])
-        self.hidden = nn.Linear(widths[3] * (image_size // 8) ** 2, 100)
+        self.hidden = nn.Linear(widths[3] * (image_size // 8) ** 2, 100, bias=False)
         self.hidden_norm = nn.BatchNorm1d(100)
         self.logit = nn.Linear(100, 1)
 

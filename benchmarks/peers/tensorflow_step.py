@@ -21,12 +21,14 @@ layers = keras.layers
 _INIT = keras.initializers.RandomNormal(stddev=0.02)
 
 
-def convolution(width: int, strides: int) -> keras.layers.Layer:
-    return layers.Conv2D(width, 4, strides=strides, padding="same", kernel_initializer=_INIT)
+def convolution(width: int, strides: int, use_bias: bool = True) -> keras.layers.Layer:
+    return layers.Conv2D(width, 4, strides=strides, padding="same", kernel_initializer=_INIT, use_bias=use_bias)
 
 
-def up_convolution(width: int, activation: str | None = None) -> keras.layers.Layer:
-    return layers.Conv2DTranspose(width, 4, strides=2, padding="same", kernel_initializer=_INIT, activation=activation)
+def up_convolution(width: int, activation: str | None = None, use_bias: bool = True) -> keras.layers.Layer:
+    return layers.Conv2DTranspose(
+        width, 4, 2, padding="same", kernel_initializer=_INIT, activation=activation, use_bias=use_bias
+    )
 
 
 def create_generator(image_size: int, width: int, max_width: int) -> keras.Model:
@@ -35,13 +37,14 @@ def create_generator(image_size: int, width: int, max_width: int) -> keras.Model
     x = gray = layers.Input((image_size, image_size, 1))
     skips = []
     for n, features in enumerate(widths):
-        x = convolution(features, 2)(x)
+        x = convolution(features, 2, use_bias=n == 0)(x)
         x = layers.BatchNormalization()(x, training=True) if n else x
         x = layers.LeakyReLU(negative_slope=0.2)(x)
         skips.append(x)
     x = layers.ReLU()(convolution(max_width, 2)(x))
     for n, features in enumerate(reversed(widths)):
-        x = layers.BatchNormalization()(up_convolution(min(2 * features, max_width))(x), training=True)
+        x = up_convolution(min(2 * features, max_width), use_bias=False)(x)
+        x = layers.BatchNormalization()(x, training=True)
         x = layers.Dropout(0.5)(x, training=True) if n < 3 else x
         x = layers.ReLU()(layers.Concatenate()([x, skips[-1 - n]]))
     return keras.Model(gray, up_convolution(3, "tanh")(x))
@@ -52,10 +55,10 @@ def create_critic(image_size: int, width: int, max_width: int) -> keras.Model:
     gray, color = layers.Input((image_size, image_size, 1)), layers.Input((image_size, image_size, 3))
     x = layers.Concatenate()([gray, color])
     for n, (multiple, strides) in enumerate(((1, 2), (2, 2), (4, 2), (4, 1))):
-        x = convolution(min(multiple * width, max_width), strides)(x)
+        x = convolution(min(multiple * width, max_width), strides, use_bias=n == 0)(x)
         x = layers.BatchNormalization()(x, training=True) if n else x
         x = layers.LeakyReLU(negative_slope=0.2)(x)
-    x = layers.BatchNormalization()(layers.Dense(100)(layers.Flatten()(x)), training=True)
+    x = layers.BatchNormalization()(layers.Dense(100, use_bias=False)(layers.Flatten()(x)), training=True)
     return keras.Model([gray, color], layers.Dense(1)(layers.LeakyReLU(negative_slope=0.2)(x)))
 
 

@@ -46,13 +46,13 @@ class DenseCritic(Critic):
         inputs = [gray, color]
         for n, (multiple, convolve_fn) in enumerate(_LAYERS):
             width = min(multiple * self.width, self.max_width)
-            x = Convolution(width, convolve_fn, self.dtype, self.platform, normalized=n > 0)(*inputs)
+            x = Convolution(width, convolve_fn, self.dtype, self.platform, use_bias=n == 0)(*inputs)
             if n > 0:
                 x, _ = BatchNorm(self.dtype)(x, training, momentum)
             x = nn.leaky_relu(x, LEAK)
             inputs = [x]
         x = x.reshape(x.shape[0], -1)
-        x = nn.Dense(HIDDEN_WIDTH, dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())(x)
+        x = nn.Dense(HIDDEN_WIDTH, use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())(x)
         x, _ = BatchNorm(self.dtype)(x, training, momentum)
         x = nn.leaky_relu(x, LEAK)
         x = nn.Dense(1, dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())(x)

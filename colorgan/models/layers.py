@@ -1,6 +1,7 @@
 """Layers of both networks."""
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -46,15 +47,14 @@ class Convolution(nn.Module):
       convolve_fn: the convolution.
       dtype: the type of computation.
       platform: how it is computed: the fastest way for "cpu", "gpu" or "tpu".
-      normalized: whether BatchNorm follows. It cancels the bias, whose gradient is zero except for rounding and is not
-        computed.
+      use_bias: not before BatchNorm, which cancels it.
     """
 
     features: int
     convolve_fn: ConvolveFn
     dtype: DTypeLike = jnp.float32
     platform: str = "tpu"
-    normalized: bool = False
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, *pieces: Array, rectified: tuple[Normalized, ...] | None = None) -> Array:
@@ -65,15 +65,13 @@ class Convolution(nn.Module):
         """
         num_channels = sum(piece.shape[-1] for piece in pieces)
         kernel = self.param("kernel", KERNEL_INIT, (4, 4, num_channels, self.features)).astype(self.dtype)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        if self.normalized:
-            bias = jax.lax.stop_gradient(bias)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
         pieces = tuple(piece.astype(self.dtype) for piece in pieces)
         if self.platform != "cpu":
             y = convolve_pieces(self.convolve_fn, self.platform, pieces, rectified, kernel)
         else:
             y = self.convolve_fn(jnp.concatenate(pieces, axis=-1), kernel, self.platform)
-        return add_bias(y, bias, self.platform)
+        return y if bias is None else add_bias(y, bias, self.platform)
 
 
 def add_bias(x: Array, bias: Array, platform: str) -> Array:
@@ -105,11 +103,12 @@ def convolve_pieces(
     rectified: tuple[Normalized, ...] | None,
     kernel: Array,
 ) -> Array:
-    """`convolve_fn` of the concatenated `pieces`, with as few passes over memory as possible on XLA:TPU.
+    """`convolve_fn` of the concatenated `pieces`, with as few passes over memory as possible.
 
-    XLA fuses a concatenation into a convolution, and a normalization of the concatenation, but not a concatenation of
-    normalized arrays: hence `rectified`. By default it writes the gradient of the whole concatenation and reads it
-    again for each use of a part: hence each piece's gradient is computed from its part of the kernel.
+    XLA:TPU fuses a concatenation into a convolution, and a normalization of the concatenation, but not a concatenation
+    of normalized arrays: hence `rectified`. By default it writes the gradient of the whole concatenation and reads it
+    again for each use of a part: hence each piece's gradient is computed from its part of the kernel. For GPUs one call
+    of cuDNN computes the whole, of which each use reads its part.
     """
     return convolve_fn(_concatenate(pieces, rectified), kernel, platform)
 
@@ -141,11 +140,12 @@ def _convolve_pieces_backward(
         # In the layout of the parameters, otherwise XLA copies them, both moments and the average to the gradient's
         # layout. For GPUs `train_step` does it, after the sum over the devices, for all kernels.
         kernel_gradient = with_layout_constraint(kernel_gradient, Layout(major_to_minor=(0, 1, 2, 3)))
+    ends = list(itertools.accumulate(piece.shape[-1] for piece in pieces))
+    if platform == "gpu":
+        (whole,) = jax.vjp(lambda x: convolve_fn(x, kernel, platform), x)[1](gradient)
+        return tuple(jnp.split(whole, ends[:-1], axis=-1)), None, kernel_gradient
     piece_gradients = []
-    first = 0
-    for piece in pieces:
-        part = kernel[:, :, first : first + piece.shape[-1]]
-        first += piece.shape[-1]
+    for piece, part in zip(pieces, jnp.split(kernel, ends[:-1], axis=2), strict=True):
         piece_gradients += jax.vjp(lambda piece, part=part: convolve_fn(piece, part, platform), piece)[1](gradient)
     return tuple(piece_gradients), None, kernel_gradient
 

@@ -32,10 +32,10 @@ class UNet(Generator):
         widths = [min(self.width << n, self.max_width) for n in range(depth)]
         decoder_widths = [min(2 * width, self.max_width) for width in reversed(widths)]
         convolution = functools.partial(Convolution, dtype=self.dtype, platform=self.platform)
-        self.encoder = [convolution(w, convolve_down, normalized=n > 0) for n, w in enumerate(widths)]
+        self.encoder = [convolution(w, convolve_down, use_bias=n == 0) for n, w in enumerate(widths)]
         self.encoder_norms = [BatchNorm(self.dtype) for _ in widths[1:]]
         self.bottleneck = convolution(self.max_width, convolve_down)
-        self.decoder = [convolution(w, convolve_up, normalized=True) for w in decoder_widths]
+        self.decoder = [convolution(w, convolve_up, use_bias=False) for w in decoder_widths]
         self.decoder_norms = [BatchNorm(self.dtype) for _ in decoder_widths]
         self.dropout = nn.Dropout(DROPOUT)
         self.to_color = convolution(OUTPUT_CHANNELS[self.output], convolve_up)

@@ -110,6 +110,7 @@ def compile_ahead(config: ConfigDict, mesh: Mesh, num_explained: int = 0) -> dic
         "memory_left_bytes": peaks.memory_bytes - cost.memory_bytes,
         "flop_per_image": cost.flop / images,
         "bytes_per_image": cost.bytes_accessed / images,
+        "main_memory_bytes_per_image": sum(operation.num_bytes for operation in cost.operations) / images,
         **describe_operations(cost.operations, peaks),
         **describe_roofline(cost, images, peaks),
         "collectives": program_cost.describe_collectives(cost.collectives),
@@ -132,8 +133,8 @@ def describe_operations(operations: Sequence[Operation], peaks: DevicePeaks) -> 
 def describe_roofline(cost: program_cost.ProgramCost, images: int, peaks: DevicePeaks) -> dict[str, float]:
     """The shortest time of a step if all operations overlap, and if they run one after the other.
 
-    The latter is by the shapes of the operations. It is too long for TPUs, where operations within operations count as
-    if they read whole arrays.
+    The latter is by the shapes of the operations. It is too long for TPUs, whose convolutions are counted with products
+    that are not computed.
     """
     overlapping = peaks.roofline_seconds(cost.flop, cost.bytes_accessed)
     in_turn = sum(peaks.estimate_seconds(operation) for operation in cost.operations)

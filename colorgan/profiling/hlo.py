@@ -17,7 +17,7 @@ _SLICES = frozenset(("slice", "dynamic-slice", "gather"))
 # They launch nothing.
 _FREE = frozenset(
     ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id", "replica-id")
-    + ("opt-barrier", "async-update", "async-done", "copy-done", "all-reduce-done", "all-gather-done")
+    + ("opt-barrier", "async-update", "async-done", "copy-done", "slice-done", "all-reduce-done", "all-gather-done")
     + ("collective-permute-done",)
 )
 # They are what the computations that they name launch.
@@ -26,6 +26,7 @@ _CALLS = frozenset(("while", "call", "async-start"))
 _MOVES = _SLICES | frozenset(
     ("broadcast", "reshape", "transpose", "dynamic-update-slice", "pad", "concatenate", "copy", "iota", "reverse")
     + ("convert", "rng-bit-generator", "custom-call", "fusion", "call", "while", "sort", "conditional")
+    + ("copy-start", "slice-start", "all-gather", "all-gather-start", "collective-permute-start")
 )
 _MAX_STEPS = 4  # back to an operation with a name
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*\{$")
@@ -186,6 +187,9 @@ class Program:
                 num_bytes += sum(operand.num_bytes for operand in operands)
             if instruction.opcode in _SLICES:
                 num_bytes = 2 * instruction.num_bytes
+            elif instruction.opcode == "slice-start":  # its result is its operand and the slice
+                whole, part = instruction.shapes[:2]
+                num_bytes = part.num_bytes + (0 if whole.is_on_chip else part.size_bytes)
         else:
             flop = sum(_flop(part, fused) for part in fused.values())
             num_bytes = _fusion_bytes(instruction, operands, fused)

@@ -4,7 +4,7 @@ A run folder carries a format version, in config.json and in each checkpoint. Ev
 path is an entry here, and tests/old_runs holds runs that have to keep working.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -12,8 +12,11 @@ from flax import traverse_util
 
 from colorgan.errors import refuse_newer
 
-# 0: until 2026-11-22, no number, and config.model has no output. 1: until 2026-11-23, no number. 2: numbered.
-FORMAT_VERSION = 2
+Path = tuple[str, ...]
+
+# 0: until 2026-11-22, no number, and config.model has no output. 1: until 2026-11-23, no number. 2: until 2026-11-27,
+# with biases before BatchNorm. 3: without.
+FORMAT_VERSION = 3
 VERSION_KEY = "format_version"
 
 # The value of each key in runs that were trained before the key existed: what the code did then. A new key of
@@ -41,6 +44,14 @@ VALUES_BEFORE: dict[str, Any] = {
 RENAMED_KEYS: dict[int, dict[str, str]] = {}
 # The same for the path of a module in a network, such as "decoder_0/convolution", with its submodules.
 RENAMED_MODULES: dict[int, dict[str, str]] = {1: {"to_rgb": "to_color"}}
+# Until format version 2 the modules before these BatchNorms had a bias: {name: (name of the BatchNorm, its number minus
+# the module's)}.
+_NORMS_AFTER_BIAS = {
+    "encoder": ("encoder_norms", -1),
+    "decoder": ("decoder_norms", 0),
+    "Convolution": ("BatchNorm", -1),
+    "Dense": ("BatchNorm", 3),
+}
 # Keys that do not exist any more, with the value that means what today's code does. Runs with another are refused.
 REMOVED_KEYS: dict[str, Any] = {"model.num_color_queries": 0}
 
@@ -80,6 +91,8 @@ def to_saved(abstract: Any, version: int) -> Any:
       abstract: shapes and types as of today: variables, or a state with `params`, `batch_stats` and `opt_state`.
       version: of the run.
     """
+    if version < 3:
+        abstract = _map_flat(_with_biases, abstract)
     for names in reversed(_since(RENAMED_MODULES, version)):
         abstract = _rename_modules(abstract, {new: old for old, new in names.items()})
     if version < 1 and hasattr(abstract, "opt_state"):  # the schedule had a count of its own, equal to Adam's
@@ -100,30 +113,65 @@ def to_current(restored: Any, abstract: Any, version: int) -> Any:
         restored = restored.replace(opt_state=(restored.opt_state[0], abstract.opt_state[1]))
     for names in _since(RENAMED_MODULES, version):
         restored = _rename_modules(restored, names)
-    return restored
+    return _without_biases(restored) if version < 3 else restored
 
 
 def _since(renamed: Mapping[int, dict[str, str]], version: int) -> list[dict[str, str]]:
     return [names for number, names in sorted(renamed.items()) if number > version]
 
 
-def _rename_modules(tree: Any, names: Mapping[str, str]) -> Any:
-    """Renames keys in every outermost dict of `tree`: parameters, statistics, or Adam's moments of them."""
+def _map_flat(fn: Callable[[dict[Path, Any]], dict[Path, Any]], tree: Any) -> Any:
+    """`fn` of every outermost dict of `tree` as {path: leaf}: variables, parameters, statistics, or Adam's moments."""
 
-    def rename(node: Any) -> Any:
+    def change(node: Any) -> Any:
         if not isinstance(node, dict):
             return node
-        flat = traverse_util.flatten_dict(node, sep="/")
-        return traverse_util.unflatten_dict({_renamed(path, names): leaf for path, leaf in flat.items()}, sep="/")
+        return traverse_util.unflatten_dict(fn(traverse_util.flatten_dict(node, keep_empty_nodes=True)))
 
-    return jax.tree.map(rename, tree, is_leaf=lambda node: isinstance(node, dict))
+    return jax.tree.map(change, tree, is_leaf=lambda node: isinstance(node, dict))
 
 
-def _renamed(path: str, names: Mapping[str, str]) -> str:
-    collection, separator, inner = path.partition("/")
-    if collection in ("params", "batch_stats"):
-        return collection + separator + _renamed(inner, names)
+def _rename_modules(tree: Any, names: Mapping[str, str]) -> Any:
+    return _map_flat(lambda flat: {_renamed(path, names): leaf for path, leaf in flat.items()}, tree)
+
+
+def _renamed(path: Path, names: Mapping[str, str]) -> Path:
+    if path[0] in ("params", "batch_stats"):
+        return path[:1] + _renamed(path[1:], names)
     for old, new in names.items():
-        if path == old or path.startswith(old + "/"):
-            return new + path[len(old) :]
+        modules = tuple(old.split("/"))
+        if path[: len(modules)] == modules:
+            return (*new.split("/"), *path[len(modules) :])
     return path
+
+
+def _cancelled_biases(flat: Mapping[Path, Any]) -> Iterator[tuple[Path, Path]]:
+    """The path of each bias that the BatchNorm after it cancels, and of that BatchNorm without its collection."""
+    for *collection, module, leaf in (path for path in flat if len(path) > 1):
+        name, _, number = module.rpartition("_")
+        if leaf == "kernel" and collection in ([], ["params"]) and name in _NORMS_AFTER_BIAS:
+            norm, difference = _NORMS_AFTER_BIAS[name]
+            norm_path = (f"{norm}_{int(number) + difference}", "BatchNorm_0")
+            if (*collection, *norm_path, "bias") in flat:
+                yield (*collection, module, "bias"), norm_path
+
+
+def _with_biases(flat: dict[Path, Any]) -> dict[Path, Any]:
+    """Adds the cancelled biases to abstract parameters. They have the shapes of the BatchNorms' biases."""
+    return flat | {bias: flat[(*bias[:-2], *norm, "bias")] for bias, norm in _cancelled_biases(flat)}
+
+
+def _without_biases(network: Any) -> Any:
+    """Subtracts the cancelled biases from the running means: the outputs stay the same."""
+
+    def drop(flat: dict[Path, Any]) -> dict[Path, Any]:
+        for bias, norm in list(_cancelled_biases(flat)):
+            value, mean = flat.pop(bias, 0), ("batch_stats", *norm, "mean")
+            if mean in flat:
+                flat[mean] = flat[mean] - value
+        return flat
+
+    if not hasattr(network, "opt_state"):
+        return _map_flat(drop, network)
+    variables = _map_flat(drop, network.variables)
+    return network.replace(**variables, opt_state=_map_flat(drop, network.opt_state))
