@@ -59,7 +59,7 @@ def run_peer(peer: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def installed_peers(arguments: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
-    """Returns the peers that can run, and why the others are skipped."""
+    """Returns the peers that can run, and why the others are skipped, which it prints too."""
     peers, skipped = [], {}
     for peer, package in PEERS.items():
         found = subprocess.run(
@@ -71,6 +71,8 @@ def installed_peers(arguments: argparse.Namespace) -> tuple[list[str], dict[str,
             skipped[peer] = f"{package} is not installed for {arguments.peers_python}"
         else:
             peers.append(peer)
+    for peer, reason in skipped.items():
+        print(f"{peer} is skipped: {reason}")
     return peers, skipped
 
 
@@ -90,8 +92,6 @@ def main() -> None:
     if arguments.critic and arguments.network != "pretrained":
         parser.error("--critic is for --network=pretrained; the baseline always has its critic")
     peers, skipped = installed_peers(arguments)
-    for peer, reason in skipped.items():
-        print(f"{peer} is skipped: {reason}")
     turns: list[dict[str, float]] = []
     versions: dict[str, str] = {}
     for _ in range(arguments.turns):
