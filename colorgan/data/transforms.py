@@ -7,12 +7,15 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from colorgan import library_patches
+from colorgan.data import png_chunks
 
 library_patches.ignore_pillow_warnings()
 
 # Pillow's other formats are refused: for an EPS file named .jpg it would start Ghostscript. JPEG includes the MPO files
-# of phones.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+# of phones. The first formats are Pillow's fast path; those in ISO containers begin with "ftyp".
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "JPEG2000")
+_CONTAINER_FORMATS = ("AVIF", "HEIF")
+FORMATS = _FORMATS + _CONTAINER_FORMATS
 # Enough for the largest phones and medium-format cameras. Decoding takes up to 16 bytes a pixel, 3.2 GB.
 MAX_PIXELS = 200_000_000
 # Pillow raises an error above twice its own limit, for an image, a TIFF tile or a WebP canvas, before it allocates it.
@@ -51,13 +54,24 @@ def decode_image(image: bytes | np.ndarray, target_size: int | None = None) -> I
 
 
 def open_image(encoded: bytes) -> ImageFile.ImageFile:
-    """Opens an encoded image without decoding its pixels.
+    """Opens an encoded image without decoding its pixels, in the format of its content.
+
+    Texts of a PNG that Pillow refuses for their size are left out.
 
     Raises:
       Exception: of many types, for data that does not begin like an image of `FORMATS` with at most `MAX_PIXELS`.
     """
+    if not encoded:  # also None, which TFDS has for a damaged record
+        raise ValueError("not an image of a known format")
+    encoded, _ = png_chunks.without_large_texts(encoded)
+    formats: tuple[str, ...] = _FORMATS
+    if encoded[4:8] == b"ftyp":
+        import pi_heif  # here, since few folders have such files
+
+        pi_heif.register_heif_opener()
+        formats = _CONTAINER_FORMATS
     try:
-        opened = Image.open(io.BytesIO(encoded), formats=FORMATS)
+        opened = Image.open(io.BytesIO(encoded), formats=formats)
     except UnidentifiedImageError as error:  # its own message contains a memory address
         raise ValueError("not an image of a known format") from error
     except Image.DecompressionBombError as error:
