@@ -27,6 +27,20 @@ _DRAFT_GAP = 2
 _SIXTEEN_TO_EIGHT = [(value * 255 + 32767) // 65535 for value in range(65536)]
 
 
+class UnknownFormatError(ValueError):
+    """The data is not an image of `FORMATS`."""
+
+    def __init__(self) -> None:
+        super().__init__("not an image of a known format")
+
+
+class TooManyPixelsError(ValueError):
+    """The image has more than so many pixels."""
+
+    def __init__(self, max_pixels: int) -> None:
+        super().__init__(f"more than {max_pixels // 10**6} megapixels")
+
+
 def decode_image(image: bytes | np.ndarray, target_size: int | None = None) -> Image.Image:
     """Decodes an image to upright 8-bit RGB.
 
@@ -59,10 +73,11 @@ def open_image(encoded: bytes) -> ImageFile.ImageFile:
     Texts of a PNG that Pillow refuses for their size are left out.
 
     Raises:
-      Exception: of many types, for data that does not begin like an image of `FORMATS` with at most `MAX_PIXELS`.
+      UnknownFormatError, TooManyPixelsError: by its beginning.
+      Exception: of many types, for other data that does not begin like an image of `FORMATS` with at most `MAX_PIXELS`.
     """
     if not encoded:  # also None, which TFDS has for a damaged record
-        raise ValueError("not an image of a known format")
+        raise UnknownFormatError
     encoded, _ = png_chunks.without_large_texts(encoded)
     formats: tuple[str, ...] = _FORMATS
     if encoded[4:8] == b"ftyp":
@@ -73,9 +88,9 @@ def open_image(encoded: bytes) -> ImageFile.ImageFile:
     try:
         opened = Image.open(io.BytesIO(encoded), formats=formats)
     except UnidentifiedImageError as error:  # its own message contains a memory address
-        raise ValueError("not an image of a known format") from error
+        raise UnknownFormatError from error
     except Image.DecompressionBombError as error:
-        raise ValueError(f"more than {MAX_PIXELS // 10**6} megapixels") from error
+        raise TooManyPixelsError(MAX_PIXELS) from error
     if any(part[0] == "bmp_rle" for part in opened.tile):
         # Pillow decodes it with a loop in Python: 60 bytes can take 20 seconds.
         raise ValueError("run-length encoded BMP is not supported")

@@ -1,7 +1,7 @@
 """A trained generator as a function from photographs to colored photographs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self, overload
 
 import numpy as np
 from PIL import Image
@@ -14,8 +14,6 @@ from colorgan.inference.paint import paint, shrink
 if TYPE_CHECKING:
     from colorgan.inference.load_weights import LoadedGenerator
 
-ImageT = TypeVar("ImageT", Image.Image, np.ndarray)
-
 
 class Colorizer:
     """Colors photographs of any size.
@@ -25,8 +23,7 @@ class Colorizer:
     photograph's own luma.
 
         colorizer = colorgan.Colorizer.default()
-        upright = ImageOps.exif_transpose(Image.open("grandmother.jpg"))
-        colorizer(upright).save("grandmother-colorized.png")
+        colorizer("grandmother.jpg").save("grandmother-colorized.png")
 
     Attributes:
       image_size: side of the network's square, in pixels.
@@ -73,21 +70,40 @@ class Colorizer:
         """A generator that is loaded already."""
         return cls(loaded.create_predict_fn(), loaded.image_size)
 
-    def __call__(self, image: ImageT, strength: float = 1.0, saturation: float = 1.0) -> ImageT:
+    @overload
+    def __call__(
+        self, image: str | Path | Image.Image, strength: float = 1.0, saturation: float = 1.0
+    ) -> Image.Image: ...
+
+    @overload
+    def __call__(self, image: np.ndarray, strength: float = 1.0, saturation: float = 1.0) -> np.ndarray: ...
+
+    def __call__(
+        self, image: str | Path | Image.Image | np.ndarray, strength: float = 1.0, saturation: float = 1.0
+    ) -> Image.Image | np.ndarray:
         """Colors a photograph, which is treated as gray.
 
         Args:
-          image: a Pillow image, upright, of any mode but floating point; or uint8 or uint16 [H,W], [H,W,1] or [H,W,3],
-            of any byte order.
+          image: the path of a file in any format of `colorgan colorize`, which is turned upright; a Pillow image,
+            upright, of any mode but floating point; or uint8 or uint16 [H,W], [H,W,1] or [H,W,3], of any byte order.
           strength: 0 for the gray photograph to 1 for the colored one.
           saturation: 0 to 2, factor of the colors before they are limited to the range of RGB.
 
         Returns:
-          A Pillow image of 8 bits, "RGB", or "RGBA" if the photograph has transparency (and 8 bits); or RGB [H,W,3] of
-          the array's type.
+          For a path, a Pillow image of 8 bits, "RGB", or "RGBA" if the photograph has transparency, with its ICC
+          profile in `info`; for a Pillow image the same without a profile (and without transparency if it has more
+          than 8 bits); for an array RGB [H,W,3] of its type.
+
+        Raises:
+          TypeError: `image` is of another type.
+          FileNotFoundError: there is no such file.
+          Exception: of many types, from the decoder, for a file that is not a photograph.
         """
+        if isinstance(image, str | Path):
+            return self._colorize_file(Path(image), strength, saturation)
         if not isinstance(image, Image.Image | np.ndarray):
-            raise TypeError(f"a photograph is a Pillow image or a NumPy array, not {type(image).__name__}")
+            what = type(image).__name__
+            raise TypeError(f"a photograph is a path, a Pillow image or a NumPy array, not {what}")
         if isinstance(image, np.ndarray):
             return self.colorize(image, strength, saturation)
         if image.mode == "La":
@@ -98,6 +114,17 @@ class Colorizer:
             return Image.fromarray(rgba)
         gray_or_rgb = image if image.mode == "L" else transforms.to_rgb(image)
         return Image.fromarray(self.colorize(np.asarray(gray_or_rgb), strength, saturation))
+
+    def _colorize_file(self, path: Path, strength: float, saturation: float) -> Image.Image:
+        from colorgan.media import photo_file  # loads libraries that arrays do not need
+
+        photo = photo_file.read_photo(path)
+        colored = photo.as_rgb()
+        self.colorize(photo.pixels, strength, saturation, out=colored.pixels)
+        image = Image.fromarray(photo_file.eight_bits(colored.samples))
+        if "icc_profile" in photo.metadata and photo.pixels.ndim == 3:
+            image.info["icc_profile"] = photo.metadata["icc_profile"]
+        return image
 
     def colorize(
         self, pixels: np.ndarray, strength: float = 1.0, saturation: float = 1.0, out: np.ndarray | None = None

@@ -75,15 +75,49 @@ def suffix_of_result(suffix: str) -> str:
     return _NEAREST.get(suffix.lower(), suffix)
 
 
-def read_photo(path: Path) -> Photo:
+def suffixes_with_result(suffix: str) -> list[str]:
+    """The other suffixes whose results have `suffix`, in lower and in upper case."""
+    lower = [other for other, nearest in _NEAREST.items() if nearest == suffix.lower()]
+    return lower + [other.upper() for other in lower]
+
+
+def suffix_of_content(path: Path) -> str:
+    """The suffix of the result for a file whose own says nothing, by its format; "" if it is no photograph."""
+    try:
+        image_format = transforms.open_image(read_image_file(path)).format
+    except Exception:  # decoders raise exceptions of many types
+        return ""
+    suffixes = {image_format: suffix for suffix, image_format in reversed(_FORMATS.items())}
+    return suffixes.get(image_format or "", ".png" if image_format == "GIF" else ".jpg")
+
+
+def is_animated_gif(path: Path) -> bool:
+    """Whether the file is a GIF of several frames, which is a video; False if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            if not file.read(6).startswith(b"GIF8"):
+                return False
+        with Image.open(path, formats=["GIF"]) as image:
+            return bool(getattr(image, "is_animated", False))
+    except Exception:  # of many types, from the decoder
+        return False
+
+
+def read_photo(path: Path, max_pixels: int = transforms.MAX_PIXELS) -> Photo:
     """Reads a photograph, upright; of several pages the first.
 
-    Values are those of the file, with 16 bits if it has more than 8; palettes and CMYK become RGB. Arrays are writable.
+    Values are those of the file, with 16 bits if it has more than 8; palettes and CMYK become RGB. Gray values with a
+    profile become those of sRGB that look the same. Arrays are writable.
+
+    Args:
+      path: the file, in any format of `transforms.FORMATS`, whatever its suffix.
+      max_pixels: at most `transforms.MAX_PIXELS`.
 
     Raises:
+      transforms.UnknownFormatError, transforms.TooManyPixelsError: before it is decoded.
       Exception: of many types, from the decoder, for files that `transforms.decode_image` does not read either.
     """
-    samples, orientation, metadata = _decode(path)
+    samples, orientation, metadata = _decode(path, max_pixels)
     rows = slice(None, None, -1 if orientation in (3, 4, 6, 7) else 1)
     columns = slice(None, None, -1 if orientation in (2, 3, 7, 8) else 1)
     samples = samples[rows, columns]
@@ -107,8 +141,8 @@ def write_photo(path: Path, photo: Photo) -> None:
     samples, metadata = photo.samples, dict(photo.metadata)
     if photo.pixels.ndim == 2:
         metadata.pop("icc_profile", None)
-    if samples.dtype == np.uint16 and image_format not in ("PNG", "TIFF", "JPEG2000"):
-        samples = ((samples.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    if image_format not in ("PNG", "TIFF", "JPEG2000"):
+        samples = eight_bits(samples)
     with storage.whole_file(path) as scratch, open(scratch, "xb") as file:
         if image_format == "TIFF":
             png_tiff.write_tiff(file, samples, metadata)
@@ -120,6 +154,13 @@ def write_photo(path: Path, photo: Photo) -> None:
             png_tiff.write_png(file, samples, pixel.getvalue())
         else:
             _save(Image.fromarray(samples), file, image_format, metadata)
+
+
+def eight_bits(samples: np.ndarray) -> np.ndarray:
+    """uint8 or uint16 of any shape as uint8, rounded."""
+    if samples.dtype == np.uint8:
+        return samples
+    return ((samples.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 
 
 def _save(image: Image.Image, file: IO[bytes], image_format: str, metadata: Mapping[str, Any]) -> None:
@@ -140,7 +181,7 @@ def _save(image: Image.Image, file: IO[bytes], image_format: str, metadata: Mapp
     image.save(file, image_format, **options)
 
 
-def _decode(path: Path) -> tuple[np.ndarray, int, dict[str, Any]]:
+def _decode(path: Path, max_pixels: int) -> tuple[np.ndarray, int, dict[str, Any]]:
     """The samples as stored, in the layout of `Photo.samples`; their EXIF orientation, 1 to 8; and the metadata."""
     data, large_texts = png_chunks.without_large_texts(read_image_file(path))
     for keyword in large_texts:
@@ -149,11 +190,16 @@ def _decode(path: Path) -> tuple[np.ndarray, int, dict[str, Any]]:
     try:
         # Pillow 13.0 takes a big-endian BigTIFF for a damaged TIFF.
         image = None if data.startswith(_BIG_ENDIAN_BIGTIFF) else transforms.open_image(data)
-    except ValueError:
+    except transforms.UnknownFormatError:
         if data[:4] not in _TIFF_SIGNATURES:
             raise
         image = None  # perhaps one that tifffile reads
-    samples = png_tiff.decode(image, data, str(path))
+    if image and image.width * image.height > max_pixels:
+        raise transforms.TooManyPixelsError(max_pixels)
+    try:
+        samples = png_tiff.decode(image, data, str(path), max_pixels)
+    except (IndexError, OverflowError, TypeError, struct.error) as error:  # from tifffile
+        raise ValueError("the TIFF is truncated or damaged") from error
     if image is None:
         image = png_tiff.read_tags(data)
     elif samples is None and image.format == "JPEG2000":

@@ -33,7 +33,9 @@ _EXTRA_SAMPLES, _FLOAT = 338, 3  # the tag, and the sample format
 library_patches.open_gray_alpha_tiff()
 
 
-def decode(image: Image.Image | None, data: bytes, name: str = "") -> np.ndarray | None:
+def decode(
+    image: Image.Image | None, data: bytes, name: str = "", max_pixels: int = transforms.MAX_PIXELS
+) -> np.ndarray | None:
     """The samples, as stored, of a PNG or TIFF that Pillow does not read with all of its bits; None for other files.
 
     Floating-point values become 16 bits, and CMYK becomes RGB.
@@ -42,25 +44,26 @@ def decode(image: Image.Image | None, data: bytes, name: str = "") -> np.ndarray
       image: from `transforms.open_image`, not decoded; None for a TIFF that Pillow does not open.
       data: the file.
       name: of the file, for messages.
+      max_pixels: of a TIFF; more are refused.
 
     Raises:
       Exception: of many types, for files that are damaged or too large.
     """
     if image is None:
-        return _decode_tiff(image, data, name)
+        return _decode_tiff(image, data, name, max_pixels)
     if image.format == "PNG" and data[24] == 16:
         return imagecodecs.png_decode(data)
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return None
     if image.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2 and _EXTRA_SAMPLES in image.tag_v2:
-        return _decode_tiff(image, data, name)
+        return _decode_tiff(image, data, name, max_pixels)
     bits = set(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, ()))
     kinds = set(image.tag_v2.get(TiffImagePlugin.SAMPLEFORMAT, (1,)))
     is_deep = kinds == {_FLOAT} or (kinds == {1} and len(bits) == 1 and 8 < max(bits) <= 16)
-    return _decode_tiff(image, data, name) if is_deep and image.mode != "CMYK" else None
+    return _decode_tiff(image, data, name, max_pixels) if is_deep and image.mode != "CMYK" else None
 
 
-def _decode_tiff(image: Image.Image | None, data: bytes, name: str) -> np.ndarray:
+def _decode_tiff(image: Image.Image | None, data: bytes, name: str, max_pixels: int) -> np.ndarray:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page = tiff.pages.first
         num_colors = _NUM_COLORS.get(page.photometric, 0)
@@ -68,8 +71,8 @@ def _decode_tiff(image: Image.Image | None, data: bytes, name: str) -> np.ndarra
             what = f"compression {page.compression:d}" if num_colors else f"color space {page.photometric:d}"
             raise ValueError(f"a TIFF of this depth with {what} is not supported: save it as RGB with LZW")
         # Its depth and its tiles have their own sizes.
-        if max(page.size, math.prod(page.chunks)) > page.samplesperpixel * transforms.MAX_PIXELS:
-            raise ValueError(f"more than {transforms.MAX_PIXELS // 10**6} megapixels")
+        if max(page.size, math.prod(page.chunks)) > page.samplesperpixel * max_pixels:
+            raise transforms.TooManyPixelsError(max_pixels)
         if max(page.nbytes, math.prod(page.chunks) * page.dtype.itemsize) > _MAX_TIFF_BYTES:
             raise ValueError(f"more than {_MAX_TIFF_BYTES / 1e9:g} GB of pixels: save it with 16 bits")
         # Missing strips would be black.
