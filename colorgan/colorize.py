@@ -1,8 +1,8 @@
 """Colors photographs and videos of any size, with the network that ships with colorgan or with one that you trained.
 
 The color is predicted at the network's size and combined with the photograph's own luma at full size. Files keep their
-formats and their metadata. The result of NAME.EXT is NAME-colorized.EXT beside it; in an --output folder files keep
-their names, and folders their structure.
+metadata and their formats, where these can be written: HEIC becomes JPEG. The result of NAME.EXT is NAME-colorized.EXT
+beside it; in an --output folder files keep their names, and folders their structure.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main(arguments: argparse.Namespace) -> None:
     files = list({(source.resolve(), target): (source, target) for source, target in found}.values())  # no duplicates
     if output:
         _check_writable(output)
-    for line in colorize_files.describe_others(inputs):
+    for line in colorize_files.describe_files(inputs, files):
         print(line, file=sys.stderr)
     devices.select_platform("")
     colorizer = model_flags.load_colorizer(arguments)
@@ -38,11 +38,10 @@ def main(arguments: argparse.Namespace) -> None:
     try:
         colorize_files.colorize_files(files, output, colorizer, settings, result)
     finally:  # after Ctrl-C too
-        for failure in result.failures:
-            print(f"failed: {failure}", file=sys.stderr)
-        if result.num_there:
-            print(f"already there and kept (--overwrite replaces them): {result.num_there}", file=sys.stderr)
+        for line in colorize_files.describe_result(result, settings):
+            print(line, file=sys.stderr)
         counts = {"num_colored": result.num_colored, "num_there": result.num_there, "num_failed": len(result.failures)}
+        counts["num_had_color"] = len(result.had_color)
         videos = {name: _rounded(report) for name, report in result.videos.items()}
         if not output and result.last:
             print(f"colored, beside the originals: {result.num_colored}, the last one {result.last}", file=sys.stderr)
@@ -72,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     output_help = "a folder for the results (default: NAME-colorized.EXT beside each file)"
     parser.add_argument("--output", type=parse_local_path, help=output_help)
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    parser.add_argument("--skip-color", action="store_true", help="leave photographs that have color already")
     strength_help = "from 0, the gray photograph, to 1, the colored one (default)"
     parser.add_argument("--strength", type=command_line.between(0, 1), default=1.0, help=strength_help)
     saturation_help = "factor of the colors, from 0 to 2; 1 is as predicted (default)"

@@ -55,6 +55,7 @@ def _arguments(tmp_path, *inputs, **changes):
     given = {"workdir": "runs/none", "model": None, "checkpoint": None, "output": tmp_path / "out", "inputs": inputs}
     given |= {
         "overwrite": False,
+        "skip_color": False,
         "strength": 1.0,
         "saturation": 1.0,
         "smoothing": 0.9,
@@ -192,19 +193,102 @@ def test_what_cannot_be_written_is_named(orange, tmp_path, capsys, monkeypatch):
 
 def test_existing_files_are_kept_and_left_out_files_reported(orange, tmp_path, capsys):
     Image.new("L", (8, 8), 90).save(tmp_path / "x.png")
-    for name in ("a.heic", "b.heic", "notes"):
+    for name in ("a.cr2", "b.cr2", "notes"):
         (tmp_path / name).write_bytes(b"")
     main(_arguments(tmp_path, tmp_path))
     output = capsys.readouterr()
-    assert output.err.partition("): ")[2].splitlines()[0] == "2 .heic, 1 no suffix"
+    assert output.err.partition("): ")[2].splitlines()[0] == "2 .cr2, 1 no suffix"
     (tmp_path / "out" / "x.png").write_bytes(b"another")
     main(_arguments(tmp_path, tmp_path))
     result = json.loads(capsys.readouterr().out)
     assert (result["num_colored"], result["num_there"], result["num_failed"]) == (0, 1, 0)
     assert (tmp_path / "out" / "x.png").read_bytes() == b"another"
     with pytest.raises(UserError, match="1 of 1 files failed"):
-        main(_arguments(tmp_path, tmp_path / "a.heic"))
+        main(_arguments(tmp_path, tmp_path / "a.cr2"))
     assert "neither a photograph nor a video by its suffix" in capsys.readouterr().err
+
+
+def _heic() -> bytes:
+    return (ROOT / "tests" / "tiny_photos" / "leica.heic").read_bytes()
+
+
+def test_photographs_with_wrong_or_other_suffixes_are_colored(orange, tmp_path, capsys):
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    gray = Image.new("L", (8, 6), 90)
+    for name in ("IMG_1.jpg", "a.heic", "b.JFIF", "c.jpe", "scan"):
+        gray.save(folder / name, "JPEG")
+    for name in ("IMG_1.HEIC", "d.HEIC", "e.jpg"):
+        (folder / name).write_bytes(_heic())
+    gray.save(folder / "f.gif")
+    gray.save(folder / "g.TIFF", "PNG")
+    results = [
+        "IMG_1.HEIC.jpg",
+        "IMG_1.jpg",
+        "a.jpg",
+        "b.JFIF",
+        "c.jpe",
+        "d.jpg",
+        "e.jpg",
+        "f.png",
+        "g.TIFF",
+        "scan.jpg",
+    ]
+    main(_arguments(tmp_path, folder, folder / "scan"))
+    said = capsys.readouterr()
+    assert "results in another format: 1 .gif as .png, 3 .heic as .jpg, 1 no suffix as .jpg\n" in said.err
+    assert json.loads(said.out)["num_colored"] == len(results)
+    assert sorted(path.name for path in output.iterdir()) == results
+    formats = {".png": "PNG", ".TIFF": "TIFF"}
+    for path in output.iterdir():
+        with Image.open(path) as image:
+            assert image.format == formats.get(path.suffix, "JPEG")
+            assert np.ptp(np.asarray(image)[2, 2].astype(int)) > 40
+    for num_colored, num_there in ((10, 0), (0, 10)):  # the second time, the results are not colored
+        main(_arguments(tmp_path, folder, folder / "scan", output=None))
+        counts = json.loads(capsys.readouterr().out)
+        assert (counts["num_colored"], counts["num_there"]) == (num_colored, num_there)
+    beside = {path.name for path in folder.glob("*-colorized*")}
+    assert beside == {Path(name).stem + "-colorized" + Path(name).suffix for name in results}
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".jpg"])
+def test_an_animated_gif_becomes_a_video(orange, tmp_path, capsys, suffix):
+    av = pytest.importorskip("av")
+    frames = [Image.fromarray(np.roll(np.tile(np.arange(64, dtype=np.uint8) * 3, (48, 1)), 9 * n, 1)) for n in range(4)]
+    durations = [100, 50, 200, 100]
+    frames[0].save(tmp_path / f"a{suffix}", "GIF", save_all=True, append_images=frames[1:], duration=durations)
+    for _ in range(2):  # the second time, the result is not colored
+        main(_arguments(tmp_path, tmp_path, output=None))
+    counts = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (counts["num_colored"], counts["num_there"]) == (0, 1)
+    with av.open(tmp_path / "a-colorized.mp4") as video:
+        decoded = list(video.decode(video=0))
+    assert [round(frame.time, 2) for frame in decoded] == [0, 0.1, 0.15, 0.35]
+    red, _, blue = np.moveaxis(decoded[2].to_ndarray(format="rgb24").astype(int), -1, 0)
+    assert (red - blue).mean() > 40
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_photographs_with_color_are_counted_and_left_if_asked(orange, tmp_path, capsys, skip):
+    gray = np.tile(np.linspace(30, 220, 64), (48, 1))[..., None]
+    images = {
+        "gray": np.repeat(gray, 3, -1),
+        "sepia": gray * (1.07, 0.95, 0.74),
+        "color": gray[:, ::-1] * (0.2, 0.5, 1),
+    }
+    images["color"][:24] = (230, 60, 30)
+    (tmp_path / "in").mkdir()
+    for name, pixels in images.items():
+        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(tmp_path / "in" / f"{name}.png")
+    main(_arguments(tmp_path, tmp_path / "in", skip_color=skip))
+    said = capsys.readouterr()
+    counts = json.loads(said.out)
+    assert (counts["num_colored"], counts["num_had_color"]) == (2 if skip else 3, 1)
+    assert (tmp_path / "out" / "color.png").exists() != skip
+    what = "left" if skip else "colored anew (--skip-color leaves them)"
+    last = tmp_path / "in" / "color.png"
+    assert f"photographs that had color already, {what}: 1, the last one {last}\n" in said.err
 
 
 def test_the_result_is_reported_after_ctrl_c(orange, tmp_path, capsys, monkeypatch):

@@ -5,13 +5,15 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from conftest import ROOT
+from PIL import Image, ImageCms
 
 import colorgan
 from colorgan import color
 from colorgan.inference import paint
 from colorgan.inference.colorizer import Colorizer
 from colorgan.inference.guided_upsampling import GuidedChroma
+from colorgan.media import photo_file
 
 LUMA = (0.299, 0.587, 0.114)
 
@@ -84,8 +86,8 @@ def test_any_byte_order():
 
 def test_other_types_and_values_out_of_range_are_refused():
     colorize = Colorizer(_orange, 32)
-    with pytest.raises(TypeError, match="a Pillow image or a NumPy array, not str"):
-        colorize("grandmother.jpg")  # type: ignore[type-var]
+    with pytest.raises(TypeError, match="a path, a Pillow image or a NumPy array, not bytes"):
+        colorize(b"grandmother.jpg")  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="saturation from 0 to 2, not 1.0 and nan"):
         colorize(_noise((4, 4)), saturation=float("nan"))
 
@@ -116,6 +118,28 @@ def test_pillow_images_of_every_mode(mode, result):
     assert (colored.mode, colored.size) == (result, (30, 20))
     if mode == "RGBA":
         assert colored.getchannel("A").getextrema() == (7, 7)
+
+
+def test_a_path_is_read_upright_in_any_format(tmp_path):
+    colorize, gray = Colorizer(_orange, 32), _noise((20, 30))
+    exif = Image.Exif()
+    exif[274] = 6  # a quarter turn
+    Image.fromarray(gray).save(tmp_path / "a.png", exif=exif)
+    expected = colorize(np.rot90(gray, -1))
+    for path in (tmp_path / "a.png", str(tmp_path / "a.png")):
+        np.testing.assert_array_equal(np.asarray(colorize(path)), expected)
+    assert colorize(ROOT / "tests" / "tiny_photos" / "leica.heic").size == (48, 64)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    deep = np.dstack([_noise((20, 30, 3), np.uint16), np.full((20, 30), 32768, np.uint16)])
+    photo_file.write_photo(tmp_path / "b.tif", photo_file.Photo(deep, {"icc_profile": profile}))
+    colored = colorize(tmp_path / "b.tif", strength=0.5)
+    assert (colored.mode, colored.info["icc_profile"]) == ("RGBA", profile)
+    np.testing.assert_allclose(
+        np.asarray(colored)[..., :3], colorize(deep[..., :3], strength=0.5) / 257, rtol=0, atol=0.51
+    )
+    assert colored.getchannel("A").getextrema() == (128, 128)
+    with pytest.raises(FileNotFoundError):
+        colorize(tmp_path / "nothing.jpg")
 
 
 def test_sixteen_bit_pillow_images_become_eight_bit():

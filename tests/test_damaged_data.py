@@ -248,12 +248,17 @@ def _valid_files() -> dict[str, bytes]:
         *(("tiff", rgb, {"compression": c}) for c in ("raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits")),
         ("tiff", deep, extras),
         ("tiff", gray.convert("1"), {"compression": "group4"}),
+        ("gif", rgb.quantize(16), {"save_all": True, "append_images": [rgb.rotate(90).quantize(16)]}),
+        ("avif", rgba, extras),
+        ("jpeg2000", rgb, {}),
+        ("jpeg2000", deep, {"irreversible": True}),
     ]
     files = {"png interlaced": _png(37, 41, b"".join(b"\0" + row.tobytes() for row in rows), interlaced=True)}
     for kind, image, options in kinds:
         buffer = io.BytesIO()
         image.save(buffer, kind, **options)
         files[f"{kind} {image.mode} {' '.join(map(str, options.values()))[:30]!r}"] = buffer.getvalue()
+    files["heic"] = (Path(__file__).parent / "tiny_photos" / "leica.heic").read_bytes()
     # As large as the limit, and larger.
     for kind, mode, side in (("png", "RGBA", 1400), ("webp", "RGBA", 1400), ("png", "L", 4000)):
         buffer = io.BytesIO()

@@ -121,6 +121,16 @@ def test_the_result_has_the_name_size_and_format_of_the_upload(tmp_path, photo, 
         assert np.ptp(np.asarray(same).astype(int), axis=-1).mean() < 2
 
 
+def test_heic_is_taken_and_becomes_jpeg(tmp_path):
+    colorizer = Colorizer(lambda gray: 0 * gray + np.array((0.3, 0, -0.3), np.float32), 32)
+    path = tmp_path / "leica.HEIC"
+    shutil.copy(ROOT / "tests" / "tiny_photos" / "leica.heic", path)
+    colored = page_app.write_colored(page_app.open_photo(colorizer, path), 1.0, 1.0, tmp_path)
+    assert colored.name == "leica-colorized.jpg"
+    with Image.open(colored) as image:
+        assert (image.format, image.size) == ("JPEG", (48, 64))
+
+
 def test_old_files_and_empty_folders_are_deleted(tmp_path):
     (tmp_path / "session").mkdir()
     old, new = tmp_path / "session" / "old.webp", tmp_path / "new.jpg"

@@ -198,7 +198,7 @@ RUN_LENGTH_BMP = BMP[:30] + b"\1" + BMP[31:]
     [
         (RUN_LENGTH_BMP, "run-length"),
         (b"no image", "not an image of a known format"),
-        (_encoded(Image.new("F", (4, 4)), "TIFF"), "floating-point"),
+        (_encoded(Image.new("F", (4, 4), float("nan")), "TIFF"), "floating-point"),
         (_encoded(Image.fromarray(np.full((2, 2), 100_000, np.int32)), "TIFF"), "beyond 16 bits"),
         (None, "not a regular file"),
     ],

@@ -8,7 +8,11 @@ from pathlib import Path
 
 from colorgan.errors import UserError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+# Of the formats of `transforms.FORMATS`. Files are read by their content: a wrong suffix of these does no harm.
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
+    *(".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+)
 MAX_FILE_BYTES = 2 * 2**30  # a 16-bit RGB image of `transforms.MAX_PIXELS` has 1.2 GB
 
 

@@ -7,12 +7,15 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from colorgan import library_patches
+from colorgan.data import png_chunks
 
 library_patches.ignore_pillow_warnings()
 
 # Pillow's other formats are refused: for an EPS file named .jpg it would start Ghostscript. JPEG includes the MPO files
-# of phones.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+# of phones. The first formats are Pillow's fast path; those in ISO containers begin with "ftyp".
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "JPEG2000")
+_CONTAINER_FORMATS = ("AVIF", "HEIF")
+FORMATS = _FORMATS + _CONTAINER_FORMATS
 # Enough for the largest phones and medium-format cameras. Decoding takes up to 16 bytes a pixel, 3.2 GB.
 MAX_PIXELS = 200_000_000
 # Pillow raises an error above twice its own limit, for an image, a TIFF tile or a WebP canvas, before it allocates it.
@@ -22,6 +25,20 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 _DRAFT_GAP = 2
 # Table from 16-bit to 8-bit gray, rounded.
 _SIXTEEN_TO_EIGHT = [(value * 255 + 32767) // 65535 for value in range(65536)]
+
+
+class UnknownFormatError(ValueError):
+    """The data is not an image of `FORMATS`."""
+
+    def __init__(self) -> None:
+        super().__init__("not an image of a known format")
+
+
+class TooManyPixelsError(ValueError):
+    """The image has more than so many pixels."""
+
+    def __init__(self, max_pixels: int) -> None:
+        super().__init__(f"more than {max_pixels // 10**6} megapixels")
 
 
 def decode_image(image: bytes | np.ndarray, target_size: int | None = None) -> Image.Image:
@@ -51,17 +68,29 @@ def decode_image(image: bytes | np.ndarray, target_size: int | None = None) -> I
 
 
 def open_image(encoded: bytes) -> ImageFile.ImageFile:
-    """Opens an encoded image without decoding its pixels.
+    """Opens an encoded image without decoding its pixels, in the format of its content.
+
+    Texts of a PNG that Pillow refuses for their size are left out.
 
     Raises:
-      Exception: of many types, for data that does not begin like an image of `FORMATS` with at most `MAX_PIXELS`.
+      UnknownFormatError, TooManyPixelsError: by its beginning.
+      Exception: of many types, for other data that does not begin like an image of `FORMATS` with at most `MAX_PIXELS`.
     """
+    if not encoded:  # also None, which TFDS has for a damaged record
+        raise UnknownFormatError
+    encoded, _ = png_chunks.without_large_texts(encoded)
+    formats: tuple[str, ...] = _FORMATS
+    if encoded[4:8] == b"ftyp":
+        import pi_heif  # here, since few folders have such files
+
+        pi_heif.register_heif_opener()
+        formats = _CONTAINER_FORMATS
     try:
-        opened = Image.open(io.BytesIO(encoded), formats=FORMATS)
+        opened = Image.open(io.BytesIO(encoded), formats=formats)
     except UnidentifiedImageError as error:  # its own message contains a memory address
-        raise ValueError("not an image of a known format") from error
+        raise UnknownFormatError from error
     except Image.DecompressionBombError as error:
-        raise ValueError(f"more than {MAX_PIXELS // 10**6} megapixels") from error
+        raise TooManyPixelsError(MAX_PIXELS) from error
     if any(part[0] == "bmp_rle" for part in opened.tile):
         # Pillow decodes it with a loop in Python: 60 bytes can take 20 seconds.
         raise ValueError("run-length encoded BMP is not supported")

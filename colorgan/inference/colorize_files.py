@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from colorgan.data.folder import IMAGE_SUFFIXES, find_images
 from colorgan.errors import UserError, printable, reason
-from colorgan.inference import video
+from colorgan.inference import color_detection, video
 from colorgan.inference.colorizer import Colorizer
 from colorgan.media import photo_file
 from colorgan.media.video_file import VIDEO_SUFFIXES
@@ -28,6 +28,7 @@ class Settings:
       strength, saturation, border, levels: see `Colorizer.__call__`; the latter two are for photographs.
       smoothing: see `video.colorize_video`.
       overwrite: whether existing files are replaced.
+      skip_color: whether photographs that have color already are left.
     """
 
     strength: float = 1.0
@@ -36,6 +37,7 @@ class Settings:
     overwrite: bool = False
     border: str = "auto"
     levels: str = "keep"
+    skip_color: bool = False
 
 
 @dataclasses.dataclass
@@ -45,6 +47,7 @@ class Result:
     Attributes:
       num_colored: the number of files colored.
       num_there: the number of files that existed already and were kept.
+      had_color: the photographs that had color already, which were colored anew or left.
       last: the result that was written last.
       failures: a line for each file that failed.
       videos: a report for each video, by name.
@@ -52,6 +55,7 @@ class Result:
 
     num_colored: int = 0
     num_there: int = 0
+    had_color: list[Path] = dataclasses.field(default_factory=list)
     last: Path | None = None
     failures: list[str] = dataclasses.field(default_factory=list)
     videos: dict[str, video.VideoReport] = dataclasses.field(default_factory=dict)
@@ -61,7 +65,8 @@ def find_files(inputs: Sequence[Path], output: Path | None) -> Iterator[tuple[Pa
     """Every file in `inputs`, and every photograph and video in its folders, with the path of its result.
 
     Without `output` the result of NAME.EXT is NAME-colorized.EXT beside it. Such results are left out, and where
-    `output` is inside a folder of `inputs`, the files in it.
+    `output` is inside a folder of `inputs`, the files in it. A format that cannot be written becomes the nearest that
+    can, and an animated GIF an MP4.
 
     Raises:
       UserError: an input does not exist, is the output, or is a folder without photographs and videos.
@@ -71,31 +76,82 @@ def find_files(inputs: Sequence[Path], output: Path | None) -> Iterator[tuple[Pa
         if path.is_dir():
             if below == path.resolve():
                 raise UserError(f"{path} is both the input and the output: choose another --output")
-            found = [(path / name, name) for name in find_images(str(path), SUFFIXES)]
+            found = [(path / name, Path(name).parent) for name in find_images(str(path), SUFFIXES)]
         elif path.is_file():
-            found = [(path, path.name)]
+            found = [(path, Path())]
         else:
             raise UserError(f"there is no file or folder {path}")
         left_out = below if below and below.is_relative_to(path.resolve()) else None
-        for source, name in found:
+        for source, folder in found:
             if not (_is_result(source) or (left_out and source.resolve().is_relative_to(left_out))):
-                yield source, output / name if output else source.with_stem(source.stem + _ENDING)
+                result = _name_result(source)
+                yield source, output / folder / result if output else source.with_name(_insert_ending(result))
+
+
+def _name_result(source: Path) -> str:
+    """The name of a file's result in another folder: its own, but for the suffix if its format cannot be written."""
+    if source.suffix.lower() in VIDEO_SUFFIXES:
+        return source.name
+    if photo_file.is_animated_gif(source):
+        suffix = ".mp4"
+    elif source.suffix.lower() in IMAGE_SUFFIXES:
+        suffix = photo_file.suffix_of_result(source.suffix)
+    else:  # a file that was named, such as a photograph without a suffix
+        suffix = photo_file.suffix_of_content(source) or source.suffix
+    if suffix == source.suffix:
+        return source.name
+    others = {source.with_suffix(suffix), source.with_suffix(suffix.upper())}
+    is_free = source.suffix.lower() in SUFFIXES and not any(other.exists() for other in others)
+    return (source.stem if is_free else source.name) + suffix
+
+
+def _insert_ending(name: str) -> str:
+    return f"{Path(name).stem}{_ENDING}{Path(name).suffix}"
 
 
 def _is_result(path: Path) -> bool:
     """Whether it is the result of a file beside it."""
     original = path.stem.removesuffix(_ENDING)
-    return original not in ("", path.stem) and path.with_stem(original).exists()
+    if original in ("", ".", "..", path.stem):
+        return False
+    others = [path.suffix, *photo_file.suffixes_with_result(path.suffix)]
+    if any(path.with_name(name).is_file() for name in (original, *(original + suffix for suffix in others))):
+        return True
+    animations = (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES)) if path.suffix == ".mp4" else ()
+    return any(photo_file.is_animated_gif(path.with_name(original + suffix)) for suffix in animations)
 
 
-def describe_others(inputs: Sequence[Path]) -> list[str]:
-    """What is left out, in lines for the user: files of other types in the folders, and results of this command."""
-    files = [path for folder in inputs if folder.is_dir() for path in folder.rglob("[!.]*") if path.is_file()]
-    others = collections.Counter(path.suffix or "no suffix" for path in files if path.suffix.lower() not in SUFFIXES)
+def describe_files(inputs: Sequence[Path], files: Sequence[tuple[Path, Path]]) -> list[str]:
+    """What differs from a file to its result and what is left out, in lines for the user.
+
+    Args:
+      inputs: of the command.
+      files: of `find_files`.
+    """
+    changes = collections.Counter(
+        (source.suffix.lower() or "no suffix", target.suffix)
+        for source, target in files
+        if source.suffix.lower() != target.suffix.lower()
+    )
+    counts = ", ".join(f"{count} {printable(old)} as {new}" for (old, new), count in sorted(changes.items()))
+    lines = [f"results in another format: {counts}"] if changes else []
+    found = [path for folder in inputs if folder.is_dir() for path in folder.rglob("[!.]*") if path.is_file()]
+    others = collections.Counter(path.suffix or "no suffix" for path in found if path.suffix.lower() not in SUFFIXES)
     counts = ", ".join(f"{count} {printable(suffix)}" for suffix, count in sorted(others.items()))
-    lines = [f"left out, as neither photographs nor videos ({', '.join(SUFFIXES)}): {counts}"] if others else []
-    if num_results := sum(map(_is_result, {*files, *inputs})):
+    lines += [f"left out, as neither photographs nor videos ({', '.join(SUFFIXES)}): {counts}"] if others else []
+    if num_results := sum(map(_is_result, {*found, *inputs})):
         lines.append(f"left out, as results that have their original beside them: {num_results}")
+    return lines
+
+
+def describe_result(result: Result, settings: Settings) -> list[str]:
+    """What was not done as for the other files, in lines for the user."""
+    lines = [f"failed: {failure}" for failure in result.failures]
+    if result.num_there:
+        lines.append(f"already there and kept (--overwrite replaces them): {result.num_there}")
+    if count := len(result.had_color):
+        what = "left" if settings.skip_color else "colored anew (--skip-color leaves them)"
+        lines.append(f"photographs that had color already, {what}: {count}, the last one {result.had_color[-1]}")
     return lines
 
 
@@ -120,11 +176,11 @@ def colorize_files(
                 result.num_there += 1
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
-            if source.suffix.lower() in VIDEO_SUFFIXES:
+            if target.suffix.lower() in VIDEO_SUFFIXES:
                 name = str(target.relative_to(output) if output else target)
                 result.videos[name] = _colorize_video(source, target, colorizer, settings)
-            else:
-                _colorize_photograph(source, target, colorizer, settings)
+            elif not _colorize_photograph(source, target, colorizer, settings, result.had_color):
+                continue
             result.num_colored += 1
             result.last = target
         except PermissionError as error:
@@ -142,18 +198,26 @@ def _check_target(target: Path, output: Path, taken: Mapping[Path, Path]) -> Non
         raise FileExistsError(f"{target} is a link that leads out of the output folder")
 
 
-def _colorize_photograph(source: Path, target: Path, colorizer: Colorizer, settings: Settings) -> None:
-    if source.suffix.lower() not in SUFFIXES:
+def _colorize_photograph(
+    source: Path, target: Path, colorizer: Colorizer, settings: Settings, had_color: list[Path]
+) -> bool:
+    """Returns whether it was colored. Adds it to `had_color` where it has color already."""
+    if target.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(
             f"neither a photograph nor a video by its suffix ({', '.join(SUFFIXES)}); "
-            "save other photographs (such as HEIC) as JPEG, and videos with ffmpeg -i VIDEO -c copy video.mkv"
+            "save other photographs (such as raw files) as JPEG, and videos with ffmpeg -i VIDEO -c copy video.mkv"
         )
     photo = photo_file.read_photo(source)
+    if color_detection.has_color(photo.pixels):
+        had_color.append(source)
+        if settings.skip_color:
+            return False
     colored = photo.as_rgb()
     options = settings.strength, settings.saturation, colored.pixels, settings.border, settings.levels
     colorizer.colorize(photo.pixels, *options)
     del photo  # if it was gray, it is not in memory while the file is encoded
     photo_file.write_photo(target, colored)
+    return True
 
 
 def _colorize_video(source: Path, target: Path, colorizer: Colorizer, settings: Settings) -> video.VideoReport:

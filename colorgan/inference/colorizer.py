@@ -1,7 +1,9 @@
 """A trained generator as a function from photographs to colored photographs."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self, overload
 
 import numpy as np
 from PIL import Image
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 
 BORDERS = ("auto", "color")
 LEVELS = ("keep", "auto", "write")
-ImageT = TypeVar("ImageT", Image.Image, np.ndarray)
 
 
 class Colorizer:
@@ -28,8 +29,7 @@ class Colorizer:
     photograph's own luma.
 
         colorizer = colorgan.Colorizer.default()
-        upright = ImageOps.exif_transpose(Image.open("grandmother.jpg"))
-        colorizer(upright).save("grandmother-colorized.png")
+        colorizer("grandmother.jpg").save("grandmother-colorized.png")
 
     Attributes:
       image_size: side of the network's square, in pixels.
@@ -76,14 +76,39 @@ class Colorizer:
         """A generator that is loaded already."""
         return cls(loaded.create_predict_fn(), loaded.image_size)
 
+    @overload
     def __call__(
-        self, image: ImageT, strength: float = 1.0, saturation: float = 1.0, border: str = "auto", levels: str = "keep"
-    ) -> ImageT:
+        self,
+        image: str | Path | Image.Image,
+        strength: float = 1.0,
+        saturation: float = 1.0,
+        border: str = "auto",
+        levels: str = "keep",
+    ) -> Image.Image: ...
+
+    @overload
+    def __call__(
+        self,
+        image: np.ndarray,
+        strength: float = 1.0,
+        saturation: float = 1.0,
+        border: str = "auto",
+        levels: str = "keep",
+    ) -> np.ndarray: ...
+
+    def __call__(
+        self,
+        image: str | Path | Image.Image | np.ndarray,
+        strength: float = 1.0,
+        saturation: float = 1.0,
+        border: str = "auto",
+        levels: str = "keep",
+    ) -> Image.Image | np.ndarray:
         """Colors a photograph, which is treated as gray.
 
         Args:
-          image: a Pillow image, upright, of any mode but floating point; or uint8 or uint16 [H,W], [H,W,1] or [H,W,3],
-            of any byte order.
+          image: the path of a file in any format of `colorgan colorize`, which is turned upright; a Pillow image,
+            upright, of any mode but floating point; or uint8 or uint16 [H,W], [H,W,1] or [H,W,3], of any byte order.
           strength: 0 for the gray photograph to 1 for the colored one.
           saturation: 0 to 2, factor of the colors before they are limited to the range of RGB.
           border: "auto" colors the photograph inside the border of a scan, and leaves the border as it is, see
@@ -92,21 +117,33 @@ class Colorizer:
             this luma; "keep" does neither.
 
         Returns:
-          A Pillow image of 8 bits, "RGB", or "RGBA" if the photograph has transparency (and 8 bits); or RGB [H,W,3] of
-          the array's type.
+          For a path, a Pillow image of 8 bits, "RGB", or "RGBA" if the photograph has transparency, with its ICC
+          profile in `info`; for a Pillow image the same without a profile (and without transparency if it has more
+          than 8 bits); for an array RGB [H,W,3] of its type.
+
+        Raises:
+          TypeError: `image` is of another type.
+          FileNotFoundError: there is no such file.
+          Exception: of many types, from the decoder, for a file that is not a photograph.
         """
+        colorize = functools.partial(
+            self.colorize, strength=strength, saturation=saturation, border=border, levels=levels
+        )
+        if isinstance(image, str | Path):
+            return _colorize_file(Path(image), colorize)
         if not isinstance(image, Image.Image | np.ndarray):
-            raise TypeError(f"a photograph is a Pillow image or a NumPy array, not {type(image).__name__}")
+            what = type(image).__name__
+            raise TypeError(f"a photograph is a path, a Pillow image or a NumPy array, not {what}")
         if isinstance(image, np.ndarray):
-            return self.colorize(image, strength, saturation, border=border, levels=levels)
+            return colorize(image)
         if image.mode == "La":
             image = image.convert("LA")  # the only conversion that Pillow has
         if image.has_transparency_data and not image.mode.startswith("I"):  # Pillow would clip 16 bits at 255
             rgba = np.array(image.convert("RGBA"))
-            self.colorize(rgba[..., :3], strength, saturation, rgba[..., :3], border, levels)
+            colorize(rgba[..., :3], out=rgba[..., :3])
             return Image.fromarray(rgba)
         gray_or_rgb = image if image.mode == "L" else transforms.to_rgb(image)
-        return Image.fromarray(self.colorize(np.asarray(gray_or_rgb), strength, saturation, None, border, levels))
+        return Image.fromarray(colorize(np.asarray(gray_or_rgb)))
 
     def colorize(
         self,
@@ -155,3 +192,15 @@ class Colorizer:
         padding = ((0, 0), (top, self.image_size - height - top), (left, self.image_size - width - left))
         rgb = self._predict_fn(np.pad(gray, padding, mode="symmetric")[..., None])
         return color.rgb_to_chroma(np.asarray(rgb, np.float32)[:, top : top + height, left : left + width])
+
+
+def _colorize_file(path: Path, colorize_fn: Callable[..., np.ndarray]) -> Image.Image:
+    from colorgan.media import photo_file  # loads libraries that arrays do not need
+
+    photo = photo_file.read_photo(path)
+    colored = photo.as_rgb()
+    colorize_fn(photo.pixels, out=colored.pixels)
+    image = Image.fromarray(photo_file.eight_bits(colored.samples))
+    if "icc_profile" in photo.metadata and photo.pixels.ndim == 3:
+        image.info["icc_profile"] = photo.metadata["icc_profile"]
+    return image

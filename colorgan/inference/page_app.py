@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 from etils import epath
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from colorgan.data import transforms
 from colorgan.data.folder import IMAGE_SUFFIXES
 from colorgan.errors import UserError
 from colorgan.inference.colorizer import Colorizer
 from colorgan.inference.paint import Prediction, paint, shrink
-from colorgan.media.photo_file import Photo, read_photo, write_photo
+from colorgan.media.photo_file import Photo, read_photo, suffix_of_result, write_photo
 from colorgan.run.workdir import find_samples
 
 MAX_MEGAPIXELS = 100  # takes 1.8 GB of memory, in rare cases 2.2 GB: docs/photographs.md
@@ -28,8 +28,8 @@ _KEPT_SECONDS = 3600
 _PREVIEW_SIZE = 1600  # pixels, for large screens
 _LIMITS: dict[str, Any] = {"max_file_size": "200mb", "state_session_capacity": 100}  # previews of visitors, 3 MB each
 _LOCAL: dict[str, Any] = {"quiet": True, "share": False, "ssr_mode": False, "run_history": False, "footer_links": []}
-_HELP = f"""JPEG, PNG, WebP, BMP or TIFF of up to {MAX_MEGAPIXELS} megapixels, treated as gray. Uploads stay on the
-machine that serves this page, and are deleted after an hour."""
+_HELP = f"""JPEG, HEIC, PNG, TIFF, WebP, AVIF, JPEG 2000, GIF or BMP of up to {MAX_MEGAPIXELS} megapixels, treated as
+gray. Uploads stay on the machine that serves this page, and are deleted after an hour."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,15 +56,12 @@ def read_upload(path: Path) -> Photo:
       UserError: it was deleted, is not a photograph, or has more than `MAX_MEGAPIXELS`, which are not decoded.
     """
     try:
-        with Image.open(path, formats=transforms.FORMATS) as image:
-            if image.width * image.height > MAX_MEGAPIXELS * 10**6:
-                raise Image.DecompressionBombError
-        return read_photo(path)
+        return read_photo(path, MAX_MEGAPIXELS * 10**6)
     except FileNotFoundError as error:
         raise UserError(f"{path.name} has been deleted from this machine: drop it again.") from error
-    except UnidentifiedImageError as error:
+    except transforms.UnknownFormatError as error:
         raise UserError(f"{path.name} is not a photograph of a known format.") from error
-    except Image.DecompressionBombError as error:
+    except transforms.TooManyPixelsError as error:
         raise UserError(f"{path.name} has more than {MAX_MEGAPIXELS} megapixels: make it smaller first.") from error
     except Exception as error:  # decoders raise exceptions of many types
         raise UserError(f"{path.name} cannot be read: {error}") from error
@@ -79,12 +76,12 @@ def open_photo(colorizer: Colorizer, path: Path) -> Opened:
 
 
 def write_colored(opened: Opened, strength: float, saturation: float, folder: Path) -> Path:
-    """The photograph in color, at its own size and in its own format, in a new folder below `folder`."""
+    """The photograph in color, at its own size and in its own or the nearest format, in a new folder below `folder`."""
     photo = read_upload(opened.path)
     colored = photo.as_rgb()
     paint(photo.pixels, opened.prediction, strength, saturation, out=colored.pixels)
     del photo  # as in `colorize_files`
-    path = Path(tempfile.mkdtemp(dir=folder), f"{opened.path.stem}-colorized{opened.path.suffix}")
+    path = Path(tempfile.mkdtemp(dir=folder), f"{opened.path.stem}-colorized{suffix_of_result(opened.path.suffix)}")
     write_photo(path, colored)
     return path
 

@@ -12,15 +12,21 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin, TiffImagePlugin
 
-from colorgan.data import transforms
+from colorgan.data import png_chunks, transforms
 from colorgan.data.folder import read_image_file
-from colorgan.media import exif, png_tiff
+from colorgan.errors import printable
+from colorgan.media import color_profiles, exif, jpeg2000, png_tiff
 from colorgan.run import storage
 
 log = logging.getLogger(__name__)
 
-_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF"}
-_FORMATS[".tiff"] = "TIFF"
+_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+_FORMATS |= {".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".avif": "AVIF", ".jp2": "JPEG2000"}
+# What cannot be written, and the nearest that can: HEIC has no free encoder, GIF has 256 colors.
+_NEAREST = {".heic": ".jpg", ".heif": ".jpg", ".hif": ".jpg", ".gif": ".png"}
+_NEAREST |= dict.fromkeys((".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), ".jp2")
+_BIG_ENDIAN_BIGTIFF = b"MM\0+"
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", _BIG_ENDIAN_BIGTIFF)
 # Color at full resolution, which matters here. Each format uses the options that it knows.
 _OPTIONS = {"quality": 95, "subsampling": 0, "exact": True}
 _ROWS = 256  # converted at a time, which keeps copies small
@@ -64,15 +70,54 @@ class Photo:
         return dataclasses.replace(self, samples=np.stack(channels, axis=-1))
 
 
-def read_photo(path: Path) -> Photo:
+def suffix_of_result(suffix: str) -> str:
+    """The suffix of the file that is written for one with `suffix`: its own, or of the nearest format."""
+    return _NEAREST.get(suffix.lower(), suffix)
+
+
+def suffixes_with_result(suffix: str) -> list[str]:
+    """The other suffixes whose results have `suffix`, in lower and in upper case."""
+    lower = [other for other, nearest in _NEAREST.items() if nearest == suffix.lower()]
+    return lower + [other.upper() for other in lower]
+
+
+def suffix_of_content(path: Path) -> str:
+    """The suffix of the result for a file whose own says nothing, by its format; "" if it is no photograph."""
+    try:
+        image_format = transforms.open_image(read_image_file(path)).format
+    except Exception:  # decoders raise exceptions of many types
+        return ""
+    suffixes = {image_format: suffix for suffix, image_format in reversed(_FORMATS.items())}
+    return suffixes.get(image_format or "", ".png" if image_format == "GIF" else ".jpg")
+
+
+def is_animated_gif(path: Path) -> bool:
+    """Whether the file is a GIF of several frames, which is a video; False if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            if not file.read(6).startswith(b"GIF8"):
+                return False
+        with Image.open(path, formats=["GIF"]) as image:
+            return bool(getattr(image, "is_animated", False))
+    except Exception:  # of many types, from the decoder
+        return False
+
+
+def read_photo(path: Path, max_pixels: int = transforms.MAX_PIXELS) -> Photo:
     """Reads a photograph, upright; of several pages the first.
 
-    Values are those of the file, with 16 bits if it has more than 8; palettes and CMYK become RGB. Arrays are writable.
+    Values are those of the file, with 16 bits if it has more than 8; palettes and CMYK become RGB. Gray values with a
+    profile become those of sRGB that look the same. Arrays are writable.
+
+    Args:
+      path: the file, in any format of `transforms.FORMATS`, whatever its suffix.
+      max_pixels: at most `transforms.MAX_PIXELS`.
 
     Raises:
+      transforms.UnknownFormatError, transforms.TooManyPixelsError: before it is decoded.
       Exception: of many types, from the decoder, for files that `transforms.decode_image` does not read either.
     """
-    samples, orientation, metadata = _decode(path)
+    samples, orientation, metadata = _decode(path, max_pixels)
     rows = slice(None, None, -1 if orientation in (3, 4, 6, 7) else 1)
     columns = slice(None, None, -1 if orientation in (2, 3, 7, 8) else 1)
     samples = samples[rows, columns]
@@ -84,7 +129,7 @@ def read_photo(path: Path) -> Photo:
 def write_photo(path: Path, photo: Photo) -> None:
     """Writes a file atomically, in the format of the suffix of `path`.
 
-    What the format cannot hold is left out: JPEG, WebP and BMP get 8 bits, and JPEG and BMP a white background.
+    What the format cannot hold is left out: JPEG, WebP, AVIF and BMP get 8 bits, and JPEG and BMP a white background.
 
     Raises:
       ValueError: the suffix is not that of a format.
@@ -96,11 +141,13 @@ def write_photo(path: Path, photo: Photo) -> None:
     samples, metadata = photo.samples, dict(photo.metadata)
     if photo.pixels.ndim == 2:
         metadata.pop("icc_profile", None)
-    if samples.dtype == np.uint16 and image_format not in ("PNG", "TIFF"):
-        samples = ((samples.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    if image_format not in ("PNG", "TIFF", "JPEG2000"):
+        samples = eight_bits(samples)
     with storage.whole_file(path) as scratch, open(scratch, "xb") as file:
         if image_format == "TIFF":
             png_tiff.write_tiff(file, samples, metadata)
+        elif image_format == "JPEG2000":
+            jpeg2000.write(file, samples, metadata)
         elif samples.dtype == np.uint16:
             pixel = io.BytesIO()
             _save(Image.new("L", (1, 1)), pixel, "PNG", metadata)
@@ -109,58 +156,107 @@ def write_photo(path: Path, photo: Photo) -> None:
             _save(Image.fromarray(samples), file, image_format, metadata)
 
 
+def eight_bits(samples: np.ndarray) -> np.ndarray:
+    """uint8 or uint16 of any shape as uint8, rounded."""
+    if samples.dtype == np.uint8:
+        return samples
+    return ((samples.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+
+
 def _save(image: Image.Image, file: IO[bytes], image_format: str, metadata: Mapping[str, Any]) -> None:
     options = _OPTIONS | dict(metadata)
     if image_format in ("JPEG", "BMP") and image.mode in ("LA", "RGBA"):
         image = transforms.to_rgb(image)
     if image_format == "JPEG":
         options |= {key: b"" for key in ("exif", "xmp") if len(options.get(key, b"")) > _MAX_JPEG_SEGMENT_BYTES}
+    if image_format == "AVIF":
+        options["subsampling"] = "4:4:4"
     if image_format == "PNG":
         options["pnginfo"] = texts = PngImagePlugin.PngInfo()
-        for key, text in options.pop("text", {}).items():
+        comment = {"Comment": options["comment"].decode("utf-8", "replace")} if "comment" in options else {}
+        for key, text in (comment | options.pop("text", {})).items():
             texts.add_text(key, text)
         if "xmp" in options:
             texts.add_itxt("XML:com.adobe.xmp", options["xmp"].decode("utf-8", "replace"))
     image.save(file, image_format, **options)
 
 
-def _decode(path: Path) -> tuple[np.ndarray, int, dict[str, Any]]:
+def _decode(path: Path, max_pixels: int) -> tuple[np.ndarray, int, dict[str, Any]]:
     """The samples as stored, in the layout of `Photo.samples`; their EXIF orientation, 1 to 8; and the metadata."""
-    data = read_image_file(path)
-    image = transforms.open_image(data)
-    samples = png_tiff.decode(image, data)
+    data, large_texts = png_chunks.without_large_texts(read_image_file(path))
+    for keyword in large_texts:
+        log.warning("%s: its text %r is left out, since it is too large", path, printable(keyword))
+    image: Image.Image | None
+    try:
+        # Pillow 13.0 takes a big-endian BigTIFF for a damaged TIFF.
+        image = None if data.startswith(_BIG_ENDIAN_BIGTIFF) else transforms.open_image(data)
+    except transforms.UnknownFormatError:
+        if data[:4] not in _TIFF_SIGNATURES:
+            raise
+        image = None  # perhaps one that tifffile reads
+    if image and image.width * image.height > max_pixels:
+        raise transforms.TooManyPixelsError(max_pixels)
+    try:
+        samples = png_tiff.decode(image, data, str(path), max_pixels)
+    except (IndexError, OverflowError, TypeError, struct.error) as error:  # from tifffile
+        raise ValueError("the TIFF is truncated or damaged") from error
+    if image is None:
+        image = png_tiff.read_tags(data)
+    elif samples is None and image.format == "JPEG2000":
+        samples = jpeg2000.decode(image, data)
     if samples is None:
         samples = _decode_with_pillow(image)  # it rotates a TIFF itself and removes the orientation
     elif image.format == "PNG":
         image = transforms.open_image(png_tiff.png_without_pixels(data))
+    if image.format == "JPEG2000":
+        image.info.update(jpeg2000.read_metadata(data))
+    _convert_brightness(samples, image)
     metadata = _read_metadata(image, data)
     try:
         # Not the method of PNG, which would decode the pixels first.
         orientation = int(Image.Image.getexif(image).get(exif.ORIENTATION, 1))
     except Exception:  # damaged EXIF, which is common, is no reason to refuse a photograph
         orientation = 1
-    if (num_pages := _count_pages(data)) > 1:
+    if (num_pages := _count_pages(image, data)) > 1:
         log.warning("%s holds %d pages or frames: only the first is read", path, num_pages)
     return samples, orientation if 1 <= orientation <= 8 else 1, metadata
 
 
-def _count_pages(data: bytes) -> int:
+def _convert_brightness(samples: np.ndarray, image: Image.Image) -> None:
+    """Replaces gray values by those of sRGB that look the same, by the profile or the gamma of the file.
+
+    The result has no gray profile, which would be wrong for it, and no gamma.
+    """
+    profile = image.info.get("icc_profile")
+    table = None
+    if profile and samples.shape[2:] in ((), (2,)):
+        table = color_profiles.table_of_gray(profile)
+    elif image.format == "PNG" and not profile and "srgb" not in image.info:
+        table = color_profiles.table_of_gamma(image.info.get("gamma", 0))
+    if table is not None:
+        color_profiles.apply_table(table, Photo(samples).pixels)
+
+
+def _count_pages(image: Image.Image, data: bytes) -> int:
     """The number of pages of a TIFF, or frames of an animation; 1 for a JPEG, in which cameras hide further images."""
-    image = transforms.open_image(data)
+    if image.format in ("JPEG", "MPO"):
+        return 1
     try:
-        return 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+        if not isinstance(image, ImageFile.ImageFile):
+            return png_tiff.count_pages(data)
+        return getattr(transforms.open_image(data), "n_frames", 1)
     except Exception:  # damaged after the first
         return 1
 
 
-def _decode_with_pillow(image: ImageFile.ImageFile) -> np.ndarray:
+def _decode_with_pillow(image: Image.Image) -> np.ndarray:
     image.load()
     if image.mode.startswith(("F", "I")):
         return np.asarray(transforms.sixteen_bits(image)).astype(np.uint16)
     mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         mode += "A"
-    to_srgb = _create_srgb_transform(image)
+    to_srgb = color_profiles.create_srgb_transform(image.mode, image.info.get("icc_profile"))
     width, height = image.size
     samples = np.empty((height, width, len(mode)) if len(mode) > 1 else (height, width), np.uint8)
     for top in range(0, height, _ROWS):
@@ -170,17 +266,7 @@ def _decode_with_pillow(image: ImageFile.ImageFile) -> np.ndarray:
     return samples
 
 
-def _create_srgb_transform(image: Image.Image) -> ImageCms.ImageCmsTransform | None:
-    """From CMYK by its profile; None without a valid profile, and for other modes."""
-    if image.mode != "CMYK" or not (profile := image.info.get("icc_profile")):
-        return None
-    try:
-        return ImageCms.buildTransform(io.BytesIO(profile), ImageCms.createProfile("sRGB"), "CMYK", "RGB")
-    except (ImageCms.PyCMSError, OSError):
-        return None
-
-
-def _read_metadata(image: ImageFile.ImageFile, data: bytes) -> dict[str, Any]:
+def _read_metadata(image: Image.Image, data: bytes) -> dict[str, Any]:
     """`Photo.metadata` of a Pillow image and its file."""
     info = image.info
     metadata: dict[str, Any] = {
