@@ -132,10 +132,12 @@ def find_speeds(machine: Machine, lines: list[Line]) -> list[Speed]:
     """The measured speeds of the step on `machine`, and estimates for other batch sizes, by batch size.
 
     What a TPU chip computes does not depend on their number, so lines of fewer devices count if there are no others.
-    The roofline is the one "in turn".
+    The roofline is the one "in turn" for GPUs. For TPUs it is the one by XLA's count of bytes, which is lower: "in turn"
+    takes the memory of a core as free.
     """
+    in_turn = "_in_turn" if machine.device.startswith("NVIDIA") else ""
     steps = [line for line in lines if line.get("part") == "step"]
-    shares = [line["share_of_roofline_in_turn"] for line in steps if "share_of_roofline_in_turn" in line]
+    shares = [line["share_of_roofline" + in_turn] for line in steps if "share_of_roofline" + in_turn in line]
     speeds = {
         line["batch_size"]: Speed(line["batch_size"], line["images_per_second"], is_measured=True)
         for line in steps
@@ -146,7 +148,7 @@ def find_speeds(machine: Machine, lines: list[Line]) -> list[Speed]:
     for line in compiled:
         batch_size = line["images_per_device"] * machine.num_devices
         if line["num_devices"] == largest and shares and batch_size not in speeds:
-            roofline = line["roofline_in_turn_images_per_second_per_device"] * machine.num_devices
+            roofline = line[f"roofline{in_turn}_images_per_second_per_device"] * machine.num_devices
             speeds[batch_size] = Speed(batch_size, roofline * statistics.median(shares), is_measured=False)
     return sorted(speeds.values())
 

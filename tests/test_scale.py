@@ -44,8 +44,8 @@ LINES = [
     },
     _compiled(H100, 1, 8, roofline=900.0, in_turn=702.0),
     _compiled(H100, 8, 8, roofline=800.0, in_turn=600.0),
-    _compiled(V5E, 8, 4, roofline=400.0, in_turn=200.0),
-    _compiled(V5E, 8, 1000, roofline=400.0, in_turn=200.0, fits=False),
+    _compiled(V5E, 8, 4, roofline=400.0),
+    _compiled(V5E, 8, 1000, roofline=400.0, fits=False),
 ]
 PARTS = scale["collect_parts"](LINES)
 
@@ -60,7 +60,7 @@ def test_parts_are_averages_over_records():
         ("cpu", 1, [(4, 50.0, True)]),
         (H100, 1, [(8, 351.0, False)]),  # half of 702
         (H100, 8, [(64, 2400.0, False)]),  # half of 8 x 600
-        (V5E, 8, [(32, 800.0, False)]),  # half of 8 x 200
+        (V5E, 8, [(32, 800.0, False)]),  # a quarter of 8 x 400
         (V5E, 256, [(1024, 25_600.0, False)]),  # the line of 8 chips
         (V5E, 4, []),
     ],
