@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import runpy
 from pathlib import Path
 
@@ -267,6 +268,15 @@ def test_an_animated_gif_becomes_a_video(orange, tmp_path, capsys, suffix):
     assert [round(frame.time, 2) for frame in decoded] == [0, 0.1, 0.15, 0.35]
     red, _, blue = np.moveaxis(decoded[2].to_ndarray(format="rgb24").astype(int), -1, 0)
     assert (red - blue).mean() > 40
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_in_a_folder_does_not_stop_the_others(orange, tmp_path, capsys):
+    os.mkfifo(tmp_path / "a.jpg")
+    Image.new("L", (8, 8), 90).save(tmp_path / "b.png")
+    with pytest.raises(UserError, match="1 of 2 files failed"):
+        main(_arguments(tmp_path, tmp_path))
+    assert "a.jpg: not a regular file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("skip", [False, True])

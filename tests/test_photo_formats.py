@@ -1,6 +1,7 @@
 """Photographs in every format that cameras, phones, scanners and archives write, from their files and back."""
 
 import io
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def test_every_suffix_has_a_format_to_write_and_any_content(tmp_path, suffix):
 def test_formats_that_cannot_be_written_become_the_nearest():
     changed = {suffix: suffix_of_result(suffix) for suffix in IMAGE_SUFFIXES if suffix_of_result(suffix) != suffix}
     assert changed == {
-        **dict.fromkeys((".heic", ".heif", ".hif"), ".jpg"),
+        **dict.fromkeys((".heic", ".heif", ".hif", ".mpo"), ".jpg"),
         **dict.fromkeys((".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), ".jp2"),
         ".gif": ".png",
     }
@@ -332,11 +333,17 @@ def test_jpeg_with_garbage_or_wrong_restart_markers_is_read(tmp_path, damage):
     assert np.median(np.abs(pixels.astype(int) - smooth)) <= 2
 
 
-def _gray_profile(gamma: float) -> bytes:
-    """An ICC profile of gray with a gamma."""
+def _gray_profile(gamma: float | None) -> bytes:
+    """An ICC profile of gray with a gamma, or with the curve of sRGB."""
     white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
-    curve = b"curv\0\0\0\0" + struct.pack(">LH", 1, round(gamma * 256)) + bytes(2)
-    tags = struct.pack(">L", 2) + struct.pack(">4sLL", b"wtpt", 156, 20) + struct.pack(">4sLL", b"kTRC", 176, 14)
+    if gamma:
+        curve = b"curv\0\0\0\0" + struct.pack(">LH", 1, round(gamma * 256)) + bytes(2)
+    else:
+        parameters = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+        curve = b"para\0\0\0\0" + struct.pack(">H2x5i", 3, *(round(65536 * value) for value in parameters))
+    tags = (
+        struct.pack(">L", 2) + struct.pack(">4sLL", b"wtpt", 156, 20) + struct.pack(">4sLL", b"kTRC", 176, len(curve))
+    )
     size = 156 + len(white) + len(curve)
     head = struct.pack(">L4sL4s4s4s12x4s28x", size, b"lcms", 0x02100000, b"mntr", b"GRAY", b"XYZ ", b"acsp")
     return head + struct.pack(">3i48x", 63190, 65536, 54061) + tags + white + curve
@@ -388,10 +395,19 @@ def test_gamma_of_a_png_is_applied(tmp_path, num_channels):
     assert _read(tmp_path / "a.png", data).pixels.shape == pixels[..., :3].shape if num_channels > 1 else (48, 64)
 
 
-def test_gray_with_the_brightness_of_srgb_keeps_its_values(tmp_path):
-    for profile in (SRGB[:16] + b"GRAY" + SRGB[20:], b"damaged", None):
-        photo = _read(tmp_path / "a.png", _encoded(GRAY, "PNG", icc_profile=profile))
-        np.testing.assert_array_equal(photo.pixels, GRAY)
+def test_gray_with_a_profile_of_rgb_keeps_both(tmp_path):
+    photo = _read(tmp_path / "a.png", _encoded(GRAY, "PNG", icc_profile=SRGB))
+    np.testing.assert_array_equal(photo.pixels, GRAY)
+    write_photo(tmp_path / "a.png", photo.as_rgb())
+    assert read_photo(tmp_path / "a.png").metadata["icc_profile"] == SRGB
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_gray_with_the_brightness_of_srgb_keeps_its_values(tmp_path, dtype):
+    pixels = GRAY.astype(dtype) * (np.iinfo(dtype).max // 255) + np.arange(64, dtype=dtype) // 9
+    for profile in (_gray_profile(None), SRGB[:16] + b"GRAY" + SRGB[20:], b"damaged", None):
+        photo = _read(tmp_path / "a.png", _encoded(pixels, "PNG", icc_profile=profile))
+        np.testing.assert_array_equal(photo.pixels, pixels, strict=True)
 
 
 def test_training_takes_the_same_still_formats(tmp_path):
@@ -415,3 +431,10 @@ def test_training_takes_the_same_still_formats(tmp_path):
 def test_a_video_is_no_photograph(tmp_path):
     with pytest.raises(ValueError, match="not an image of a known format"):
         _read(tmp_path / "a.heic", struct.pack(">L8sL4s", 20, b"ftypisom", 512, b"mp41") + bytes(100))
+
+
+def test_the_tests_that_the_documentation_names_exist():
+    named = set(re.findall(r"`(test_[a-z0-9_]+)`", (ROOT / "docs" / "photographs.md").read_text()))
+    sources = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    assert len(named) > 20
+    assert {name for name in named if f"def {name}(" not in sources} == set()

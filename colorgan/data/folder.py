@@ -10,7 +10,7 @@ from colorgan.errors import UserError
 
 # Of the formats of `transforms.FORMATS`. Files are read by their content: a wrong suffix of these does no harm.
 IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
     *(".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
 )
 MAX_FILE_BYTES = 2 * 2**30  # a 16-bit RGB image of `transforms.MAX_PIXELS` has 1.2 GB

@@ -13,16 +13,13 @@ _ROWS = 256  # converted at a time
 
 
 def create_srgb_transform(mode: str, profile: bytes | None) -> ImageCms.ImageCmsTransform | None:
-    """From Pillow's modes "CMYK", by its profile, or "LAB" to RGB; None without a valid profile, and for others."""
+    """From CMYK by its profile to RGB; None without a valid profile, and for other modes of Pillow."""
+    if mode != "CMYK" or not profile:
+        return None
     try:
-        if mode == "LAB":
-            lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-            return ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
-        if mode == "CMYK" and profile:
-            return ImageCms.buildTransform(io.BytesIO(profile), ImageCms.createProfile("sRGB"), "CMYK", "RGB")
+        return ImageCms.buildTransform(io.BytesIO(profile), ImageCms.createProfile("sRGB"), "CMYK", "RGB")
     except (ImageCms.PyCMSError, OSError):
-        pass
-    return None
+        return None
 
 
 @functools.lru_cache(maxsize=4)  # scans of one folder have the same

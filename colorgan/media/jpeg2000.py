@@ -56,7 +56,7 @@ def decode(image: Image.Image, data: bytes) -> np.ndarray | None:
         return None
     if image.mode not in ("I;16", "LA", "RGB", "RGBA") or _color_space(data) not in (_SRGB, _GRAY, None):
         return None
-    samples = imagecodecs.jpeg2k_decode(data[start:])  # alone, or OpenJPEG would convert the values by the profile
+    samples = imagecodecs.jpeg2k_decode(data[start:], numthreads=0)  # without boxes: OpenJPEG would apply the profile
     if samples.dtype != np.uint16 or samples.shape[2:] not in ((), (2,), (3,), (4,)):
         return None
     most = 2 ** (max(depths) + 1) - 1
@@ -94,7 +94,7 @@ def read_metadata(data: bytes) -> dict[str, bytes]:
 
 def write(file: IO[bytes], samples: np.ndarray, metadata: dict[str, Any]) -> None:
     """Writes a lossless file of uint8 or uint16 samples with the `icc_profile`, `exif` and `xmp` of `metadata`."""
-    encoded = bytes(imagecodecs.jpeg2k_encode(np.ascontiguousarray(samples), level=0, reversible=True))
+    encoded = bytes(imagecodecs.jpeg2k_encode(np.ascontiguousarray(samples), level=0, reversible=True, numthreads=0))
     profile = metadata.get("icc_profile")
     for kind, at, end in _boxes(encoded):
         content = encoded[at:end]

@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 _FORMATS |= {".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".avif": "AVIF", ".jp2": "JPEG2000"}
-# What cannot be written, and the nearest that can: HEIC has no free encoder, GIF has 256 colors.
-_NEAREST = {".heic": ".jpg", ".heif": ".jpg", ".hif": ".jpg", ".gif": ".png"}
+# What is not written, and the nearest that is: HEIC has no free encoder, GIF 256 colors, MPO two images.
+_NEAREST = {".heic": ".jpg", ".heif": ".jpg", ".hif": ".jpg", ".mpo": ".jpg", ".gif": ".png"}
 _NEAREST |= dict.fromkeys((".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), ".jp2")
 _BIG_ENDIAN_BIGTIFF = b"MM\0+"
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", _BIG_ENDIAN_BIGTIFF)
@@ -93,6 +93,8 @@ def suffix_of_content(path: Path) -> str:
 
 def is_animated_gif(path: Path) -> bool:
     """Whether the file is a GIF of several frames, which is a video; False if it cannot be read."""
+    if not path.is_file():  # a pipe might never end
+        return False
     try:
         with open(path, "rb") as file:
             if not file.read(6).startswith(b"GIF8"):
@@ -170,7 +172,7 @@ def _save(image: Image.Image, file: IO[bytes], image_format: str, metadata: Mapp
     if image_format == "JPEG":
         options |= {key: b"" for key in ("exif", "xmp") if len(options.get(key, b"")) > _MAX_JPEG_SEGMENT_BYTES}
     if image_format == "AVIF":
-        options["subsampling"] = "4:4:4"
+        options |= {"subsampling": "4:4:4", "speed": 9}  # an eighth of the time of the default, and 5% larger
     if image_format == "PNG":
         options["pnginfo"] = texts = PngImagePlugin.PngInfo()
         comment = {"Comment": options["comment"].decode("utf-8", "replace")} if "comment" in options else {}
