@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from colorgan import config as config_lib
 from colorgan import sharding
+from colorgan.data import check
 from colorgan.errors import StoppedTogether
 from colorgan.evaluation import metrics, steps
 from colorgan.models.build import num_values
@@ -151,20 +152,24 @@ class Trainer:
     def open(self, stack: contextlib.ExitStack) -> None:
         """Compiles the step, and opens what the run reads from and writes to; `stack` closes it."""
         config, mesh = self._config, self._mesh
+        train, validation, validation_name, held_out = self._image_sets
+        if held_out:
+            log.info("%d %s are held out for validation", len(validation), validation_name)
         message = "%d training images, %d epochs, batch size %d, %d of %d steps done, on %d %s device(s)"
-        sizes = (len(self._images), config.num_epochs, config.batch_size, self.step, self.num_steps)
+        sizes = (len(train), config.num_epochs, config.batch_size, self.step, self.num_steps)
         log.info(message, *sizes, mesh.size, sharding.platform_of(mesh))
+        if jax.process_index() == 0:
+            for problem in check.check_images(train.source, validation.source, config.image_size):
+                log.warning(problem)
         loading = build.create_loading(config)
         # One short pass: starting workers would take longer.
         num_threads = max(loading.num_threads, loading.num_workers)
         validation_loading = dataclasses.replace(loading, num_workers=0, num_threads=num_threads)
-        self._validation_batches = ValidationBatches(
-            self._image_sets.validation, config.batch_size, validation_loading, mesh
-        )
+        self._validation_batches = ValidationBatches(validation, config.batch_size, validation_loading, mesh)
         self._sum_step_fn = steps.create_sum_step(functools.partial(predict, self._gan.generator), mesh)
         self._gather = sharding.jit(lambda tree: tree, mesh, ("any",), "replicated")
-        self._draw_samples = create_sampler(self._gan, mesh, self._image_sets.validation, config.num_samples)
-        self._batches = build.create_train_batches(config, self._images, self.step, mesh)
+        self._draw_samples = create_sampler(self._gan, mesh, validation, config.num_samples)
+        self._batches = build.create_train_batches(config, train, self.step, mesh)
         stack.callback(self._batches.close)
         log.info("compiling the training step")
         self._train_step_fn = build.compile_train_step(config, self._gan, mesh, self.state)
