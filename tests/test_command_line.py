@@ -139,7 +139,7 @@ def test_training_images_alone_are_split(tmp_path):
         assert config_file.load(path).data.validation != ""
         assert config_file.load(path, ["--config.seed=1"]).data.validation != ""
         assert config_file.load(path, [photographs]).data.validation == ""
-        assert config_file.load(path, [f"{validation}folder:y", photographs]).data.validation == "folder:y"
+        assert config_file.load(path, [f"{validation}tfds:a/b", photographs]).data.validation == "tfds:a/b"
         assert config_file.load(path, [photographs, validation]).data.validation == ""
     mine = tmp_path / "mine.py"
     mine.write_text(

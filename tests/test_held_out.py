@@ -7,7 +7,7 @@ import random
 import shutil
 
 import pytest
-from conftest import read_lines, run_command, tiny_flags
+from conftest import TINY, read_lines, run_command, tiny_flags
 from etils import epath
 
 from colorgan.configs import default
@@ -16,6 +16,7 @@ from colorgan.errors import UserError
 from colorgan.inference import evaluation_images
 from colorgan.run import workdir as workdir_lib
 from colorgan.training import build
+from colorgan.training.loop import train
 
 
 class Named:
@@ -160,6 +161,17 @@ def test_a_run_keeps_its_validation_images(photographs, tmp_path):
     assert newcomer in {source.name(index) for index in held_out.choose(source)}
     image_set = evaluation_images.find("validation", epath.Path(workdir))
     assert _lines(image_set.open(32)) == list(saved.values())
+
+
+def test_a_run_with_validation_images_of_its_own_keeps_them(finished_run, tmp_path):
+    """Also where its command now stands for a split: that of an earlier version, with `data.train` alone."""
+    workdir = shutil.copytree(finished_run, tmp_path / "run")
+    config = _config(**{key: value for key, value in TINY.items() if key != "data.validation"})
+    with pytest.raises(UserError, match=r"which cannot be resumed with model.width: 4 -> 8;"):
+        train(_config(**TINY | {"data.validation": "", "model.width": 8}), epath.Path(workdir))
+    train(config, epath.Path(workdir))  # it is complete
+    assert config.data.validation == "procedural:12"
+    assert not (workdir / "validation.json").exists()
 
 
 def test_evaluation_on_the_validation_images_of_a_run(finished_run):
