@@ -6,10 +6,14 @@ import pickle
 import random
 import shutil
 
+import jax
+import numpy as np
 import pytest
 from conftest import TINY, read_lines, run_command, tiny_flags
 from etils import epath
+from jax.sharding import Mesh
 
+from colorgan import evaluate, sharding
 from colorgan.configs import default
 from colorgan.data import held_out, sources
 from colorgan.errors import UserError
@@ -138,7 +142,7 @@ def test_processes_that_hold_out_other_images_do_not_start(monkeypatch):
         build.open_images(_config(**{"data.train": "procedural:1000"}))
 
 
-def test_a_run_keeps_its_validation_images(photographs, tmp_path):
+def test_a_run_keeps_its_validation_images(photographs, tmp_path, monkeypatch, capsys):
     """When photographs were replaced since, and the names alone would choose others."""
     folder, workdir = shutil.copytree(photographs, tmp_path / "photographs"), tmp_path / "run"
     flags = [flag for flag in tiny_flags(data__train=f"folder:{folder}", num_epochs=1) if "validation" not in flag]
@@ -159,8 +163,12 @@ def test_a_run_keeps_its_validation_images(photographs, tmp_path):
     assert [line["validation/num_images"] for line in read_lines(workdir) if "validation/psnr" in line] == [2, 2]
     source = sources.open_source(f"folder:{folder}", 32)
     assert newcomer in {source.name(index) for index in held_out.choose(source)}
-    image_set = evaluation_images.find("validation", epath.Path(workdir))
-    assert _lines(image_set.open(32)) == list(saved.values())
+    monkeypatch.setattr(sharding, "create_mesh", lambda: Mesh(np.array(jax.devices()[:1]), (sharding.DATA_AXIS,)))
+    flags = [f"--workdir={workdir}", "--data=validation", "--checkpoint=latest", f"--output={tmp_path}/evaluation"]
+    evaluate.main(evaluate._parser().parse_args(flags))
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (result["num_images"], result["data"]) == (2, f"the validation split of folder:{folder}")
+    assert result["prediction"]["psnr"] == pytest.approx(read_lines(workdir)[-1]["validation/psnr"], rel=1e-4)
 
 
 def test_a_run_with_validation_images_of_its_own_keeps_them(finished_run, tmp_path):

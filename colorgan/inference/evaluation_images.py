@@ -60,4 +60,6 @@ def find(data: str, workdir: epath.Path | None) -> ImageSet:
     if config["validation"]:
         return ImageSet(config["validation"], config["validation"])
     names = workdir_lib.read_held_out(workdir)
-    return ImageSet(f"images of {config['train']}", config["train"], config["load_size"], names, is_split=True)
+    return ImageSet(
+        f"the validation split of {config['train']}", config["train"], config["load_size"], names, is_split=True
+    )

@@ -147,7 +147,7 @@ def open_images(config: ConfigDict, names_before: Mapping[int, str] | None = Non
         name = data.validation
         validation = sources.open_source(name, config.image_size, sources.VALIDATION_SEED)
     else:
-        name, max_bad = f"images of {data.train}", int(data.max_bad_fraction * len(train))
+        name, max_bad = f"the validation split of {data.train}", int(data.max_bad_fraction * len(train))
         indices = held_out.choose(train) if names_before is None else held_out.find_again(train, names_before)
         names = names_before or {index: train.name(index) for index in indices.tolist()}
         checksum = zlib.crc32(indices.tobytes())

@@ -152,9 +152,9 @@ class Trainer:
     def open(self, stack: contextlib.ExitStack) -> None:
         """Compiles the step, and opens what the run reads from and writes to; `stack` closes it."""
         config, mesh = self._config, self._mesh
-        train, validation, validation_name, held_out = self._image_sets
+        train, validation, _, held_out = self._image_sets
         if held_out:
-            log.info("%d %s are held out for validation", len(validation), validation_name)
+            log.info("%d images of %s are held out for validation", len(validation), config.data.train)
         message = "%d training images, %d epochs, batch size %d, %d of %d steps done, on %d %s device(s)"
         sizes = (len(train), config.num_epochs, config.batch_size, self.step, self.num_steps)
         log.info(message, *sizes, mesh.size, sharding.platform_of(mesh))
