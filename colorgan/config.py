@@ -112,7 +112,8 @@ def check_config(config: ConfigDict) -> None:
         "empty or two steps, the first and the last, such as (10, 20)",
     )
     sources.check_name(config.data.train)
-    sources.check_name(config.data.validation)
+    if config.data.validation:
+        sources.check_name(config.data.validation)
 
 
 def set_batch_size(config: ConfigDict, num_devices: int, before: Mapping[str, Any] | None = None) -> None:
@@ -135,6 +136,12 @@ def set_batch_size(config: ConfigDict, num_devices: int, before: Mapping[str, An
         )
 
 
+def set_validation(config: ConfigDict, before: Mapping[str, Any] | None) -> None:
+    """Sets an empty `config.data.validation` to that of the run that is resumed, whose config is `before`."""
+    if before and not config.data.validation:
+        config.data.validation = before["data"]["validation"]
+
+
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """The differences between two configs: those that prevent a run from resuming, and the others.
 
@@ -149,6 +156,8 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], 
         before, after = (repr(flat[key]) if key in flat else "no such key" for flat in (flat_old, flat_new))
         if before != after:
             is_fixed = key not in INITIAL_KEYS and any(f"{key}.".startswith(f"{name}.") for name in FIXED_KEYS)
+            if key == "data.validation":  # with or without images of data.train
+                is_fixed = not (flat_old.get(key) and flat_new.get(key))
             (fixed if is_fixed else free).append(f"{key}: {before} -> {after}")
     return fixed, free
 

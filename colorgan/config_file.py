@@ -78,13 +78,17 @@ def load(path: Path, overrides: Sequence[str] = (), argument: str | None = None)
       argument: argument for `get_config`; None calls it without one.
 
     Returns:
-      The config, locked.
+      The config, locked. If the overrides set `data.train` alone, `data.validation` is empty, unless the file has
+      validation images of the user's own.
 
     Raises:
       UserError: the file does not run or has no `get_config`, or an override does not fit the config.
     """
     config = _of_run(path) if path.suffix == ".json" else _of_program(path, argument)
     _override(config, overrides)
+    keys = {_key(override) for override in overrides}
+    if "data.train" in keys and "data.validation" not in keys:
+        _hold_out_validation(config)
     return config
 
 
@@ -143,6 +147,19 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _key(override: str) -> str:
+    return override.partition("=")[0].partition(".")[2]
+
+
+def _hold_out_validation(config: ConfigDict) -> None:
+    """Empties `data.validation` if it is synthetic or a public dataset, which says little about other images."""
+    from colorgan.data import sources  # not at the top: --help does without
+
+    validation = flatten(config.to_dict()).get("data.validation", "")
+    if validation and not sources.is_own(validation):
+        config.data.validation = ""
+
+
 def _override(config: ConfigDict, overrides: Sequence[str]) -> None:
     # ml_collections knows the type of each key and how to parse it, but only as an absl flag: these are not global.
     values, arguments = flags.FlagValues(), ["colorgan", *overrides]
@@ -152,7 +169,7 @@ def _override(config: ConfigDict, overrides: Sequence[str]) -> None:
     except (AttributeError, LookupError) as error:
         keys = flatten(config.to_dict())
         for override in overrides:
-            key = override.partition("=")[0].partition(".")[2]
+            key = _key(override)
             if key.partition("[")[0] not in keys:
                 nearest = nearest_key(key, config)
                 hint = f"; did you mean --config.{nearest}?" if nearest else ", configs/default.py lists the keys"

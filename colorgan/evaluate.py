@@ -10,11 +10,11 @@ import json
 import sys
 
 from colorgan import command_line, sharding
-from colorgan.data import degradation, pipeline, sources
+from colorgan.data import degradation, pipeline
 from colorgan.errors import UserError, printable
 from colorgan.evaluation import contact_sheet, lpips, predictions, report, steps
 from colorgan.evaluation.metrics import METRICS, VERSION
-from colorgan.inference import model_flags
+from colorgan.inference import evaluation_images, model_flags
 from colorgan.inference.colorizer import Colorizer
 from colorgan.models.generator import predict
 from colorgan.run import devices
@@ -26,7 +26,7 @@ _BATCH_SIZE = 32
 
 def main(arguments: argparse.Namespace) -> None:
     """Writes metrics.json and contact_sheet.png; the last line printed is JSON."""
-    sources.check_name(arguments.data)
+    image_set = evaluation_images.find(arguments.data, arguments.workdir)
     if arguments.degrade and arguments.size != "model":
         raise UserError("--degrade is for squares at the generator's size, not for --size=own")
     output = arguments.output or (arguments.workdir or parse_path(".")) / EVALUATION_FOLDER
@@ -35,7 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
     devices.select_platform("")
     image_metrics = METRICS | ({"lpips": lpips.create_metric(arguments.lpips)} if arguments.lpips else {})
     loaded = model_flags.load_generator(arguments)
-    source = sources.open_source(arguments.data, loaded.image_size)
+    source = image_set.open(loaded.image_size)
     if arguments.degrade:
         source = degradation.DegradedSource(pipeline.Images(source, loaded.image_size, max_bad_fraction=None))
     with folder_errors(output, "--output"), bucket_errors(output):
@@ -51,8 +51,8 @@ def main(arguments: argparse.Namespace) -> None:
         with folder_errors(arguments.save_images, "--save_images"):
             result = report.evaluate_set(source, predict_set, save)
     except UserError as error:
-        raise UserError(f"{arguments.data}: {error}") from error
-    steps.warn_about_gray(result.rows, arguments.data)
+        raise UserError(f"{image_set.name}: {error}") from error
+    steps.warn_about_gray(result.rows, image_set.name)
     print(result.table(), file=sys.stderr)
     values = {
         **result.rows,
@@ -63,13 +63,13 @@ def main(arguments: argparse.Namespace) -> None:
         "num_bad": result.num_bad,
         "step": loaded.step,
         "checkpoint": loaded.checkpoint,
-        "data": arguments.data,
+        "data": image_set.name,
         "size": arguments.size,
         "degraded": arguments.degrade,
         "image_size": loaded.image_size,
     }
     print(json.dumps(values), flush=True)  # before the files: a full disk does not lose the metrics
-    data = printable(arguments.data) + (", degraded" if arguments.degrade else "")
+    data = printable(image_set.name) + (", degraded" if arguments.degrade else "")
     heading = f"by AuC, from best to worst: step {loaded.step}, size {arguments.size}, {data}"
     encoded = io.BytesIO()
     contact_sheet.draw(source, result.ranked, predict_set, heading).save(encoded, "PNG")
@@ -82,7 +82,7 @@ def main(arguments: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.create_parser("evaluate", __doc__)
     model_flags.add_arguments(parser)
-    parser.add_argument("--data", required=True, help=f"the images: one of {', '.join(sources.KINDS)}")
+    parser.add_argument("--data", required=True, help=evaluation_images.HELP)
     size_help = "model: the central square at the generator's size; own: whole images at their own size, like colorize"
     parser.add_argument("--size", default="model", choices=("model", "own"), help=size_help)
     degrade_help = "degrades each image like an old photograph, always in the same way; only with --size=model"

@@ -1,18 +1,14 @@
 """Trains a run, or resumes it from its last checkpoint."""
 
 import argparse
-import logging
 
 import jax
 from etils import epath
 
 from colorgan import command_line, library_patches
 from colorgan import config as config_lib
-from colorgan.data import sources
 from colorgan.run import devices
 from colorgan.run.storage import parse_path
-
-log = logging.getLogger("colorgan.main")  # it runs as __main__
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -28,12 +24,9 @@ def main(arguments: argparse.Namespace) -> None:
     devices.join_processes(config.platform, processes)
     with devices.reporting_lost_processes():
         devices.select_platform(config.platform)
-        if jax.process_index() == 0 and sources.is_own(data.train) and not sources.is_own(data.validation):
-            warning = "validation uses %s, not your images: set --config.data.validation to some not used for training"
-            log.warning(warning, data.validation)
         train(config, workdir)
     if jax.process_index() == 0:
-        print(_next_commands(workdir, data.validation))
+        print(_next_commands(workdir, data.validation or "validation"))
         if data.train.startswith("procedural:"):
             print("These networks have only seen synthetic scenes. To color photographs, train on photographs.")
 

@@ -2,7 +2,7 @@
 
 The original is ColorizerGAN by Gruhit13. On your own photographs:
 
-colorgan train --config=baseline --config.data.train=folder:PATH --config.data.validation=folder:PATH
+colorgan train --config=baseline --config.data.train=folder:PATH
 """
 
 import ml_collections

@@ -44,6 +44,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.data = ml_collections.ConfigDict()
     # procedural:COUNT, folder:PATH, array_record:GLOB or tfds:NAME/SPLIT.
     config.data.train = "procedural:2000"
+    # The same; or empty: about 5% of the training images, at most 1,000, are held out, chosen by their names. That is
+    # also what a command line means that sets data.train alone.
     config.data.validation = "procedural:128"
     # Training images are resized to this size on the host, then randomly cropped to image_size on the device.
     config.data.load_size = 68

@@ -33,7 +33,11 @@ DEFAULT = "--config=default"
         ("main", [DEFAULT, "train"], "'train' is not a flag of this command; --help lists the flags; config keys"),
         ("main", ["--config.image_size=65", DEFAULT], "config.image_size is 65 but must be a power of two"),
         ("main", [DEFAULT, "--config.data.train=folder:/no/such"], "there is no folder '/no/such'"),
-        ("main", [DEFAULT, "--config.data.train=folder:x"], "validation uses procedural:128, not your images: set"),
+        (
+            "main",
+            [DEFAULT, "--config.data.train=folder:x", "--config.data.validation=procedural:128"],
+            "validation uses procedural:128, not your images: set",
+        ),
         ("main", [DEFAULT, "--config.batch_size=64", "--config.data.train=procedural:9"], "holds only 9 images"),
         ("main", [DEFAULT, "--workdir=empty.py"], "cannot write empty.py"),
         ("main", ["--config=tpu"], "config.platform is 'tpu' but JAX finds no such device here"),
@@ -125,6 +129,24 @@ def test_values_of_every_type_can_be_set():
     values = (config.deterministic, config.seed, config.ema_decay, config.data.cache, config.profile_steps)
     assert values == (True, -1, 0.5, "device", (1, 2))
     assert config_file.load(config_file.find("default"), ["--noconfig.deterministic"]).deterministic is False
+
+
+def test_training_images_alone_are_split(tmp_path):
+    """In every shipped config, whose validation images would say nothing about them."""
+    photographs, validation = "--config.data.train=folder:x", "--config.data.validation="
+    for name in config_file.shipped_names():
+        path = config_file.find(name)
+        assert config_file.load(path).data.validation != ""
+        assert config_file.load(path, ["--config.seed=1"]).data.validation != ""
+        assert config_file.load(path, [photographs]).data.validation == ""
+        assert config_file.load(path, [f"{validation}tfds:a/b", photographs]).data.validation == "tfds:a/b"
+        assert config_file.load(path, [photographs, validation]).data.validation == ""
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from colorgan.configs import default\n\n\ndef get_config():\n    config = default.get_config()\n"
+        "    config.data.validation = 'folder:mine'\n    return config\n"
+    )
+    assert config_file.load(mine, [photographs]).data.validation == "folder:mine"
 
 
 def test_an_argument_for_the_config_file(tmp_path):

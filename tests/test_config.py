@@ -99,6 +99,28 @@ def test_batch_size_for_each_device():
         config_lib.set_batch_size(config, 5, before={"batch_size": 48})
 
 
+def test_a_run_that_resumes_keeps_its_validation_images():
+    """Those of an earlier version, which did not hold out images of `data.train`, and its own split."""
+    for before in ("procedural:128", ""):
+        config = default.get_config()
+        config.data.validation = ""
+        config_lib.set_validation(config, {"data": {"validation": before}})
+        assert config.data.validation == before
+    config_lib.set_validation(config, None)
+    assert config.data.validation == ""
+    config.data.validation = "folder:other"
+    config_lib.set_validation(config, {"data": {"validation": "procedural:128"}})
+    assert config.data.validation == "folder:other"
+
+
+def test_a_run_changes_to_or_from_held_out_images_only_when_it_starts():
+    """They would be training images from then on."""
+    held_out, folder, other = ({"data": {"validation": value}} for value in ("", "folder:x", "folder:y"))
+    assert config_lib.changes(held_out, folder) == (["data.validation: '' -> 'folder:x'"], [])
+    assert config_lib.changes(folder, held_out) == (["data.validation: 'folder:x' -> ''"], [])
+    assert config_lib.changes(folder, other) == ([], ["data.validation: 'folder:x' -> 'folder:y'"])
+
+
 def test_training_checks_the_batch_before_anything_else(tmp_path):
     config = default.get_config()
     config.batch_size = 12

@@ -7,6 +7,8 @@ import io
 import logging
 import os
 import pickle
+import re
+import resource
 import sys
 import tarfile
 import threading
@@ -16,7 +18,7 @@ import pytest
 from test_launch import wait_until
 from tiny_photos import tiny_photos_dataset_builder as tiny_photos
 
-from colorgan.data import sources, transforms
+from colorgan.data import array_record, open_files, sources, transforms
 from colorgan.data.folder import find_images
 from colorgan.data.shards import write_shards
 from colorgan.errors import UserError
@@ -137,6 +139,59 @@ def test_damaged_shard_without_a_recorded_count_is_an_error(photographs, tmp_pat
 
 
 @pytest.fixture
+def file_limit(monkeypatch):
+    """A function that sets the limit of open files, as `ulimit -n` does: this process cannot raise it again."""
+    set_limit, (soft, hard) = resource.setrlimit, resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def change(limit):
+        set_limit(resource.RLIMIT_NOFILE, (limit, hard))
+        monkeypatch.setattr(resource, "getrlimit", lambda kind: (limit, limit))
+
+    yield change
+    set_limit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _next_free_file():
+    with open(os.devnull) as file:
+        return file.fileno()
+
+
+def test_more_shards_than_open_files(tmp_path, monkeypatch, caplog, file_limit):
+    """As with `ulimit -n 256` and 300 shards, with smaller numbers: every record is read, in data workers too."""
+    source = sources.open_source("procedural:300", 16)
+    write_shards(source, tmp_path / "shards", num_shards=300)
+    monkeypatch.setattr(open_files, "_RESERVED", 30)
+    file_limit(_next_free_file() + 60)
+    with caplog.at_level(logging.WARNING, "colorgan"):
+        records = sources.open_source(f"array_record:{tmp_path}/shards", 32)
+    assert re.search("has 300 shards, of which [0-9]+ can be open: .* `ulimit -n 4096`", caplog.text)
+    for opened in (records, pickle.loads(pickle.dumps(records))):
+        assert [opened.name(n) for n in range(300)] == [source.name(n) for n in range(300)]
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_the_system_allows(monkeypatch):
+    limits = [256, 1000]
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: tuple(limits))
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, new: limits.__setitem__(slice(None), new))
+    assert open_files.raise_limit(100) == 100
+    assert limits == [256, 1000]
+    assert open_files.raise_limit(300) == 300
+    assert limits == [1000, 1000]
+    assert open_files.raise_limit(2000) < 1000
+
+
+def test_shards_without_a_free_file_name_the_limit(tmp_path, file_limit):
+    """They do not count as damaged."""
+    write_shards(sources.open_source("procedural:4", 16), tmp_path / "shards", num_shards=4)
+    records = array_record.ArrayRecordSource(f"{tmp_path}/shards")
+    file_limit(_next_free_file())
+    with pytest.raises(OSError, match="too many open files: raise the limit with `ulimit -n"):
+        records.read(0)
+    with pytest.raises(UserError, match="too many open files; raise the limit with `ulimit -n"):
+        array_record._count_records(records._paths[0])
+
+
+@pytest.fixture
 def tfds(monkeypatch, tmp_path):
     import tensorflow_datasets
     from tensorflow_datasets.core import constants
@@ -163,6 +218,26 @@ def test_tfds_prepares_a_dataset_and_reads_its_bytes(tfds, tmp_path):
     assert len(damaged) == tiny_photos.NUM_IMAGES
     with pytest.raises(ValueError, match="not an image"):
         transforms.decode_image(damaged.read(1))
+
+
+@pytest.mark.filterwarnings("default")
+def test_tfds_in_another_format_is_one_sentence(tfds, tmp_path):
+    """As `tfds.load` of TensorFlow prepares it."""
+    sources.open_source("tfds:tiny_photos/train", 32)
+    (folder,) = tmp_path.glob("tiny_photos/1.0.0")
+    info = folder / "dataset_info.json"
+    info.write_text(info.read_text().replace('"array_record"', '"tfrecord"'))
+    with pytest.raises(UserError, match=f"was prepared as tfrecord in {folder}, but .*TFDS_DATA_DIR") as caught:
+        sources.open_source("tfds:tiny_photos/train", 32)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("default")
+def test_tfds_with_more_shards_than_open_files_names_the_limit(tfds, file_limit):
+    sources.open_source("tfds:tiny_photos/train", 32)
+    file_limit(open_files._RESERVED)
+    with pytest.raises(UserError, match="tfds:tiny_photos has 1 shards, .*ulimit -n"):
+        sources.open_source("tfds:tiny_photos/train", 32)
 
 
 @pytest.mark.filterwarnings("default")

@@ -24,8 +24,9 @@ class Source(Protocol):
         """
 
     def name(self, index: int) -> str:
-        """Returns the image's name for messages, such as its relative path. Raises nothing.
+        """Returns the image's name, such as its relative path. Raises nothing.
 
+        It is used in messages, and decides whether the image is held out for validation: see `held_out`.
         The name comes from the data and can contain any character of a file name: print it with `errors.printable`,
         and do not write to it.
         """

@@ -5,15 +5,18 @@ import fcntl
 import functools
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from etils import epath
 
 from colorgan import library_patches
+from colorgan.data import open_files
 from colorgan.errors import UserError, reason
 from colorgan.run.storage import is_remote
 
 _LOCK_FILE = ".colorgan.lock"
+_FORMAT = "array_record"
 log = logging.getLogger(__name__)
 
 
@@ -42,7 +45,8 @@ class TfdsSource:
       name: dataset, config if any, and split, as in "imagenette/320px-v2/train".
 
     Raises:
-      UserError: the dataset or split is unknown, has no images, or cannot be downloaded.
+      UserError: the dataset or split is unknown, has no images, cannot be downloaded, is there in another format, or
+        has more shards than files can be open.
     """
 
     def __init__(self, name: str) -> None:
@@ -68,8 +72,12 @@ class TfdsSource:
         # Imported here because it takes seconds, and most runs and all their workers do without it.
         import tensorflow_datasets as tfds
 
-        create = functools.partial(tfds.builder, self._dataset, file_format="array_record")
-        builder = create()
+        create = functools.partial(tfds.builder, self._dataset, file_format=_FORMAT)
+        try:
+            builder = create()
+        except ValueError:
+            self._refuse_other_format(tfds.builder(self._dataset))
+            raise
         keys = [key for key, feature in builder.info.features.items() if isinstance(feature, tfds.features.Image)]
         if not keys:
             raise UserError(f"tfds:{self._dataset} has no images")
@@ -82,7 +90,21 @@ class TfdsSource:
                     log.info("downloading tfds:%s (%s) to %s", self._dataset, size, path)
                     with library_patches.tfds_without_tensorflow():
                         builder.download_and_prepare()
+        # All shards of a split that is named, such as train in "train[:10%]" and in "train+test".
+        named = [split for name, split in builder.info.splits.items() if name in self._split or self._split == "all"]
+        num_shards = sum(split.num_shards for split in named)
+        if open_files.raise_limit(num_shards) < num_shards:
+            raise UserError(f"tfds:{self._dataset} has {num_shards} shards, too many open files: {open_files.HINT}")
         self._records = builder.as_data_source(split=self._split, decoders={self._key: tfds.decode.SkipDecoding()})
+
+    def _refuse_other_format(self, builder: Any) -> None:
+        """Raises UserError if the dataset is there in another format, which TFDS reads with TensorFlow only."""
+        prepared = builder.info.file_format.value
+        if prepared != _FORMAT:
+            raise UserError(
+                f"tfds:{self._dataset} was prepared as {prepared} in {builder.data_path}, but colorgan reads "
+                f"{_FORMAT}: move that folder away or set TFDS_DATA_DIR to another one, and it is prepared again"
+            )
 
     def __getstate__(self) -> tuple[str, str]:
         return self._dataset, self._split

@@ -100,7 +100,7 @@ def measure_input(config: ConfigDict) -> Metrics:
     """Measures training batches: loading into host memory, or with `config.data.cache` selection on the devices."""
     mesh = sharding.create_mesh()
     config_lib.set_batch_size(config, mesh.size)
-    images, _ = build.open_images(config)
+    images = build.open_images(config).train
     loading = build.create_loading(config)
     arguments = (images, config.batch_size, config.seed, 0, loading)
     decode = _minimal_loop(images)

@@ -6,6 +6,7 @@ No other module knows the names in it.
 import contextlib
 import fcntl
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,9 +21,12 @@ from colorgan.run import migrations
 from colorgan.run.storage import bucket_errors, check_bucket, folder_errors, is_remote, write_whole
 
 CONFIG_FILE, NETWORKS_FILE = "config.json", "networks.json"
+HELD_OUT_FILE = "validation.json"
 METRICS_FILE, LOG_FILE = "metrics.jsonl", "log.txt"
 CHECKPOINTS_FOLDER, DAMAGED_FOLDER = "checkpoints", "damaged"
 SAMPLES_FOLDER, TENSORBOARD_FOLDER, EVALUATION_FOLDER = "samples", "tensorboard", "evaluation"
+
+log = logging.getLogger(__name__)
 
 _SHARED_SECONDS = 30  # until a network file system shows a new file on all hosts
 
@@ -80,6 +84,21 @@ def config_if_trained(workdir: epath.Path) -> dict[str, Any] | None:
     return migrations.migrate_config(saved) if has_trained else None
 
 
+def read_held_out(workdir: epath.Path) -> dict[int, str] | None:
+    """Names, by index, of the training images that a run holds out; None, with a message, if the file cannot be read.
+
+    Raises:
+      Unreachable: the bucket does not answer.
+    """
+    try:
+        with bucket_errors(workdir):
+            names = json.loads((workdir / HELD_OUT_FILE).read_text())
+        return {int(index): str(name) for index, name in names.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        log.warning("%s cannot be read (%s): validation images are chosen again", workdir / HELD_OUT_FILE, error)
+        return None
+
+
 def refuse_changes(differences: list[str], workdir: epath.Path) -> None:
     """Raises UserError if there are `differences` with which the run in `workdir` cannot be resumed."""
     if differences:
@@ -133,8 +152,25 @@ def _appears(path: epath.Path) -> np.ndarray:
     return np.asarray(False)
 
 
-def write_description(workdir: epath.Path, config: Mapping[str, Any], networks: Mapping[str, int]) -> None:
-    """Writes config.json and networks.json. Raises UserError if they cannot be written."""
+def write_description(
+    workdir: epath.Path,
+    config: Mapping[str, Any],
+    networks: Mapping[str, int],
+    held_out: Mapping[int, str] | None = None,
+) -> None:
+    """Writes config.json, networks.json and, where images are held out, validation.json.
+
+    Args:
+      workdir: the run's folder.
+      config: the run's.
+      networks: their sizes.
+      held_out: names, by index, of the training images that are held out for validation.
+
+    Raises:
+      UserError: a file cannot be written.
+    """
     with folder_errors(workdir):
+        if held_out is not None:
+            write_whole(workdir / HELD_OUT_FILE, (json.dumps(held_out, indent=1) + "\n").encode())
         for name, values in ((CONFIG_FILE, migrations.with_format_version(config)), (NETWORKS_FILE, networks)):
             write_whole(workdir / name, (json.dumps(values, indent=2) + "\n").encode())

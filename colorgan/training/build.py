@@ -1,6 +1,10 @@
 """What a run consists of, built from its config."""
 
 import functools
+import logging
+import zlib
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +13,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from colorgan import sharding
-from colorgan.data import pipeline, sources, workers
+from colorgan.data import held_out, pipeline, sources, workers
 from colorgan.errors import UserError
 from colorgan.models.build import ENCODERS, UNET, create_networks
 from colorgan.training import optimizer
@@ -21,6 +25,24 @@ from colorgan.training.step import train_step
 
 _MAX_WORKERS = 16  # of data, where their number follows that of the cores
 FEATURE_ENCODER = "efficientnet_lite0"  # of the feature loss
+
+log = logging.getLogger(__name__)
+
+
+class ImageSets(NamedTuple):
+    """The images of a run.
+
+    Attributes:
+      train: training images.
+      validation: validation images.
+      validation_name: for messages.
+      held_out: names, by index in the set, of the images in `validation` if they are of the training set.
+    """
+
+    train: pipeline.Images
+    validation: pipeline.Images
+    validation_name: str
+    held_out: Mapping[int, str] | None = None
 
 
 def create_gan(config: ConfigDict, platform: str) -> GAN:
@@ -101,25 +123,46 @@ def compile_train_step(config: ConfigDict, gan: GAN, mesh: Mesh, state: GANState
         raise
 
 
-def open_images(config: ConfigDict) -> tuple[pipeline.Images, pipeline.Images]:
+def open_images(config: ConfigDict, names_before: Mapping[int, str] | None = None) -> ImageSets:
     """Training and validation images.
 
+    Args:
+      config: a valid config.
+      names_before: `ImageSets.held_out` of the run that is resumed.
+
     Raises:
-      UserError: there are none, fewer than a batch, or a different number in different processes.
+      UserError: there are none, fewer than a batch, or other ones in different processes.
     """
     data = config.data
-    train_source = sources.open_source(data.train, data.load_size, sources.TRAIN_SEED)
-    validation_source = sources.open_source(data.validation, config.image_size, sources.VALIDATION_SEED)
-    if not (sharding.same_everywhere(len(train_source)) and sharding.same_everywhere(len(validation_source))):
-        raise UserError(f"not all processes see the same images in {data.train} and {data.validation}")
-    if len(train_source) < config.batch_size:
-        raise UserError(
-            f"config.batch_size is {config.batch_size} but {data.train} holds only {len(train_source)} images"
+    is_first = jax.process_index() == 0
+    if is_first and data.validation and sources.is_own(data.train) and not sources.is_own(data.validation):
+        log.warning(
+            "validation uses %s, not your images: set --config.data.validation to some not used for training, or, in a "
+            "new run, to nothing, which holds out some of yours",
+            data.validation,
         )
-    return (
-        pipeline.Images(train_source, data.load_size, data.max_bad_fraction),
-        pipeline.Images(validation_source, config.image_size, data.max_bad_fraction),
-    )
+    train = sources.open_source(data.train, data.load_size, sources.TRAIN_SEED)
+    names, checksum, max_bad = None, 0, None
+    if data.validation:
+        name = data.validation
+        validation = sources.open_source(name, config.image_size, sources.VALIDATION_SEED)
+    else:
+        name, max_bad = f"the validation split of {data.train}", int(data.max_bad_fraction * len(train))
+        indices = held_out.choose(train) if names_before is None else held_out.find_again(train, names_before)
+        names = names_before or {index: train.name(index) for index in indices.tolist()}
+        checksum = zlib.crc32(indices.tobytes())
+        train, validation = held_out.split(train, indices)
+    if not all(map(sharding.same_everywhere, (len(train), len(validation), checksum))):
+        raise UserError(f"not all processes see the same images in {data.train} and {name}")
+    if len(train) < config.batch_size:
+        beside = f" beside {len(validation)} for validation" if names else ""
+        raise UserError(
+            f"config.batch_size is {config.batch_size} but {data.train} holds only {len(train)} images{beside}"
+        )
+    validation_images = pipeline.Images(validation, config.image_size, data.max_bad_fraction)
+    if max_bad is not None:  # as many as in the whole set: 5% of it can have more than 5% of them
+        validation_images.max_bad = max_bad
+    return ImageSets(pipeline.Images(train, data.load_size, data.max_bad_fraction), validation_images, name, names)
 
 
 def create_loading(config: ConfigDict) -> pipeline.Loading:

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from colorgan import config as config_lib
 from colorgan import sharding
-from colorgan.data import pipeline
+from colorgan.data import check
 from colorgan.errors import StoppedTogether
 from colorgan.evaluation import metrics, steps
 from colorgan.models.build import num_values
@@ -47,16 +47,18 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
     mesh = sharding.create_mesh()
     before = workdir_lib.config_if_trained(workdir)
     config_lib.set_batch_size(config, mesh.size, before)
+    config_lib.set_validation(config, before)
     if before:
         workdir_lib.refuse_changes(config_lib.changes(before, config_lib.to_plain(config))[0], workdir)
     else:
         initial_values.check_source(config)
-    images, validation_images = build.open_images(config)
+    is_split = before and not config.data.validation
+    image_sets = build.open_images(config, workdir_lib.read_held_out(workdir) if is_split else None)
     with contextlib.ExitStack() as stack:
         stack.enter_context(workdir_lib.locked(workdir))
         stack.enter_context(run_log.logging_to(workdir, jax.process_index() == 0))
         checkpoints = stack.enter_context(Checkpoints(workdir, config.best_metric, config.num_checkpoints))
-        trainer = Trainer(config, workdir, mesh, images, validation_images, checkpoints)
+        trainer = Trainer(config, workdir, mesh, image_sets, checkpoints)
         if trainer.is_complete:
             key = "config.num_epochs" if trainer.step >= trainer.num_steps else "config.early_stop (or set it to 0)"
             message = "the run is complete: %d of %d steps are done; increase %s to continue"
@@ -96,19 +98,18 @@ class Trainer:
         config: ConfigDict,
         workdir: epath.Path,
         mesh: jax.sharding.Mesh,
-        images: pipeline.Images,
-        validation_images: pipeline.Images,
+        image_sets: build.ImageSets,
         checkpoints: Checkpoints,
     ) -> None:
         """Restores the newest good checkpoint, or creates a new state. Writes config.json and networks.json."""
         self._config, self._workdir, self._mesh, self._checkpoints = config, workdir, mesh, checkpoints
-        self._images, self._validation_images = images, validation_images
+        self._image_sets, self._images = image_sets, image_sets.train
         self._plain_config = config_lib.to_plain(config)
-        self.epochs = Epochs(len(images), config.batch_size)
+        self.epochs = Epochs(len(self._images), config.batch_size)
         self.num_steps = self.epochs.last_step(config.num_epochs)
         self._gan = build.create_gan(config, sharding.platform_of(mesh))
         self.state, self.step, meta = self._restore_or_create()
-        validated_on = f"{len(validation_images)} of {config.data.validation}"
+        validated_on = f"{len(image_sets.validation)} of {image_sets.validation_name}"
         counted = meta.get("early_stop", {})
         self.early_stopping = EarlyStopping(config.early_stop, config.best_metric, validated_on, counted)
         self._pending = PendingMetrics(config.skip_nonfinite_steps, meta.get("skipped", {}))
@@ -118,7 +119,7 @@ class Trainer:
             sizes = {f"num_{name}_values": num_values(network.variables) for name, network in networks.items()}
             # A complete run keeps the config that it was trained with.
             saved = migrations.migrate_config(meta["config"]) if self.is_complete else self._plain_config
-            workdir_lib.write_description(workdir, saved, sizes)
+            workdir_lib.write_description(workdir, saved, sizes, image_sets.held_out)
 
     def _restore_or_create(self) -> tuple[GANState, int, dict[str, Any]]:
         """The state, its step, and the metadata of the checkpoint, which is empty for a new run."""
@@ -151,20 +152,24 @@ class Trainer:
     def open(self, stack: contextlib.ExitStack) -> None:
         """Compiles the step, and opens what the run reads from and writes to; `stack` closes it."""
         config, mesh = self._config, self._mesh
+        train, validation, _, held_out = self._image_sets
+        if held_out:
+            log.info("%d images of %s are held out for validation", len(validation), config.data.train)
         message = "%d training images, %d epochs, batch size %d, %d of %d steps done, on %d %s device(s)"
-        sizes = (len(self._images), config.num_epochs, config.batch_size, self.step, self.num_steps)
+        sizes = (len(train), config.num_epochs, config.batch_size, self.step, self.num_steps)
         log.info(message, *sizes, mesh.size, sharding.platform_of(mesh))
+        if jax.process_index() == 0:
+            for problem in check.check_images(train.source, validation.source, config.image_size):
+                log.warning(problem)
         loading = build.create_loading(config)
         # One short pass: starting workers would take longer.
         num_threads = max(loading.num_threads, loading.num_workers)
         validation_loading = dataclasses.replace(loading, num_workers=0, num_threads=num_threads)
-        self._validation_batches = ValidationBatches(
-            self._validation_images, config.batch_size, validation_loading, mesh
-        )
+        self._validation_batches = ValidationBatches(validation, config.batch_size, validation_loading, mesh)
         self._sum_step_fn = steps.create_sum_step(functools.partial(predict, self._gan.generator), mesh)
         self._gather = sharding.jit(lambda tree: tree, mesh, ("any",), "replicated")
-        self._draw_samples = create_sampler(self._gan, mesh, self._validation_images, config.num_samples)
-        self._batches = build.create_train_batches(config, self._images, self.step, mesh)
+        self._draw_samples = create_sampler(self._gan, mesh, validation, config.num_samples)
+        self._batches = build.create_train_batches(config, train, self.step, mesh)
         stack.callback(self._batches.close)
         log.info("compiling the training step")
         self._train_step_fn = build.compile_train_step(config, self._gan, mesh, self.state)
@@ -224,7 +229,7 @@ class Trainer:
         with self._costs.of("validation"):
             average = self._gather(self.state.generator_ema)
             rows, count = steps.evaluate(self._sum_step_fn, average, self._validation_batches)
-        steps.warn_about_gray(rows, self._config.data.validation)
+        steps.warn_about_gray(rows, self._image_sets.validation_name)
         validation = steps.validation_metrics(rows, count)
         check_finite(self.step, validation)
         self.early_stopping.add(epoch, validation)

@@ -1,0 +1,110 @@
+"""What is probably wrong with a training set, in sentences for the log, from a sample of its images."""
+
+import concurrent.futures
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from colorgan.data import transforms
+from colorgan.data.source import Source
+
+FEW_IMAGES = 300
+_MAX_LOOKS = 64  # images that are decoded: about a second for photographs of 12 megapixels
+_SIDE = 64  # pixels, to which they are resized
+_MAX_NAMES = 20_000  # in shards, a name costs as much as an image
+_GRAY_SHARE = 0.25
+_MAX_DIFFERENCE = 4.0  # in 0..255, mean of an image
+# In 0..255. Gray images have 0, sepia ones 1 to 2.7, depending on their JPEG quality, photographs 2 (in fog) to 15.
+_MAX_TINT_ERROR = 2.0
+
+
+class _Image(NamedTuple):
+    """An image of the sample: its shorter side in pixels, and the central square after resizing, uint8 [S,S,3]."""
+
+    side: int
+    pixels: np.ndarray
+
+
+def check_images(train: Source, validation: Source, crop_size: int) -> Iterator[str]:
+    """Yields a sentence for each problem. Reads 64 images and up to 20,000 names.
+
+    Args:
+      train: training images.
+      validation: validation images, which should be other ones.
+      crop_size: side in pixels of the squares that are trained on.
+    """
+    if len(train) < FEW_IMAGES:
+        yield (
+            f"{len(train)} training images are few, and the networks will learn them by heart: use {FEW_IMAGES} or "
+            "more, better thousands, or start from a trained network, as with --config.init_from=shipped"
+        )
+    num_shared, num_compared = _count_shared(train, validation)
+    if num_shared:
+        yield (
+            f"{_share(num_shared, num_compared, 'validation')} are training images too, which makes the validation "
+            "metrics too good: set --config.data.validation to other images, or, in a new run, to nothing, which holds "
+            "some out"
+        )
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        looks = threads.map(lambda index: _look(train, index), _spaced(train, _MAX_LOOKS))
+        sample = [image for image in looks if image]
+    num_small = sum(image.side < crop_size for image in sample)
+    if num_small:
+        yield (
+            f"{_share(num_small, len(sample))} are smaller than the crop of {crop_size} pixels (config.image_size), "
+            "and blurred because they are enlarged: leave them out, or use a smaller image_size"
+        )
+    num_gray = sum(is_monochrome(image.pixels) for image in sample)
+    if num_gray > _GRAY_SHARE * len(sample):
+        yield (
+            f"{_share(num_gray, len(sample))} are gray or of one tint, and teach the networks to leave photographs "
+            "gray: leave them out"
+        )
+
+
+def _spaced(source: Source, number: int) -> list[int]:
+    """Evenly spaced indices, at most `number`."""
+    return np.linspace(0, len(source), min(number, len(source)), endpoint=False, dtype=int).tolist()
+
+
+def _look(source: Source, index: int) -> _Image | None:
+    """One image; None if it cannot be read, which the pipeline reports."""
+    try:
+        image = source.read(index)
+        size = image.shape[:2] if isinstance(image, np.ndarray) else transforms.open_image(image).size
+        return _Image(min(size), transforms.square(transforms.decode_image(image, _SIDE), _SIDE))
+    except Exception:  # decoders raise every type of exception
+        return None
+
+
+def _count_shared(train: Source, validation: Source) -> tuple[int, int]:
+    """How many of some validation images have the same file name and pixels as a training image, and of how many."""
+    indices = _spaced(validation, _MAX_LOOKS)
+    named = {os.path.basename(validation.name(index)): index for index in indices}
+    looked, shared = set[int](), set[int]()
+    for index in _spaced(train, _MAX_NAMES):
+        other = named.get(os.path.basename(train.name(index)))
+        if other is None or other in shared or len(looked) == _MAX_LOOKS:
+            continue
+        looked.add(index)
+        one, two = _look(train, index), _look(validation, other)
+        # Shards may have the image of a folder at another size and as another JPEG.
+        if one and two and np.abs(one.pixels.astype(int) - two.pixels).mean() < _MAX_DIFFERENCE:
+            shared.add(other)
+    return len(shared), len(indices)
+
+
+def _share(number: int, size: int, kind: str = "training") -> str:
+    return f"{number / size:.0%} of the {kind} images ({number} of {size} that were looked at)"
+
+
+def is_monochrome(pixels: np.ndarray) -> bool:
+    """Whether an image [H,W,3] in 0..255 is gray, or toned like sepia: its color is a function of its brightness."""
+    rgb = pixels.reshape(-1, 3).astype(np.float64)
+    light = rgb.mean(axis=1)
+    chroma = rgb[:, [0, 2]] - light[:, None]
+    powers = np.stack([np.ones_like(light), light, light**2], axis=1)
+    error = chroma - powers @ np.linalg.lstsq(powers, chroma, rcond=None)[0]
+    return float(np.sqrt(np.mean(error**2))) < _MAX_TINT_ERROR
