@@ -9,11 +9,13 @@
 Lite0, here with the L1 loss alone and random weights. `--critic` adds the adversarial loss and the patch critic.
 The programs run in turns, each in a new process. The last line is JSON: the median images per second of each, and the
 median over the turns of the ratio of colorgan's speed to the peer's. A peer whose package is not installed is skipped.
-`--gpu` uses bfloat16 for colorgan, --bf16 --compile --channels_last for PyTorch, and leaves out TensorFlow.
+`--gpu` uses bfloat16 for colorgan, --bf16 --compile --channels_last for PyTorch, and leaves out TensorFlow. With
+`--platform=cpu` that is rehearsed without a GPU: without --compile, which takes minutes there, and in one step.
 """
 
 import argparse
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -40,7 +42,7 @@ def run_colorgan(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.network == "pretrained":
         command += [f"--config.loss.adversarial_weight={float(arguments.critic)}", "--config.model.encoder_weights="]
         command += [f"--config.{key}=0.0" for key in ("loss.palette_weight", "loss.histogram_weight", "data.degrade")]
-    return run([*command, f"--config.platform={'gpu' if arguments.gpu else 'cpu'}"])
+    return run([*command, f"--config.platform={arguments.platform}"])
 
 
 def run_peer(peer: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -48,24 +50,30 @@ def run_peer(peer: str, arguments: argparse.Namespace) -> dict[str, Any]:
     command = [arguments.peers_python, f"benchmarks/peers/{script}_step.py", f"--batch_size={arguments.batch_size}"]
     command += [f"--image_size={arguments.image_size}", *["--critic"] * arguments.critic]
     if arguments.gpu:
-        command += ["--device=cuda", "--bf16", "--compile", "--channels_last", "--steps=30", "--warm_up=10"]
+        command += ["--bf16", "--channels_last"]
+    if arguments.platform == "gpu":
+        command += ["--device=cuda", "--compile", "--steps=30", "--warm_up=10"]
+    elif arguments.gpu:
+        command += ["--steps=1", "--warm_up=1", "--repeats=1"]
     return run(command)
 
 
-def installed_peers(arguments: argparse.Namespace) -> list[str]:
-    """Returns the peers that can run, and prints a line for each of the others."""
-    peers = []
+def installed_peers(arguments: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
+    """Returns the peers that can run, and why the others are skipped, which it prints too."""
+    peers, skipped = [], {}
     for peer, package in PEERS.items():
         found = subprocess.run(
             [arguments.peers_python, "-c", f"import importlib.util as u; exit(u.find_spec('{package}') is None)"]
         )
         if peer == "tensorflow" and (arguments.gpu or arguments.network == "pretrained"):
-            print(f"{peer} is skipped: it is compared on the CPU only, with the baseline")
+            skipped[peer] = "it is compared on the CPU only, with the baseline"
         elif found.returncode:
-            print(f"{peer} is skipped: {package} is not installed for {arguments.peers_python}")
+            skipped[peer] = f"{package} is not installed for {arguments.peers_python}"
         else:
             peers.append(peer)
-    return peers
+    for peer, reason in skipped.items():
+        print(f"{peer} is skipped: {reason}")
+    return peers, skipped
 
 
 def main() -> None:
@@ -77,10 +85,13 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--gpu", action="store_true", help="compare on a GPU, in bfloat16")
+    parser.add_argument("--platform", choices=("cpu", "gpu"), help="default: gpu with --gpu, cpu without")
     arguments = parser.parse_args()
+    arguments.platform = arguments.platform or ("gpu" if arguments.gpu else "cpu")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception, which ends the program that runs
     if arguments.critic and arguments.network != "pretrained":
         parser.error("--critic is for --network=pretrained; the baseline always has its critic")
-    peers = installed_peers(arguments)
+    peers, skipped = installed_peers(arguments)
     turns: list[dict[str, float]] = []
     versions: dict[str, str] = {}
     for _ in range(arguments.turns):
@@ -100,6 +111,8 @@ def main() -> None:
                 "images_per_second": {name: statistics.median(t[name] for t in turns) for name in turns[0]},
                 "ratio": {peer: statistics.median(t["colorgan"] / t[peer] for t in turns) for peer in peers},
                 **{key: getattr(arguments, key) for key in ("network", "critic", "image_size", "batch_size")},
+                "skipped": skipped,
+                "colorgan": ours,
                 "device": ours["device"],
                 "versions": versions,
                 "date": ours["date"],

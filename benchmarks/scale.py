@@ -132,7 +132,8 @@ def find_speeds(machine: Machine, lines: list[Line]) -> list[Speed]:
     """The measured speeds of the step on `machine`, and estimates for other batch sizes, by batch size.
 
     What a TPU chip computes does not depend on their number, so lines of fewer devices count if there are no others.
-    The roofline is the one "in turn" for GPUs; `compile-ahead` overestimates its time for TPUs.
+    The roofline is the one "in turn" for GPUs. For TPUs it is the one by XLA's count of bytes, which is lower: "in turn"
+    takes the memory of a core as free.
     """
     in_turn = "_in_turn" if machine.device.startswith("NVIDIA") else ""
     steps = [line for line in lines if line.get("part") == "step"]

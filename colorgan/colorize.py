@@ -10,12 +10,12 @@ import dataclasses
 import json
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from colorgan import command_line
 from colorgan.errors import UserError
 from colorgan.inference import colorize_files, model_flags
+from colorgan.inference.colorizer import BORDERS, LEVELS
 from colorgan.inference.video import VideoReport
 from colorgan.run import devices
 from colorgan.run.storage import parse_local_path
@@ -32,9 +32,8 @@ def main(arguments: argparse.Namespace) -> None:
         print(line, file=sys.stderr)
     devices.select_platform("")
     colorizer = model_flags.load_colorizer(arguments)
-    settings = colorize_files.Settings(
-        arguments.strength, arguments.saturation, arguments.smoothing, arguments.overwrite, arguments.skip_color
-    )
+    names = [field.name for field in dataclasses.fields(colorize_files.Settings)]
+    settings = colorize_files.Settings(**{name: getattr(arguments, name) for name in names})
     result = colorize_files.Result()
     try:
         colorize_files.colorize_files(files, output, colorizer, settings, result)
@@ -66,16 +65,6 @@ def _rounded(report: VideoReport) -> dict[str, float]:
     return {name: round(value, 3) for name, value in dataclasses.asdict(report).items()}
 
 
-def _between(low: float, high: float) -> Callable[[str], float]:
-    def number(text: str) -> float:
-        value = float(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not from {low:g} to {high:g}")
-        return value
-
-    return number
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.create_parser("colorize", __doc__)
     model_flags.add_arguments(parser)
@@ -84,12 +73,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     parser.add_argument("--skip-color", action="store_true", help="leave photographs that have color already")
     strength_help = "from 0, the gray photograph, to 1, the colored one (default)"
-    parser.add_argument("--strength", type=_between(0, 1), default=1.0, help=strength_help)
+    parser.add_argument("--strength", type=command_line.between(0, 1), default=1.0, help=strength_help)
     saturation_help = "factor of the colors, from 0 to 2; 1 is as predicted (default)"
-    parser.add_argument("--saturation", type=_between(0, 2), default=1.0, help=saturation_help)
+    parser.add_argument("--saturation", type=command_line.between(0, 2), default=1.0, help=saturation_help)
+    border_help = "auto leaves the border of a scan as it is (default), color colors it too"
+    parser.add_argument("--border", choices=BORDERS, default=BORDERS[0], help=border_help)
+    levels_help = "auto: colors of a faded photograph as at full contrast; write: full contrast too (default: keep)"
+    parser.add_argument("--levels", choices=LEVELS, default=LEVELS[0], help=levels_help)
     smoothing = colorize_files.Settings.smoothing
     smoothing_help = f"of videos: weight of the previous frames where nothing moves, 0 to 0.99 (default: {smoothing})"
-    parser.add_argument("--smoothing", type=_between(0, 0.99), default=smoothing, help=smoothing_help)
+    parser.add_argument("--smoothing", type=command_line.between(0, 0.99), default=smoothing, help=smoothing_help)
     inputs_help = f"photographs, videos and folders of them ({', '.join(colorize_files.SUFFIXES)})"
     parser.add_argument("inputs", nargs="+", type=parse_local_path, metavar="INPUT", help=inputs_help)
     return parser

@@ -46,6 +46,18 @@ def add_config_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config.KEY", metavar="VALUE", default=argparse.SUPPRESS, help=key_help)
 
 
+def between(low: float, high: float) -> Callable[[str], float]:
+    """A type for argparse: a number from `low` to `high`."""
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not from {low:g} to {high:g}")
+        return value
+
+    return number
+
+
 def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:
     """Parses the command line and calls `main`. A `UserError` becomes one line on stderr and exit code 1.
 

@@ -3,16 +3,19 @@
 Batches are split, and so is the part of the training state that only the update needs; everything else is replicated.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
+from jax.typing import DTypeLike
 
 DATA_AXIS = "data"
-_MIN_SPREAD = 2**12  # elements
+_MIN_SPREAD = 2**15  # elements; smaller arrays are not worth an exchange of their own
 
 
 def create_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -33,12 +36,8 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def is_spread(mesh: Mesh) -> bool:
-    """Whether the training state is split over the devices: over several that are no TPUs.
-
-    For TPUs XLA splits the networks' computations too, exchanges four times as much, and moves 133 instead of 103 MB an
-    image for configs/baseline.py at 256 images a chip (benchmarks/RESULTS.md).
-    """
-    return mesh.size > 1 and platform_of(mesh) != "tpu"
+    """Whether the training state is split over the devices: if there are several."""
+    return mesh.size > 1
 
 
 def spread(mesh: Mesh, shapes: Any) -> Any:
@@ -46,7 +45,7 @@ def spread(mesh: Mesh, shapes: Any) -> Any:
 
     This is how ZeRO (Rajbhandari et al. 2020, arXiv:1910.02054) places parameters and the optimizer's state. The
     dimension is the largest that the devices divide evenly, and only if there is no other the last one, which a TPU
-    keeps in rows of 128. Small arrays are replicated, and on TPUs all: see `is_spread`.
+    keeps in rows of 128. Small arrays are replicated.
     """
 
     def place(array: Any) -> NamedSharding:
@@ -58,6 +57,57 @@ def spread(mesh: Mesh, shapes: Any) -> Any:
         return NamedSharding(mesh, PartitionSpec(*[None] * axis, DATA_AXIS))
 
     return jax.tree.map(place, shapes)
+
+
+def gather(mesh: Mesh, params: Any, dtype: DTypeLike = jnp.float32) -> Any:
+    """Parameters that are spread, whole on every device; of the gradient each device gets its share.
+
+    Args:
+      mesh: the devices.
+      params: a pytree of arrays, placed as by `spread`.
+      dtype: the type of the kernels in the result; all others keep theirs.
+    """
+    if not is_spread(mesh):
+        return params
+    return jax.tree.map(lambda x: _gather(x, mesh, dtype if x.ndim > 1 else x.dtype), params)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _gather(x: jax.Array, mesh: Mesh, dtype: DTypeLike) -> jax.Array:
+    spec = spread(mesh, x).spec
+    x = x.astype(dtype)  # before it is sent
+    if not _is_manual(mesh) or not spec:
+        share = jax.lax.with_sharding_constraint(x, NamedSharding(mesh, spec))
+        return jax.lax.with_sharding_constraint(share, replicated(mesh))
+    gather_share = functools.partial(jax.lax.all_gather, axis_name=DATA_AXIS, axis=spec.index(DATA_AXIS), tiled=True)
+    return jax.shard_map(gather_share, mesh=mesh, in_specs=spec, out_specs=PartitionSpec(), check_vma=False)(x)
+
+
+def _share_of_gradient(mesh: Mesh, dtype: DTypeLike, _: None, gradient: jax.Array) -> tuple[jax.Array]:
+    spec = spread(mesh, gradient).spec
+    if not _is_manual(mesh) or not spec:
+        share = jax.lax.with_sharding_constraint(gradient, NamedSharding(mesh, spec))  # a reduce-scatter
+        return (share.astype(jnp.float32),)
+    axis = spec.index(DATA_AXIS)
+    size = gradient.shape[axis] // mesh.size
+
+    def own_share(whole: jax.Array) -> jax.Array:
+        first = size * jax.lax.axis_index(DATA_AXIS)
+        return jax.lax.dynamic_slice_in_dim(whole, first, size, axis).astype(jnp.float32)
+
+    return (jax.shard_map(own_share, mesh=mesh, in_specs=PartitionSpec(), out_specs=spec, check_vma=False)(gradient),)
+
+
+_gather.defvjp(lambda x, mesh, dtype: (_gather(x, mesh, dtype), None), _share_of_gradient)
+
+
+def _is_manual(mesh: Mesh) -> bool:
+    """Whether `gather` and its gradient are written by device instead of as constraints.
+
+    From the constraints XLA:TPU concludes that it should split the networks' computations too, and exchanges four times
+    as much. XLA:GPU makes a reduce-scatter of them, but not of the other (benchmarks/RESULTS.md).
+    """
+    return platform_of(mesh) == "tpu"
 
 
 def jit(fn: Callable[..., Any], mesh: Mesh, inputs: Sequence[Any], output: Any, **options: Any) -> jax.stages.Wrapped:

@@ -3,7 +3,8 @@
     python tests/chaos.py --kills=28
 
 Starts `python -m colorgan.main` as a user does, kills it with SIGKILL during the start, a step, a validation, a save, a
-rename and the deletion of an old checkpoint, and starts the same command again. Prints a table.
+rename and the deletion of an old checkpoint, and starts the same command again. Prints a table; the last line is JSON.
+With `--platform=gpu` the runs use the GPU, with `deterministic`.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import orbax.checkpoint as ocp
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
-ENVIRONMENT = dict(os.environ, JAX_PLATFORMS="cpu")
+ENVIRONMENT = dict(os.environ)
 STEPS_PER_EPOCH, BATCH_SIZE, NUM_VALIDATION = 6, 8, 12
 NUM_SAMPLES = 2
 _SCRATCH, _FOLDERS, _RENAMES = "orbax-checkpoint-tmp", 9, 6  # how many of each per save
@@ -59,9 +60,11 @@ def make_images(folder: Path, count: int, seed: int) -> None:
         pixels.save(folder / f"{n:03d}.png")
 
 
-def command(folder: Path, workdir: Path, num_epochs: int) -> list[str]:
+def command(folder: Path, workdir: Path, num_epochs: int, platform: str = "cpu") -> list[str]:
     """Returns the trainer's command line for the images in `folder`."""
     values = {
+        "platform": platform,
+        "deterministic": platform == "gpu",
         "image_size": 32,
         "batch_size": BATCH_SIZE,
         "num_epochs": num_epochs,
@@ -81,9 +84,11 @@ def command(folder: Path, workdir: Path, num_epochs: int) -> list[str]:
 
 def environment(kill_at: dict | None = None) -> dict[str, str]:
     """Returns the trainer's environment; with it the trainer kills itself at `kill_at` (see chaos_site)."""
+    path = [str(ROOT), *filter(None, [ENVIRONMENT.get("PYTHONPATH")])]  # packages may be in a folder of their own
     if kill_at is None:
-        return ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
-    return ENVIRONMENT | {"PYTHONPATH": f"{ROOT / 'tests' / 'chaos_site'}:{ROOT}", "CHAOS": json.dumps(kill_at)}
+        return ENVIRONMENT | {"PYTHONPATH": ":".join(path)}
+    path.insert(0, str(ROOT / "tests" / "chaos_site"))
+    return ENVIRONMENT | {"PYTHONPATH": ":".join(path), "CHAOS": json.dumps(kill_at)}
 
 
 def last_line(workdir: Path) -> int:
@@ -135,16 +140,19 @@ def start_and_kill(arguments: list[str], workdir: Path, moment: str, rng: random
         trainer = subprocess.Popen(arguments, cwd=ROOT, env=environment(kill_at), stdout=log, stderr=log)
     deadline = start + delay if moment == "while starting" else float("inf")
     has_cut = before <= resumes_from  # lines after the checkpoint are removed before new ones are written
-    while trainer.poll() is None:
-        line = last_line(workdir)
-        has_cut = has_cut or line < before
-        if seconds is None and has_cut and line > resumes_from:
-            seconds = time.monotonic() - start
-        if moment == "in a step" and deadline == float("inf") and has_cut and line > resumes_from + STEPS_PER_EPOCH:
-            deadline = time.monotonic() + delay
-        if time.monotonic() > deadline:
-            trainer.send_signal(signal.SIGKILL)
-        time.sleep(0.005)
+    try:
+        while trainer.poll() is None:
+            line = last_line(workdir)
+            has_cut = has_cut or line < before
+            if seconds is None and has_cut and line > resumes_from:
+                seconds = time.monotonic() - start
+            if moment == "in a step" and deadline == float("inf") and has_cut and line > resumes_from + STEPS_PER_EPOCH:
+                deadline = time.monotonic() + delay
+            if time.monotonic() > deadline:
+                trainer.send_signal(signal.SIGKILL)
+            time.sleep(0.005)
+    finally:
+        trainer.kill()  # when this process is stopped
     if trainer.wait() != -signal.SIGKILL:
         raise RuntimeError(f"the run ended with {trainer.returncode} before the kill {moment}: use more epochs")
     in_save = any((workdir / "checkpoints").glob("*.orbax-checkpoint-tmp"))
@@ -157,10 +165,12 @@ MOMENTS = (
 )
 
 
-def run_with_kills(folder: Path, workdir: Path, num_epochs: int, num_kills: int, seed: int) -> list[Kill]:
+def run_with_kills(
+    folder: Path, workdir: Path, num_epochs: int, num_kills: int, seed: int, platform: str = "cpu"
+) -> list[Kill]:
     """Runs the command, kills it `num_kills` times, and then lets it end. Returns the kills."""
     rng = random.Random(seed)
-    arguments = command(folder, workdir, num_epochs)
+    arguments = command(folder, workdir, num_epochs, platform)
     kills = []
     for n in range(num_kills):
         kills.append(start_and_kill(arguments, workdir, MOMENTS[n % len(MOMENTS)], rng))
@@ -216,25 +226,32 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=28)
     parser.add_argument("--epochs", type=int, default=120)
     parser.add_argument("--seed", type=int, default=0, help="random seed of the moments")
+    parser.add_argument("--platform", choices=("cpu", "gpu"), default="cpu")
     arguments = parser.parse_args()
+    epochs, platform = arguments.epochs, arguments.platform
+    jax.config.update("jax_platforms", "cuda" if platform == "gpu" else platform)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception, which ends the run
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         make_images(folder / "train", STEPS_PER_EPOCH * BATCH_SIZE, 1)
         make_images(folder / "validation", NUM_VALIDATION, 2)
-        run(command(folder, folder / "compiled", 1))  # so that later starts do not wait for the compiler
-        uninterrupted = run(command(folder, folder / "uninterrupted", arguments.epochs))
+        run(command(folder, folder / "compiled", 1, platform))  # so that later starts do not wait for the compiler
+        uninterrupted = run(command(folder, folder / "uninterrupted", epochs, platform))
         print(f"the uninterrupted run takes {uninterrupted:.0f} s\n")
         print(
             "| kill | moment | last step logged | checkpoint | steps lost | incomplete checkpoint | seconds to resume |"
         )
         print("| --- | --- | --- | --- | --- | --- | --- |")
         start = time.monotonic()
-        kills = run_with_kills(folder, folder / "killed", arguments.epochs, arguments.kills, arguments.seed)
+        kills = run_with_kills(folder, folder / "killed", epochs, arguments.kills, arguments.seed, platform)
         found = differences(folder / "uninterrupted", folder / "killed")
-        resumed = [kill.seconds for kill in kills if kill.seconds is not None]
-        print(f"\n{len(kills)} kills in {time.monotonic() - start:.0f} s; resuming takes {np.median(resumed):.1f} s")
-        print(f"at most {max(kill.line - kill.checkpoint for kill in kills)} steps lost by a kill")
+        resumed = float(np.median([kill.seconds for kill in kills if kill.seconds is not None]))
+        lost = max(kill.line - kill.checkpoint for kill in kills)
+        print(f"\n{len(kills)} kills in {time.monotonic() - start:.0f} s; resuming takes {resumed:.1f} s")
+        print(f"at most {lost} steps lost by a kill")
         print("differences from the uninterrupted run: " + (", ".join(found) or "none, equal in every bit"))
+        result = {"num_kills": len(kills), "max_steps_lost": lost, "seconds_to_resume": resumed}
+        print(json.dumps(result | {"num_differences": len(found), "differences": found[:20], "platform": platform}))
     sys.exit(bool(found))
 
 

@@ -112,7 +112,7 @@ def test_pretty_prints_one_metric_per_line():
 def test_a_missing_peer_is_skipped_with_a_line(capsys):
     compare_step = runpy.run_path(str(ROOT / "benchmarks" / "compare_step.py"))
     arguments = argparse.Namespace(peers_python=sys.executable, gpu=False, network="baseline")
-    assert compare_step["installed_peers"](arguments) == []
+    assert compare_step["installed_peers"](arguments)[0] == []
     assert capsys.readouterr().out.splitlines() == [
         f"pytorch is skipped: torch is not installed for {sys.executable}",
         f"tensorflow is skipped: tensorflow is not installed for {sys.executable}",

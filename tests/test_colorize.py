@@ -54,7 +54,15 @@ def test_a_link_out_of_the_output_folder_is_not_followed(finished_run, tmp_path)
 
 def _arguments(tmp_path, *inputs, **changes):
     given = {"workdir": "runs/none", "model": None, "checkpoint": None, "output": tmp_path / "out", "inputs": inputs}
-    given |= {"overwrite": False, "skip_color": False, "strength": 1.0, "saturation": 1.0, "smoothing": 0.9}
+    given |= {
+        "overwrite": False,
+        "skip_color": False,
+        "strength": 1.0,
+        "saturation": 1.0,
+        "smoothing": 0.9,
+        "border": "auto",
+        "levels": "keep",
+    }
     return argparse.Namespace(**given | changes)
 
 

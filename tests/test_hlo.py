@@ -129,17 +129,27 @@ def test_a_loop_counts_as_often_as_it_runs(operations):
     assert [(operation.flop, operation.num_bytes) for operation in operations["negate.1"]] == [(64 * 32, 2 * DENSE)] * 5
 
 
-def test_products_with_the_zeros_of_a_dilated_input_are_left_out():
-    dilated = """
-ENTRY %main {
-  %x = f32[1,4,4,8]{3,2,1,0} parameter(0)
-  %k = f32[4,4,8,2]{3,2,1,0} parameter(1)
-  ROOT %y = f32[1,8,8,2]{3,2,1,0} convolution(%x, %k), window={size=4x4 pad=2_2x2_2 lhs_dilate=2x2}, \
-dim_labels=b01f_01io->b01f
-}
+@pytest.mark.parametrize(
+    ("image", "window", "output", "num_products"),
+    [
+        (4, "size=4x4 pad=2_2x2_2 lhs_dilate=2x2", 8, 14),  # 1 + 6 x 2 + 1: every other position, without the padding
+        (8, "size=3x3 pad=1_1x1_1", 8, 22),  # 2 + 6 x 3 + 2
+        (8, "size=4x4 stride=2x2 pad=1_1x1_1", 4, 14),  # 3 + 4 + 4 + 3
+        (8, "size=3x3 pad=2_2x2_2 rhs_dilate=2x2", 8, 20),  # 2 + 2 + 4 x 3 + 2 + 2
+        (4, "size=4x4 pad=3_3x3_3 rhs_reversal=1x1", 7, 16),  # each with each: a product of matrices
+    ],
+)
+def test_products_with_zeros_are_left_out(image, window, output, num_products):
+    size = window[5]
+    text = f"""
+ENTRY %main {{
+  %x = f32[1,{image},{image},8]{{3,2,1,0}} parameter(0)
+  %k = f32[{size},{size},8,2]{{3,2,1,0}} parameter(1)
+  ROOT %y = f32[1,{output},{output},2]{{3,2,1,0}} convolution(%x, %k), window={{{window}}}, dim_labels=b01f_01io->b01f
+}}
 """
-    (operation,) = hlo.operations(dilated)
-    assert operation.flop == 2 * (8 * 8 * 2) * (4 * 4 * 8) / 4
+    (operation,) = hlo.operations(text)
+    assert operation.flop == 2 * num_products**2 * 8 * 2
 
 
 def test_each_operation_knows_where_it_comes_from(operations):

@@ -23,6 +23,9 @@ metadata={op_name="jit(train_step)/jvp(Generator)/encoder_norms_0/BatchNorm_0/re
   %all-reduce-start.3 = f32[65536,100]{0,1} all-reduce-start(%f), to_apply=%add
   %all-reduce-done.3 = f32[65536,100]{0,1} all-reduce-done(%all-reduce-start.3)
   %collective-permute-start = (f32[8,2]{1,0}, f32[8,2]{1,0}, u32[], u32[]) collective-permute-start(%g), channel_id=1
+  %all-gather.1 = bf16[8,2]{1,0} all-gather(%h), dimensions={0}, frontend_attributes={chain_id="7"}
+  %all-gather.2 = bf16[8,2]{1,0} all-gather(%h), dimensions={0}, frontend_attributes={chain_id="7"}
+  %all-gather.3 = bf16[8,2]{1,0} all-gather(%i), dimensions={0}, frontend_attributes={chain_id="8"}
   ROOT %collective-permute-done = f32[8,2]{1,0} collective-permute-done(%collective-permute-start)
 }
 """
@@ -30,14 +33,15 @@ metadata={op_name="jit(train_step)/jvp(Generator)/encoder_norms_0/BatchNorm_0/re
 
 def test_combined_and_asynchronous_exchanges_count_once():
     found = program_cost.find_collectives(HLO)
-    assert [c.kind for c in found] == ["all-reduce", "all-reduce", "all-reduce", "collective-permute"]
-    assert [c.num_bytes for c in found] == [1024, 2 + 2 * 16 * 64 * 128 + 256, 4 * 6553600, 64]
+    kinds = ["all-reduce", "all-reduce", "all-reduce", "collective-permute", "all-gather", "all-gather"]
+    assert [c.kind for c in found] == kinds
+    assert [c.num_bytes for c in found] == [1024, 2 + 2 * 16 * 64 * 128 + 256, 4 * 6553600, 64, 32, 32]
 
 
 def test_gradients_and_batch_norm_are_distinguished():
     groups = program_cost.describe_collectives(program_cost.find_collectives(HLO))
     assert groups["batch_norm"] == {"number": 1, "bytes": 1024}
-    assert groups["gradients"]["number"] == 3
+    assert groups["gradients"]["number"] == 5
 
 
 def test_cost_of_a_matrix_product():

@@ -320,9 +320,11 @@ def recipe_history(recipe_on_one_device, images):
     return run_steps(mesh, create(), step_fn, images, 4)[1]
 
 
-def test_eight_devices_compute_what_one_does(recipe, recipe_history, images, monkeypatch):
+@pytest.mark.parametrize("is_manual", [False, True])
+def test_eight_devices_compute_what_one_does(recipe, recipe_history, images, monkeypatch, is_manual):
     """Each has an eighth of the parameters, of the moments and of the average, and updates it."""
     monkeypatch.setattr(sharding, "_MIN_SPREAD", 64)
+    monkeypatch.setattr(sharding, "_is_manual", lambda mesh: is_manual)  # as for TPUs
     mesh, create, step_fn = _on_devices(recipe, 8)
     state, together = run_steps(mesh, create(), step_fn, images, 4)
     kernel = state.generator.params["encoder_2"]["kernel"]  # [4,4,8,16]

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from tqdm import tqdm
 from colorgan.data import transforms
 from colorgan.data.array_record import SHARD_COUNTS_FILE, pack_record
 from colorgan.data.source import Source
+from colorgan.data.workers import num_cores
 from colorgan.errors import UserError, printable, reason
 
 REFUSED_FILE = "refused.txt"
@@ -100,7 +100,7 @@ def _write_all(source: Source, folder: Path, num_shards: int, image_size: int | 
 
 def _encode_all(source: Source, image_size: int | None) -> Iterator[_Entry]:
     """Yields all entries in order. Threads prepare a few in advance."""
-    threads = os.cpu_count() or 1
+    threads = num_cores()
     dataset = grain.MapDataset.range(len(source)).map(lambda index: _encode(source, index, image_size))
     return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * threads)))
 

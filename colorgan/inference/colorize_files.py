@@ -25,7 +25,7 @@ class Settings:
     """How files are colored.
 
     Attributes:
-      strength, saturation: see `Colorizer.__call__`.
+      strength, saturation, border, levels: see `Colorizer.__call__`; the latter two are for photographs.
       smoothing: see `video.colorize_video`.
       overwrite: whether existing files are replaced.
       skip_color: whether photographs that have color already are left.
@@ -36,6 +36,8 @@ class Settings:
     smoothing: float = video.DEFAULT_SMOOTHING
     overwrite: bool = False
     skip_color: bool = False
+    border: str = "auto"
+    levels: str = "keep"
 
 
 @dataclasses.dataclass
@@ -211,7 +213,8 @@ def _colorize_photograph(
         if settings.skip_color:
             return False
     colored = photo.as_rgb()
-    colorizer.colorize(photo.pixels, settings.strength, settings.saturation, out=colored.pixels)
+    options = settings.strength, settings.saturation, colored.pixels, settings.border, settings.levels
+    colorizer.colorize(photo.pixels, *options)
     del photo  # if it was gray, it is not in memory while the file is encoded
     photo_file.write_photo(target, colored)
     return True

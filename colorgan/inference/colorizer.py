@@ -9,10 +9,14 @@ from PIL import Image
 from colorgan import color
 from colorgan.data import transforms
 from colorgan.inference.load_exported import ColorizeFn
-from colorgan.inference.paint import paint, shrink
+from colorgan.inference.paint import Levels, Prediction, paint, shrink
+from colorgan.inference.scan_border import find_photograph
 
 if TYPE_CHECKING:
     from colorgan.inference.load_weights import LoadedGenerator
+
+BORDERS = ("auto", "color")
+LEVELS = ("keep", "auto", "write")
 
 
 class Colorizer:
@@ -72,14 +76,31 @@ class Colorizer:
 
     @overload
     def __call__(
-        self, image: str | Path | Image.Image, strength: float = 1.0, saturation: float = 1.0
+        self,
+        image: str | Path | Image.Image,
+        strength: float = 1.0,
+        saturation: float = 1.0,
+        border: str = "auto",
+        levels: str = "keep",
     ) -> Image.Image: ...
 
     @overload
-    def __call__(self, image: np.ndarray, strength: float = 1.0, saturation: float = 1.0) -> np.ndarray: ...
+    def __call__(
+        self,
+        image: np.ndarray,
+        strength: float = 1.0,
+        saturation: float = 1.0,
+        border: str = "auto",
+        levels: str = "keep",
+    ) -> np.ndarray: ...
 
     def __call__(
-        self, image: str | Path | Image.Image | np.ndarray, strength: float = 1.0, saturation: float = 1.0
+        self,
+        image: str | Path | Image.Image | np.ndarray,
+        strength: float = 1.0,
+        saturation: float = 1.0,
+        border: str = "auto",
+        levels: str = "keep",
     ) -> Image.Image | np.ndarray:
         """Colors a photograph, which is treated as gray.
 
@@ -88,6 +109,10 @@ class Colorizer:
             upright, of any mode but floating point; or uint8 or uint16 [H,W], [H,W,1] or [H,W,3], of any byte order.
           strength: 0 for the gray photograph to 1 for the colored one.
           saturation: 0 to 2, factor of the colors before they are limited to the range of RGB.
+          border: "auto" colors the photograph inside the border of a scan, and leaves the border as it is, see
+            `scan_border.find_photograph`; "color" colors all.
+          levels: "auto" predicts the colors of a faded photograph from its luma at full contrast; "write" also writes
+            this luma; "keep" does neither.
 
         Returns:
           For a path, a Pillow image of 8 bits, "RGB", or "RGBA" if the photograph has transparency, with its ICC
@@ -100,39 +125,45 @@ class Colorizer:
           Exception: of many types, from the decoder, for a file that is not a photograph.
         """
         if isinstance(image, str | Path):
-            return self._colorize_file(Path(image), strength, saturation)
+            return self._colorize_file(Path(image), strength, saturation, border, levels)
         if not isinstance(image, Image.Image | np.ndarray):
             what = type(image).__name__
             raise TypeError(f"a photograph is a path, a Pillow image or a NumPy array, not {what}")
         if isinstance(image, np.ndarray):
-            return self.colorize(image, strength, saturation)
+            return self.colorize(image, strength, saturation, border=border, levels=levels)
         if image.mode == "La":
             image = image.convert("LA")  # the only conversion that Pillow has
         if image.has_transparency_data and not image.mode.startswith("I"):  # Pillow would clip 16 bits at 255
             rgba = np.array(image.convert("RGBA"))
-            self.colorize(rgba[..., :3], strength, saturation, out=rgba[..., :3])
+            self.colorize(rgba[..., :3], strength, saturation, rgba[..., :3], border, levels)
             return Image.fromarray(rgba)
         gray_or_rgb = image if image.mode == "L" else transforms.to_rgb(image)
-        return Image.fromarray(self.colorize(np.asarray(gray_or_rgb), strength, saturation))
+        return Image.fromarray(self.colorize(np.asarray(gray_or_rgb), strength, saturation, None, border, levels))
 
-    def _colorize_file(self, path: Path, strength: float, saturation: float) -> Image.Image:
+    def _colorize_file(self, path: Path, strength: float, saturation: float, border: str, levels: str) -> Image.Image:
         from colorgan.media import photo_file  # loads libraries that arrays do not need
 
         photo = photo_file.read_photo(path)
         colored = photo.as_rgb()
-        self.colorize(photo.pixels, strength, saturation, out=colored.pixels)
+        self.colorize(photo.pixels, strength, saturation, colored.pixels, border, levels)
         image = Image.fromarray(photo_file.eight_bits(colored.samples))
         if "icc_profile" in photo.metadata and photo.pixels.ndim == 3:
             image.info["icc_profile"] = photo.metadata["icc_profile"]
         return image
 
     def colorize(
-        self, pixels: np.ndarray, strength: float = 1.0, saturation: float = 1.0, out: np.ndarray | None = None
+        self,
+        pixels: np.ndarray,
+        strength: float = 1.0,
+        saturation: float = 1.0,
+        out: np.ndarray | None = None,
+        border: str = "auto",
+        levels: str = "keep",
     ) -> np.ndarray:
         """The same for arrays. With `pixels` as `out` (see `paint`), a large photograph is in memory once.
 
         Raises:
-          ValueError: `pixels` has another type or shape, or `strength` or `saturation` is out of range.
+          ValueError: `pixels` has another type or shape, or another argument is out of range.
         """
         pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         is_shape = pixels.ndim >= 2 and pixels.shape[2:] in ((), (1,), (3,)) and pixels.size > 0
@@ -142,8 +173,22 @@ class Colorizer:
             )
         if not (0 <= strength <= 1 and 0 <= saturation <= 2):
             raise ValueError(f"strength is from 0 to 1 and saturation from 0 to 2, not {strength} and {saturation}")
-        small = shrink(pixels, self.image_size)
-        return paint(pixels, small, self.predict_chroma(small[None])[0], strength, saturation, out)
+        return paint(pixels, self.predict(pixels, border, levels), strength, saturation, out)
+
+    def predict(self, pixels: np.ndarray, border: str = "auto", levels: str = "keep") -> Prediction:
+        """The colors of an array as for `colorize`. Raises ValueError."""
+        if border not in BORDERS or levels not in LEVELS:
+            raise ValueError(f"border is one of {BORDERS} and levels one of {LEVELS}, not {border!r} and {levels!r}")
+        height, width = pixels.shape[:2]
+        top, bottom, left, right = find_photograph(pixels) if border == "auto" else (0, height, 0, width)
+        box = (top / height, bottom / height, left / width, right / width)
+        small = shrink(pixels[top:bottom, left:right], self.image_size)
+        if levels == "keep":
+            return Prediction(small, self.predict_chroma(small[None])[0], box)
+        found = Levels.of(small)
+        stretched = found.stretch(small)
+        chroma = self.predict_chroma(stretched[None])[0]
+        return Prediction(stretched, chroma, box, found) if levels == "write" else Prediction(small, chroma, box)
 
     def predict_chroma(self, gray: np.ndarray) -> np.ndarray:
         """Luma from `shrink`, [B,h,w] in [-1,1], to (Cb, Cr) [B,h,w,2] as in `color.chroma_to_rgb`."""

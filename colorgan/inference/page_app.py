@@ -19,7 +19,7 @@ from colorgan.data import transforms
 from colorgan.data.folder import IMAGE_SUFFIXES
 from colorgan.errors import UserError
 from colorgan.inference.colorizer import Colorizer
-from colorgan.inference.paint import paint, shrink
+from colorgan.inference.paint import Prediction, paint, shrink
 from colorgan.media.photo_file import Photo, read_photo, suffix_of_result, write_photo
 from colorgan.run.workdir import find_samples
 
@@ -39,15 +39,13 @@ class Opened:
     Attributes:
       path: the upload.
       gray: uint8 [h,w], as the browser shows it.
-      small: of `shrink`.
-      chroma: of `Colorizer.predict_chroma`.
+      prediction: of `Colorizer.predict`.
       result: the last file of `write_colored`.
     """
 
     path: Path
     gray: np.ndarray
-    small: np.ndarray
-    chroma: np.ndarray
+    prediction: Prediction
     result: Path | None = None
 
 
@@ -72,17 +70,16 @@ def read_upload(path: Path) -> Photo:
 def open_photo(colorizer: Colorizer, path: Path) -> Opened:
     """Predicts the colors of a photograph. Raises the errors of `read_upload`."""
     pixels = read_upload(path).pixels
-    small = shrink(pixels, colorizer.image_size)
     preview = shrink(pixels, min(_PREVIEW_SIZE, max(pixels.shape[:2])))
     gray = np.clip(np.rint((preview + 1) * 127.5), 0, 255).astype(np.uint8)
-    return Opened(path, gray, small, colorizer.predict_chroma(small[None])[0])
+    return Opened(path, gray, colorizer.predict(pixels))
 
 
 def write_colored(opened: Opened, strength: float, saturation: float, folder: Path) -> Path:
     """The photograph in color, at its own size and in its own or the nearest format, in a new folder below `folder`."""
     photo = read_upload(opened.path)
     colored = photo.as_rgb()
-    paint(photo.pixels, opened.small, opened.chroma, strength, saturation, out=colored.pixels)
+    paint(photo.pixels, opened.prediction, strength, saturation, out=colored.pixels)
     del photo  # as in `colorize_files`
     path = Path(tempfile.mkdtemp(dir=folder), f"{opened.path.stem}-colorized{suffix_of_result(opened.path.suffix)}")
     write_photo(path, colored)
@@ -113,7 +110,7 @@ def create_page(colorizer: Colorizer, workdir: epath.Path | None, folder: Path) 
                 return
             if opened is None or opened.path != Path(file):
                 opened = open_photo(colorizer, Path(file))
-            colored = paint(opened.gray, opened.small, opened.chroma, strength, saturation)
+            colored = paint(opened.gray, opened.prediction, strength, saturation)
             shown = {state: opened, result: gr.Row(visible=True), images: (opened.gray, colored)}
             yield shown | {download: gr.DownloadButton(interactive=False)}  # the full size takes longer
             path = write_colored(opened, strength, saturation, folder)

@@ -1,6 +1,8 @@
 """From a photograph of any size to a network's input, and from the network's chroma to a photograph in color."""
 
+import dataclasses
 from collections.abc import Iterator
+from typing import NamedTuple, Self
 
 import numpy as np
 from PIL import Image
@@ -9,7 +11,28 @@ from colorgan import color
 from colorgan.inference.guided_upsampling import GuidedChroma
 
 _STRIP_PIXELS = 2**20  # of a photograph that are in memory as float32 at a time
+_OUTLIERS = 0.005  # share of pixels that levels ignore at each end
+_MIN_RANGE = 0.1  # of luma: a photograph with less has no levels to find
+WHOLE = (0.0, 1.0, 0.0, 1.0)  # a box: all of a photograph
 _REDUCING_GAP = 3  # block means reduce an image to this multiple of its target size, as in `transforms.square`
+
+
+class Levels(NamedTuple):
+    """Luma in [-1,1] that is to be black, and white."""
+
+    black: float
+    white: float
+
+    @classmethod
+    def of(cls, gray: np.ndarray) -> Self:
+        """The darkest and the brightest values of luma in [-1,1], without the few that are outliers."""
+        black, white = np.percentile(gray, (100 * _OUTLIERS, 100 * (1 - _OUTLIERS)))
+        return cls(float(black), float(white)) if white - black >= _MIN_RANGE else cls(-1.0, 1.0)
+
+    def stretch(self, gray: np.ndarray) -> np.ndarray:
+        """Luma in [-1,1] with full contrast, float32."""
+        stretched = (gray - self.black) * np.float32(2 / (self.white - self.black)) - 1
+        return np.clip(stretched, -1, 1)
 
 
 def shrink(pixels: np.ndarray, size: int) -> np.ndarray:
@@ -29,10 +52,26 @@ def shrink(pixels: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(image.resize(target, Image.Resampling.BICUBIC, box=(0, 0, width / block, height / block)))
 
 
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """A network's colors for a photograph, which `paint` applies to it at any size.
+
+    Attributes:
+      small: luma of the part that is colored, [h,w] in [-1,1], from `shrink`.
+      chroma: for `small`, [h,w,2].
+      box: the part that is colored, in shares of the height and the width: top, bottom, left, right.
+      levels: to be written, and those of `small`; None for the photograph's own.
+    """
+
+    small: np.ndarray
+    chroma: np.ndarray
+    box: tuple[float, float, float, float] = WHOLE
+    levels: Levels | None = None
+
+
 def paint(
     pixels: np.ndarray,
-    small: np.ndarray,
-    chroma: np.ndarray,
+    prediction: Prediction,
     strength: float = 1.0,
     saturation: float = 1.0,
     out: np.ndarray | None = None,
@@ -41,28 +80,39 @@ def paint(
 
     Args:
       pixels: uint8 or uint16 [H,W], [H,W,1] or [H,W,3].
-      small: its luma from `shrink`, [h,w].
-      chroma: predicted for it, [h,w,2].
+      prediction: of this photograph. What is outside of its box stays as it is.
       strength: see `Colorizer.__call__`.
       saturation: see `Colorizer.__call__`.
       out: the array to write to and return, [H,W,3] of the type of `pixels`, which it may be; a new array by default.
     """
+    height, width = pixels.shape[:2]
     if out is None:
-        out = np.empty((*pixels.shape[:2], 3), pixels.dtype)
+        out = np.empty((height, width, 3), pixels.dtype)
+    if prediction.box != WHOLE:
+        out[:] = pixels.reshape(height, width, -1)
+    top, bottom = (round(share * height) for share in prediction.box[:2])
+    left, right = (round(share * width) for share in prediction.box[2:])
+    pixels, inside = pixels[top:bottom, left:right], out[top:bottom, left:right]
     half = np.iinfo(pixels.dtype).max / 2
-    guided = GuidedChroma(small, saturation * chroma, pixels.shape[:2])
-    for top, gray in _strips(pixels, max(1, _STRIP_PIXELS // pixels.shape[1])):
-        rgb = color.chroma_to_rgb(gray[..., None], guided.rows(gray, top))
+    guided = GuidedChroma(prediction.small, saturation * prediction.chroma, pixels.shape[:2])
+    for first, gray in _strips(pixels, max(1, _STRIP_PIXELS // pixels.shape[1])):
+        if prediction.levels:
+            gray = prediction.levels.stretch(gray)
+        rgb = color.chroma_to_rgb(gray[..., None], guided.rows(gray, first))
         rgb = gray[..., None] + strength * (rgb - gray[..., None])
-        out[top : top + len(gray)] = np.clip(np.rint((rgb + 1) * half), 0, 2 * half)
+        inside[first : first + len(gray)] = np.clip(np.rint((rgb + 1) * half), 0, 2 * half)
     return out
 
 
 def _strips(pixels: np.ndarray, num_rows: int) -> Iterator[tuple[int, np.ndarray]]:
     """The luma of `num_rows` rows at a time, float32 [N,W] in [-1,1], with the number of the first row."""
-    half = np.float32(np.iinfo(pixels.dtype).max / 2)
     for top in range(0, len(pixels), num_rows):
-        strip = pixels[top : top + num_rows].astype(np.float32) / half - 1
-        if strip.ndim == 3:
-            strip = (color.luma(strip) if strip.shape[2] == 3 else strip)[..., 0]
-        yield top, strip
+        yield top, luma(pixels[top : top + num_rows])
+
+
+def luma(pixels: np.ndarray) -> np.ndarray:
+    """The luma of uint8 or uint16 [H,W], [H,W,1] or [H,W,3]: float32 [H,W] in [-1,1]."""
+    values = pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max / 2) - 1
+    if values.ndim == 3:
+        values = (color.luma(values) if values.shape[2] == 3 else values)[..., 0]
+    return values

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from colorgan.errors import UserError
-from colorgan.inference.paint import paint, shrink
+from colorgan.inference.paint import Prediction, paint, shrink
 from colorgan.media import video_file
 from colorgan.media.temporal_smoothing import ChromaSmoother
 from colorgan.run.storage import whole_file
@@ -115,5 +115,5 @@ def color_frames(
         for frame, gray, predicted in zip(
             batch, small, np.rot90(chroma, -frame_format.quarter_turns, (1, 2)), strict=False
         ):
-            paint_frame = functools.partial(paint_fn, small=gray, chroma=smoother(gray, predicted))
+            paint_frame = functools.partial(paint_fn, prediction=Prediction(gray, smoother(gray, predicted)))
             yield video_file.with_chroma(frame, frame_format, paint_frame)

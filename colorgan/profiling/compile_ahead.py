@@ -133,8 +133,7 @@ def describe_operations(operations: Sequence[Operation], peaks: DevicePeaks) -> 
 def describe_roofline(cost: program_cost.ProgramCost, images: int, peaks: DevicePeaks) -> dict[str, float]:
     """The shortest time of a step if all operations overlap, and if they run one after the other.
 
-    The latter is by the shapes of the operations. It is too long for TPUs, whose convolutions are counted with products
-    that are not computed.
+    The latter is by the shapes of the operations.
     """
     overlapping = peaks.roofline_seconds(cost.flop, cost.bytes_accessed)
     in_turn = sum(peaks.estimate_seconds(operation) for operation in cost.operations)

@@ -13,6 +13,8 @@ import math
 import re
 from collections.abc import Iterator
 
+import numpy as np
+
 _SLICES = frozenset(("slice", "dynamic-slice", "gather"))
 # They launch nothing.
 _FREE = frozenset(
@@ -38,7 +40,7 @@ _ATTRIBUTE = re.compile(r'\b(calls|to_apply|body|dim_labels|custom_call_target|o
 _TRIP_COUNT = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _DOT_DIMENSIONS = re.compile(r'(?:lhs_contracting_dims=\{([\d,]*)\}|"lhs_contracting_dimensions":\[([^\]]*)\])')
 _LOCATION = re.compile(r"^(\d+) \{file_name_id=(\d+) function_name_id=\d+ line=(\d+)")
-_DILATION = re.compile(r"lhs_dilate=([\dx]+)")
+_WINDOW = re.compile(r"\b(stride|pad|lhs_dilate|rhs_dilate)=([\dx_\-]+)")
 _PARAMETER = re.compile(r" parameter\((\d+)\)")
 _FRAME = re.compile(r"^(\d+) \{file_location_id=(\d+)")
 _FILE = re.compile(r'^(\d+) "(.*)"$')
@@ -262,18 +264,37 @@ def _flop(instruction: Instruction, computation: Computation) -> float:
 def _convolution_flop(instruction: Instruction, operands: list[Instruction], target: str) -> float:
     """Twice the products of a convolution, or of the convolution whose gradient it is: output x kernel / features.
 
-    Products with the zeros of a dilated input are left out, as in XLA's analysis. cuDNN's calls have none.
+    Products with padding and with the zeros of a dilated input are left out, as in XLA's analysis. For cuDNN's calls
+    padding counts, since what cuDNN does with it is not known.
     """
     image, kernel, output = operands[0].shapes[0], operands[1].shapes[0], instruction.shapes[0]
     if target.endswith("BackwardInput"):
         image, output = output, image
     elif target.endswith("BackwardFilter"):
         kernel, output = output, kernel
-    labels = instruction.attributes.get("dim_labels", "b01f_01io->b01f")
-    features = output.dimensions[labels.split("->")[1].index("f")]
-    dilation = _DILATION.search(instruction.text)
-    zeros = math.prod(int(n) for n in dilation[1].split("x")) if dilation else 1
-    return 2.0 * output.num_elements * kernel.num_elements / max(features, 1) / zeros
+    inputs, _, outputs = instruction.attributes.get("dim_labels", "b01f_01io->b01f").partition("->")
+    features = output.dimensions[outputs.index("f")]
+    products = output.num_elements * kernel.num_elements / max(features, 1)
+    if not target:
+        image_labels, kernel_labels = inputs.split("_")
+        for axis in filter(str.isdigit, outputs):
+            sizes = [
+                shape.dimensions[labels.index(axis)]
+                for shape, labels in ((image, image_labels), (kernel, kernel_labels), (output, outputs))
+            ]
+            products *= _share_of_image(instruction.text, int(axis), *sizes)
+    return 2.0 * products
+
+
+def _share_of_image(text: str, axis: int, num_image: int, num_kernel: int, num_output: int) -> float:
+    """The share of the products along one spatial axis of a convolution that are with elements of its image."""
+    window = {name: values.split("x")[axis] for name, values in _WINDOW.findall(text)}
+    stride, dilation, kernel_dilation = (int(window.get(n, 1)) for n in ("stride", "lhs_dilate", "rhs_dilate"))
+    before = int(window.get("pad", "0_0").split("_")[0])
+    outputs, kernel = np.arange(num_output) * stride - before, np.arange(num_kernel) * kernel_dilation
+    positions = outputs[:, None] + kernel
+    is_image = (positions >= 0) & (positions <= (num_image - 1) * dilation) & (positions % dilation == 0)
+    return float(is_image.mean())
 
 
 def _fusion_bytes(fusion: Instruction, operands: list[Instruction], fused: Computation) -> int:

@@ -1,6 +1,7 @@
 """Cost of a compiled program on one device: operations, memory traffic, memory, and exchanges with other devices."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from colorgan.profiling import hlo
 from colorgan.profiling.hlo import Operation
 
 _KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
+_CHAIN = re.compile(r'chain_id="(\d+)"')
 _MAX_BATCH_NORM_BYTES = 2**16  # XLA:GPU concatenates what it sums; gradients of kernels are larger
 
 
@@ -93,13 +95,22 @@ def program_cost(compiled: jax.stages.Compiled, platform: str) -> ProgramCost:
 
 
 def find_collectives(text: str) -> tuple[Collective, ...]:
-    """Returns the exchanges in the text of an HLO module. An asynchronous one has a start, which counts, and an end."""
+    """Returns the exchanges in the text of an HLO module.
+
+    An asynchronous one has a start, which counts, and an end. Those that XLA:TPU computes piece by piece, fused into
+    other operations, are repeated there with the same "chain_id" and count once.
+    """
     found = []
+    chains = set()
     for computation in hlo.Program(text).computations.values():
         for instruction in computation.values():
             kind = instruction.opcode.removesuffix("-start")
             if kind not in _KINDS:
                 continue
+            if chain := _CHAIN.search(instruction.text):
+                if chain[1] in chains:
+                    continue
+                chains.add(chain[1])
             shapes = instruction.shapes
             if kind != instruction.opcode and kind != "all-reduce":
                 shapes = tuple(shape for shape in shapes if shape.dimensions)  # not the counters

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import optax
 from jax.experimental.layout import Layout, with_layout_constraint
 from jax.sharding import Mesh
-from jax.typing import DTypeLike
 
 from colorgan import color, sharding
 from colorgan.data import degradation
@@ -59,11 +58,11 @@ def train_step(
     weights = hyperparameters.loss_weights
     is_adversarial = ADVERSARIAL in weights
 
-    critic_variables = state.critic.variables | {"params": _gather(state.critic.params, mesh)}
+    critic_variables = state.critic.variables | {"params": sharding.gather(mesh, state.critic.params)}
 
     def generator_loss_fn(params: optax.Params) -> tuple[jax.Array, Any]:
         fake, updated = gan.generator.apply(
-            {"params": _gather(params, mesh, gan.generator.dtype), "batch_stats": state.generator.batch_stats},
+            {"params": sharding.gather(mesh, params, gan.generator.dtype), "batch_stats": state.generator.batch_stats},
             gray,
             training=True,
             momentum=momentum,
@@ -81,7 +80,7 @@ def train_step(
 
     def critic_loss_fn(params: optax.Params, fake: jax.Array) -> tuple[jax.Array, Any]:
         # The fake image first: the generator's loss has the same pass, and XLA computes it once.
-        variables = state.critic.variables | {"params": _gather(params, mesh)}
+        variables = state.critic.variables | {"params": sharding.gather(mesh, params)}
         logits_fake, batch_stats = _apply_critic(gan.critic, variables, gray, fake, momentum)
         variables |= {"batch_stats": batch_stats}
         logits_real, batch_stats = _apply_critic(gan.critic, variables, gray, real, momentum)
@@ -143,27 +142,6 @@ def _apply_critic(
     """The critic in training: logits and its next running averages."""
     logits, updated = critic.apply(variables, gray, image, training=True, momentum=momentum, mutable=["batch_stats"])
     return logits, updated.get("batch_stats", {})
-
-
-def _gather(params: optax.Params, mesh: Mesh, dtype: DTypeLike = jnp.float32) -> optax.Params:
-    """All parameters on every device, the kernels in `dtype`; of the gradient each device gets its share."""
-    if not sharding.is_spread(mesh):
-        return params
-    return jax.tree.map(lambda x: _gather_one(x, mesh, dtype if x.ndim > 1 else x.dtype), params)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _gather_one(x: jax.Array, mesh: Mesh, dtype: DTypeLike) -> jax.Array:
-    share = jax.lax.with_sharding_constraint(x.astype(dtype), sharding.spread(mesh, x))  # converted before it is sent
-    return jax.lax.with_sharding_constraint(share, sharding.replicated(mesh))
-
-
-def _gather_backward(mesh: Mesh, dtype: DTypeLike, _: None, gradient: jax.Array) -> tuple[jax.Array]:
-    share = jax.lax.with_sharding_constraint(gradient, sharding.spread(mesh, gradient))  # a reduce-scatter
-    return (share.astype(jnp.float32),)
-
-
-_gather_one.defvjp(lambda x, mesh, dtype: (_gather_one(x, mesh, dtype), None), _gather_backward)
 
 
 def _in_layout_of_parameters(grads: optax.Updates, mesh: Mesh) -> optax.Updates:
