@@ -56,6 +56,14 @@ def test_photographs_with_colors_have_color():
     assert has_color(np.where((X < 0.2)[..., None], (200, 40, 40), GRAY).astype(np.uint8))  # a colored object
 
 
+def test_the_border_of_a_scan_is_not_looked_at():
+    scan = np.full((HEIGHT + 60, WIDTH + 60, 3), (20, 30, 160), np.uint8)
+    scan[30:-30, 30:-30] = GRAY
+    assert not has_color(scan)
+    scan[30:-30, 30:-30] = GRAY * np.where(X[..., None] < 0.5, (1, 0.7, 0.5), (0.5, 0.7, 1))
+    assert has_color(scan)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (700, 2), (3, 3)])
 def test_any_size(shape):
     assert not has_color(np.full(shape, 90, np.uint8))

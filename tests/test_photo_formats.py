@@ -125,6 +125,9 @@ def test_a_gif_is_read_exactly_with_its_transparency_and_comment(tmp_path):
     write_photo(tmp_path / "photo.png", photo)
     with Image.open(tmp_path / "photo.png") as written:
         assert written.info["Comment"] == "1931"
+    photo = _read(tmp_path / "photo.jpg", _encoded(GRAY, "GIF", comment=b"1931 " * 20_000))
+    write_photo(tmp_path / "photo.jpg", photo)  # too long for a JPEG
+    assert "comment" not in read_photo(tmp_path / "photo.jpg").metadata
     photo = _read(tmp_path / "photo.gif", _encoded(GRAY, "GIF", transparency=int(GRAY[0, 0])))
     np.testing.assert_array_equal(np.asarray(photo.alpha) == 0, np.equal(GRAY, GRAY[0, 0]))
 

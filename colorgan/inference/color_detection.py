@@ -3,6 +3,7 @@
 import numpy as np
 
 from colorgan import color
+from colorgan.inference.scan_border import find_photograph
 
 _SAMPLED_SIDE, _BLOCK = 256, 4  # pixels of the shorter side that are looked at; noise is averaged over blocks of them
 _NUM_LEVELS = 16  # of luma, in each of which a toned photograph has one color
@@ -16,13 +17,15 @@ def has_color(pixels: np.ndarray) -> bool:
     """Whether a photograph has colors that coloring would replace.
 
     Sepia and other tones count as gray: their color follows from the luma, or is of one hue everywhere, as that of
-    yellowed paper. So do colored stamps and dates that cover less than 2%.
+    yellowed paper. So do colored stamps and dates that cover less than 2%. The border of a scan is not looked at.
 
     Args:
       pixels: uint8 or uint16, gray [H,W] or RGB [H,W,3].
     """
     if pixels.ndim == 2:
         return False
+    box = find_photograph(pixels)
+    pixels = pixels[box.top : box.bottom, box.left : box.right]
     step = max(1, min(pixels.shape[:2]) // _SAMPLED_SIDE)
     sampled = pixels[::step, ::step].astype(np.float32) * np.float32(255 / np.iinfo(pixels.dtype).max)
     height, width = (max(1, side // _BLOCK) for side in sampled.shape[:2])

@@ -30,7 +30,7 @@ _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", _BIG_ENDIAN_BIGTIFF)
 # Color at full resolution, which matters here. Each format uses the options that it knows.
 _OPTIONS = {"quality": 95, "subsampling": 0, "exact": True}
 _ROWS = 256  # converted at a time, which keeps copies small
-_MAX_JPEG_SEGMENT_BYTES = 65_000  # for EXIF, XMP, IPTC: a little less than the maximum
+_MAX_JPEG_SEGMENT_BYTES = 65_000  # for EXIF, XMP, IPTC, comments: a little less than the maximum
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation="[0-9]"|<tiff:Orientation>[0-9]</tiff:Orientation>')
 _IPTC = 0x0404  # Photoshop's number of the resource with captions and rights
 
@@ -170,7 +170,8 @@ def _save(image: Image.Image, file: IO[bytes], image_format: str, metadata: Mapp
     if image_format in ("JPEG", "BMP") and image.mode in ("LA", "RGBA"):
         image = transforms.to_rgb(image)
     if image_format == "JPEG":
-        options |= {key: b"" for key in ("exif", "xmp") if len(options.get(key, b"")) > _MAX_JPEG_SEGMENT_BYTES}
+        keys = ("exif", "xmp", "comment")
+        options |= {key: b"" for key in keys if len(options.get(key, b"")) > _MAX_JPEG_SEGMENT_BYTES}
     if image_format == "AVIF":
         options |= {"subsampling": "4:4:4", "speed": 9}  # an eighth of the time of the default, and 5% larger
     if image_format == "PNG":

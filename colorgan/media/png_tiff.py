@@ -111,7 +111,7 @@ def _as_integers(samples: np.ndarray, num_colors: int, num_bits: int, name: str)
     if samples.dtype.kind == "f":
         low, high = _find_range(samples[..., :num_colors])
         log.warning("%s has floating-point values: %g becomes black and %g white", name, low, high)
-    elif samples.dtype != np.uint16 or num_bits > 16:
+    elif samples.dtype not in (np.uint8, np.uint16):
         raise ValueError("a TIFF of integers that are signed or beyond 16 bits is not supported: save it with 16 bits")
     integers = np.empty(samples.shape, np.uint16)
     for top in range(0, len(samples), _ROWS):
