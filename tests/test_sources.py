@@ -10,6 +10,7 @@ import pickle
 import sys
 import tarfile
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,6 +135,14 @@ def test_damaged_shard_without_a_recorded_count_is_an_error(photographs, tmp_pat
             (tmp_path / "shards" / "shards.json").write_text(counts)
         with pytest.raises(UserError, match=rf"the shard {shard} cannot be read \(.*\), and no shards.json"):
             sources.open_source(f"array_record:{tmp_path}/shards", 32)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="reads a file of Linux that answers with EIO")
+def test_shard_that_may_not_be_read_is_not_a_damaged_one(tmp_path):
+    (tmp_path / "a.array_record").symlink_to("/proc/self/mem")
+    (tmp_path / "shards.json").write_text('{"a.array_record": 3}')  # of a damaged shard the images would count as bad
+    with pytest.raises(UserError, match=r"cannot read the shard .*a\.array_record: Input/output error"):
+        sources.open_source(f"array_record:{tmp_path}", 32)
 
 
 @pytest.fixture
