@@ -2,6 +2,7 @@
 
 import argparse
 import faulthandler
+import io
 import logging
 import os
 import signal
@@ -14,7 +15,7 @@ import jax
 
 from colorgan import config_file, library_patches
 from colorgan.configs import default
-from colorgan.errors import Stopped, StoppedTogether, UserError
+from colorgan.errors import Stopped, StoppedTogether, UserError, printable
 from colorgan.run.preemption import EXIT_TRY_AGAIN, leave_at_once
 
 EXIT_ERROR, EXIT_USAGE = 1, 2
@@ -94,6 +95,8 @@ def _describe_unknown(argument: str, has_config: bool) -> str:
 
 def _call(main: Callable[[], None]) -> None:
     library_patches.silence_libraries()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text; stderr does this anyway
     faulthandler.enable()  # prints a traceback when a library crashes the process
     logging.basicConfig(format="%(message)s", force=True)  # absl and others have installed their own
     logging.getLogger("colorgan").setLevel(logging.INFO)
@@ -135,7 +138,7 @@ def _exit(message: str, code: int, at_once: bool = False) -> NoReturn:
         other processes of the run that have ended.
     """
     _flush_stdout()
-    print(f"colorgan: {message}", file=sys.stderr, flush=True)
+    print(f"colorgan: {printable(message)}", file=sys.stderr, flush=True)
     if at_once:
         os._exit(code)
     sys.exit(code)

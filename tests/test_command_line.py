@@ -1,5 +1,6 @@
 """The command line: names, flags, configs. Misuse gets one sentence and an exit code, never a traceback."""
 
+import importlib
 import os
 import re
 import subprocess
@@ -80,6 +81,25 @@ def test_every_command_has_help_and_a_name():
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"usage: colorgan {name} ")
         assert (ROOT / "colorgan" / f"{module}.py").is_file()
+
+
+PATHS = {
+    "main": ["--workdir=~/x"],
+    "evaluate": ["--data=folder:x", "--workdir=~/x", "--output=~/x", "--save_images=~/x"],
+    "colorize": ["--model=~/x", "--output=~/x", "~/x"],
+    "prepare": ["--source=folder:x", "--num_shards=1", "--output=~/x"],
+    "export": ["--workdir=~/x", "--output=~/x"],
+    "page": ["--model=~/x"],
+}
+
+
+@pytest.mark.parametrize("module", PATHS)
+def test_paths_of_flags_may_begin_with_the_home_folder(module):
+    parser = importlib.import_module(f"colorgan.{module}")._parser()
+    values = vars(parser.parse_args(PATHS[module])).values()
+    given = [str(value[0] if isinstance(value, list) else value) for value in values if "x" in str(value)]
+    paths = [path for path in given if path != "folder:x"]
+    assert paths == [str(Path.home() / "x")] * sum("~" in argument for argument in PATHS[module])
 
 
 def test_commands_are_listed():

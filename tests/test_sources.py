@@ -57,6 +57,23 @@ def test_links_to_folders_are_followed_once(photographs, tmp_path):
     assert names[0] == "linked/class_0/image_00.jpg"
 
 
+def test_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "a.png").touch()
+    (tmp_path / "closed").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: not path.endswith("closed"))
+    with pytest.raises(UserError, match=f"cannot read the folder {tmp_path}/closed: Permission denied"):
+        sources.open_source(f"folder:{tmp_path}", 32)
+
+
+def test_home_folder_in_names_of_sources(photographs, tmp_path, monkeypatch):
+    write_shards(sources.open_source(f"folder:{photographs}", 32), tmp_path / "shards", num_shards=2)
+    monkeypatch.setenv("HOME", str(photographs.parent))
+    assert len(sources.open_source(f"folder:~/{photographs.name}", 32)) == 12
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(sources.open_source("array_record:~/shards", 32)) == 12
+
+
 def test_array_record_has_the_bytes_and_names_of_the_folder(photographs, tmp_path):
     folder = sources.open_source(f"folder:{photographs}", 32)
     write_shards(folder, tmp_path / "shards", num_shards=3)
