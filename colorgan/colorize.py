@@ -77,7 +77,7 @@ def _between(low: float, high: float) -> Callable[[str], float]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.create_parser("colorize", __doc__)
+    parser = command_line.create_parser("colorize", __doc__, "OLD_PHOTO.jpg")
     model_flags.add_arguments(parser)
     output_help = "folder for the results, or file for one (default: NAME-colorized.EXT beside each file)"
     parser.add_argument("--output", type=parse_local_path, help=output_help)

@@ -271,3 +271,19 @@ def test_a_run_that_may_not_be_read_is_not_taken_for_none(tmp_path, monkeypatch)
         workdir_lib.read_config(workdir)
     with pytest.raises(UserError, match="cannot use the run's folder: .*Permission denied"):
         workdir_lib.config_if_trained(workdir)
+
+
+def test_runs_near_a_folder_that_is_none_are_named(tmp_path):
+    runs = epath.Path(tmp_path / "runs")
+    for name in ("b", "a"):
+        (runs / name / "checkpoints").mkdir(parents=True)
+        (runs / name / "config.json").write_text("{}")
+    for workdir, end in (
+        (runs, f"inside it are the runs {runs}/a, {runs}/b"),
+        (runs / "a" / "checkpoints", f"the run is {runs}/a"),
+        (runs / "c", f"beside it are the runs {runs}/a, {runs}/b"),
+    ):
+        with pytest.raises(UserError, match=f"is not the folder of a run: it has no config.json; {end}$"):
+            workdir_lib.read_config(workdir)
+    with pytest.raises(UserError, match=r"it has no config\.json$"):
+        workdir_lib.read_config(epath.Path(tmp_path))

@@ -24,6 +24,7 @@ METRICS_FILE, LOG_FILE = "metrics.jsonl", "log.txt"
 CHECKPOINTS_FOLDER, DAMAGED_FOLDER = "checkpoints", "damaged"
 SAMPLES_FOLDER, TENSORBOARD_FOLDER, EVALUATION_FOLDER = "samples", "tensorboard", "evaluation"
 
+_NUM_NAMED = 10  # runs in a message
 _SHARED_SECONDS = 30  # until a network file system shows a new file on all hosts
 
 
@@ -50,7 +51,7 @@ def read_config(workdir: epath.Path) -> dict[str, Any]:
         with bucket_errors(workdir):
             saved = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise UserError(f"{workdir} is not the folder of a run: it has no {CONFIG_FILE}") from error
+        raise UserError(f"{workdir} is not the folder of a run: it has no {CONFIG_FILE}{_near(workdir)}") from error
     except NotADirectoryError as error:
         raise UserError(f"{workdir} is not the folder of a run: {error}") from error
     except OSError as error:
@@ -60,6 +61,23 @@ def read_config(workdir: epath.Path) -> dict[str, Any]:
     if not isinstance(saved, dict):
         raise UserError(f"{path} is damaged (not a JSON object); the command that trained the run writes it again")
     return migrations.migrate_config(saved)
+
+
+def _near(workdir: epath.Path) -> str:
+    """Which runs are in `workdir`, around it or beside it, as the end of a message; "" if there is none."""
+    if is_remote(workdir):  # each look would take a request
+        return ""
+    for where, folder, pattern in (
+        ("inside it are the runs", workdir, "*/"),
+        ("the run is", workdir.parent, ""),
+        ("beside it are the runs", workdir.parent, "*/"),
+    ):
+        with contextlib.suppress(OSError):
+            runs = sorted(str(path.parent) for path in folder.glob(pattern + CONFIG_FILE))
+            if runs:
+                more = f" and {len(runs) - _NUM_NAMED} more" if len(runs) > _NUM_NAMED else ""
+                return f"; {where} {', '.join(runs[:_NUM_NAMED])}{more}"
+    return ""
 
 
 def config_if_trained(workdir: epath.Path) -> dict[str, Any] | None:
