@@ -7,9 +7,11 @@ import io
 import logging
 import os
 import pickle
+import socket
 import sys
 import tarfile
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from test_launch import wait_until
 from tiny_photos import tiny_photos_dataset_builder as tiny_photos
 
 from colorgan.data import sources, transforms
+from colorgan.data import tfds as tfds_source
 from colorgan.data.folder import find_images
 from colorgan.data.shards import write_shards
 from colorgan.errors import UserError
@@ -231,6 +234,28 @@ def test_tfds_downloads_the_dataset_of_the_configs(tfds, monkeypatch, tmp_path):
     assert {train.read(n) for n in range(len(train))} == {tiny_photos.encoded_image(n) for n in (0, 2, 4, 6)}
     assert len(validation) == 4
     assert "tensorflow" not in sys.modules
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("answers", [False, None], ids=["refuses", "is silent"])
+def test_tfds_without_a_network_is_reported_at_once(tfds, monkeypatch, answers):
+    from tensorflow_datasets.datasets.imagenette import imagenette_dataset_builder
+
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(tfds_source, "_ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if answers is False:
+            server.close()
+        monkeypatch.setattr(imagenette_dataset_builder, "_URL_PREFIX", f"http://127.0.0.1:{port}/")
+        start = time.monotonic()
+        message = (
+            f"tfds:imagenette/320px-v2/train cannot be opened: 127.0.0.1:{port} cannot be reached; check the network"
+        )
+        with pytest.raises(UserError, match=message):
+            sources.open_source("tfds:imagenette/320px-v2/train", 32)
+        assert time.monotonic() - start < 8
 
 
 @pytest.mark.filterwarnings("default")

@@ -13,6 +13,7 @@ from colorgan import library_patches
 from colorgan.errors import UserError, reason
 from colorgan.run.storage import is_remote
 
+_ANSWER_SECONDS = 8  # for the server of a dataset
 _LOCK_FILE = ".colorgan.lock"
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,8 @@ class TfdsSource:
                 if not builder.data_path.exists():
                     size, path = builder.info.download_size, builder.data_path
                     log.info("downloading tfds:%s (%s) to %s", self._dataset, size, path)
-                    with library_patches.tfds_without_tensorflow():
+                    without_waiting = library_patches.tfds_without_waiting(_ANSWER_SECONDS)
+                    with library_patches.tfds_without_tensorflow(), without_waiting:
                         builder.download_and_prepare()
         self._records = builder.as_data_source(split=self._split, decoders={self._key: tfds.decode.SkipDecoding()})
 
