@@ -59,7 +59,7 @@ def find(name: str) -> Path:
     shipped = ", ".join(shipped_names())
     if name in shipped_names():
         return _SHIPPED_FOLDER / f"{name}.py"
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if not path.is_file():
         raise UserError(f"there is no config file {name} and no shipped config of that name: {shipped}")
     if path.suffix not in (".py", ".json"):

@@ -156,6 +156,18 @@ def tfds_without_waiting(seconds: float) -> Iterator[None]:
         downloader._open_url = open_url
 
 
+def leave_out_device_warnings() -> None:
+    """Leaves out JAX's warnings of GPUs and TPUs that it does not use for want of a plug-in. Ours say what to install.
+
+    jax 0.10.2 (jax/_src/xla_bridge.py, `_suggest_missing_backends`). No upstream thread.
+    """
+    logging.getLogger("jax._src.xla_bridge").addFilter(_is_no_device_warning)
+
+
+def _is_no_device_warning(record: logging.LogRecord) -> bool:
+    return "may be present on this machine" not in str(record.msg)
+
+
 def block_cpu_dispatch() -> None:
     """Makes XLA:CPU run one program at a time. Changes nothing on other platforms. Call before JAX uses a device.
 
