@@ -10,7 +10,6 @@ BIN := .venv/bin
 .PHONY: run test check chaos clean
 run: .venv/installed
 	$(BIN)/python -m colorgan.main --config=$(CONFIG)
-	@echo 'In each terminal, first: . .venv/bin/activate'
 
 test: check
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -36,7 +36,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.create_parser("benchmark", __doc__)
+    parser = command_line.create_parser("benchmark", __doc__, "step --config=default")
     parser.add_argument("part", choices=PARTS, metavar=f"{{{','.join(PARTS)}}}", help="what is measured")
     command_line.add_config_flag(parser)
     parser.add_argument("--pretty", action="store_true", help="one metric per line instead of JSON")

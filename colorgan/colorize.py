@@ -2,7 +2,8 @@
 
 The color is predicted at the network's size and combined with the photograph's own luma at full size. Files keep their
 metadata and their formats, where these can be written: HEIC becomes JPEG. The result of NAME.EXT is NAME-colorized.EXT
-beside it; in an --output folder files keep their names, and folders their structure.
+beside it; in an --output folder files keep their names, and folders their structure. Hidden files and folders are left
+out.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from colorgan import command_line
-from colorgan.errors import UserError
+from colorgan.errors import UserError, printable
 from colorgan.inference import colorize_files, model_flags
 from colorgan.inference.colorizer import BORDERS, LEVELS
 from colorgan.inference.video import VideoReport
@@ -24,19 +25,20 @@ from colorgan.run.storage import parse_local_path
 def main(arguments: argparse.Namespace) -> None:
     """The last line printed is JSON; exit code 1 if a file could not be colored."""
     inputs, output = arguments.inputs, arguments.output
-    found = colorize_files.find_files(inputs, output)
-    files = list({(source.resolve(), target): (source, target) for source, target in found}.values())  # no duplicates
-    if output:
-        _check_writable(output)
+    folder = output.parent if output and colorize_files.is_file_name(inputs, output) else output
+    result = colorize_files.Result()
+    files = list(colorize_files.find_files(inputs, output, result.failures))
+    num_folders = len(result.failures)
+    if folder:
+        _check_writable(folder)
     for line in colorize_files.describe_files(inputs, files):
         print(line, file=sys.stderr)
     devices.select_platform("")
     colorizer = model_flags.load_colorizer(arguments)
     names = [field.name for field in dataclasses.fields(colorize_files.Settings)]
     settings = colorize_files.Settings(**{name: getattr(arguments, name) for name in names})
-    result = colorize_files.Result()
     try:
-        colorize_files.colorize_files(files, output, colorizer, settings, result)
+        colorize_files.colorize_files(files, folder, colorizer, settings, result)
     finally:  # after Ctrl-C too
         for line in colorize_files.describe_result(result, settings):
             print(line, file=sys.stderr)
@@ -44,16 +46,16 @@ def main(arguments: argparse.Namespace) -> None:
         counts["num_had_color"] = len(result.had_color)
         videos = {name: _rounded(report) for name, report in result.videos.items()}
         if not output and result.last:
-            print(f"colored, beside the originals: {result.num_colored}, the last one {result.last}", file=sys.stderr)
+            last = printable(str(result.last))
+            print(f"colored, beside the originals: {result.num_colored}, the last one {last}", file=sys.stderr)
         where = {"output": str(output) if output else None}
         print(json.dumps(counts | where | ({"videos": videos} if videos else {})))
     if result.failures:
-        raise UserError(f"{len(result.failures)} of {len(files)} files failed")
+        folders = f"; folders that cannot be read: {num_folders}" if num_folders else ""
+        raise UserError(f"{len(result.failures) - num_folders} of {len(files)} files failed{folders}")
 
 
 def _check_writable(output: Path) -> None:
-    if output.suffix.lower() in colorize_files.SUFFIXES and not output.is_dir():
-        raise UserError(f"--output={output} must be a folder; without --output results are beside the originals")
     try:
         output.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=output).close()
@@ -66,9 +68,9 @@ def _rounded(report: VideoReport) -> dict[str, float]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.create_parser("colorize", __doc__)
+    parser = command_line.create_parser("colorize", __doc__, "OLD_PHOTO.jpg")
     model_flags.add_arguments(parser)
-    output_help = "a folder for the results (default: NAME-colorized.EXT beside each file)"
+    output_help = "folder for the results, or file for one (default: NAME-colorized.EXT beside each file)"
     parser.add_argument("--output", type=parse_local_path, help=output_help)
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     parser.add_argument("--skip-color", action="store_true", help="leave photographs that have color already")

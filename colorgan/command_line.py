@@ -1,49 +1,76 @@
 """Start and end of every command: flags, signals, messages and exit codes."""
 
 import argparse
+import difflib
 import faulthandler
+import io
 import logging
 import os
+import shlex
+import shutil
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import jax
 
 from colorgan import config_file, library_patches
 from colorgan.configs import default
-from colorgan.errors import Stopped, StoppedTogether, UserError
+from colorgan.errors import Stopped, StoppedTogether, UserError, printable
 from colorgan.run.preemption import EXIT_TRY_AGAIN, leave_at_once
 
 EXIT_ERROR, EXIT_USAGE = 1, 2
 
 
-def create_parser(command: str, description: str | None) -> argparse.ArgumentParser:
+class _Parser(argparse.ArgumentParser):
+    """Reports misuse in one sentence, with an example."""
+
+    def error(self, message: str) -> NoReturn:
+        _exit(f"{message}; {self.epilog}; --help lists the flags", EXIT_USAGE)
+
+
+def create_parser(command: str, description: str | None, example: str) -> argparse.ArgumentParser:
     """Returns a parser for `colorgan COMMAND`, without flags.
 
     Args:
       command: the name of the command.
       description: text for --help.
+      example: arguments of the command, for --help and messages.
     """
-    return argparse.ArgumentParser(
+    return _Parser(
         f"colorgan {command}",
         description=description,
+        epilog=f"for example: colorgan {command} {example}".rstrip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
 
 
-def add_config_flag(parser: argparse.ArgumentParser) -> None:
-    """Adds --config, and with it --config.KEY=VALUE."""
+def add_config_flag(parser: argparse.ArgumentParser, lists_keys: bool = False) -> None:
+    """Adds --config, and with it --config.KEY=VALUE; with `lists_keys`, --help has all keys."""
     names = ", ".join(config_file.shipped_names())
     parser.add_argument(
         "--config", metavar="FILE_OR_NAME", help=f"a config file, the config.json of a run, or one of {names}"
     )
     # For --help alone: `run` takes these flags out before argparse sees them.
-    key_help = "sets a key of the config; configs/default.py lists the keys"
+    key_help = f"sets a key of the config; {'listed below' if lists_keys else 'colorgan train --help lists them'}"
     parser.add_argument("--config.KEY", metavar="VALUE", default=argparse.SUPPRESS, help=key_help)
+    if lists_keys:
+        parser.add_argument_group(
+            "keys of the config, with the values of --config=default", config_file.describe_keys()
+        )
+
+
+def program(name: str) -> str:
+    """How a shell that need not have activated this environment starts a program of it, quoted."""
+    path = Path(sys.executable).with_name(name)
+    if not path.exists() or (found := shutil.which(name)) and os.path.samefile(found, path):
+        return name
+    folder = Path.cwd()
+    return shlex.quote(str(path.relative_to(folder) if path.is_relative_to(folder) else path))
 
 
 def between(low: float, high: float) -> Callable[[str], float]:
@@ -72,7 +99,8 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     if not has_config:
         unknown = [*overrides, *unknown]
     if unknown:
-        _exit(_describe_unknown(unknown[0], has_config), EXIT_USAGE)
+        flags = [flag for flag in parser._option_string_actions if flag.startswith("--")]
+        _exit(_describe_unknown(unknown[0], has_config, flags), EXIT_USAGE)
     if not has_config:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
         _call(lambda: main(arguments))
@@ -92,9 +120,11 @@ def _with_config(arguments: argparse.Namespace, overrides: Sequence[str]) -> arg
     return argparse.Namespace(**(vars(arguments) | {"config": config, "config_name": path.stem}))
 
 
-def _describe_unknown(argument: str, has_config: bool) -> str:
+def _describe_unknown(argument: str, has_config: bool, flags: Sequence[str] = ()) -> str:
     name, equals, value = argument.partition("=")
     message = f"{name!r} is not a flag of this command; --help lists the flags"
+    if near := difflib.get_close_matches(name, flags, 1, 0.75):
+        return f"{message}; did you mean {near[0]}{equals}{value}?"
     if not has_config:
         return message
     nearest = config_file.nearest_key(name.lstrip("-"), default.get_config()) if name.startswith("-") else None
@@ -106,6 +136,8 @@ def _describe_unknown(argument: str, has_config: bool) -> str:
 
 def _call(main: Callable[[], None]) -> None:
     library_patches.silence_libraries()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text; stderr does this anyway
     faulthandler.enable()  # prints a traceback when a library crashes the process
     logging.basicConfig(format="%(message)s", force=True)  # absl and others have installed their own
     logging.getLogger("colorgan").setLevel(logging.INFO)
@@ -147,7 +179,7 @@ def _exit(message: str, code: int, at_once: bool = False) -> NoReturn:
         other processes of the run that have ended.
     """
     _flush_stdout()
-    print(f"colorgan: {message}", file=sys.stderr, flush=True)
+    print(f"colorgan: {printable(message)}", file=sys.stderr, flush=True)
     if at_once:
         os._exit(code)
     sys.exit(code)

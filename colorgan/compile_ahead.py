@@ -36,7 +36,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.create_parser("compile-ahead", __doc__)
+    parser = command_line.create_parser("compile-ahead", __doc__, "--config=tpu --topology=v5e:2x4")
     command_line.add_config_flag(parser)
     topology_help = (
         "TPU chips, such as v5e:2x4 (default) or v5p:2x2x1, or GPUs of one host: h100, h200, a100, l4, h100:8"

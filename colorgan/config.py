@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from colorgan.config_file import flatten
+from colorgan.config_file import flatten, nearest_key
 from colorgan.configs import default
 from colorgan.data import sources
 from colorgan.errors import UserError
@@ -53,9 +53,12 @@ def check_config(config: ConfigDict) -> None:
             raise UserError(f"config.{key} is {flat[key]!r} but must be {need}")
 
     flat, known = (flatten(c.to_dict()) for c in (config, default.get_config()))
-    for problem, keys in (("lacks", known.keys() - flat.keys()), ("has unknown", flat.keys() - known.keys())):
-        if keys:
-            raise UserError(f"the config {problem} keys: {', '.join(sorted(keys))}; configs/default.py lists all keys")
+    if unknown := sorted(flat.keys() - known.keys()):
+        nearest = nearest_key(unknown[0], default.get_config())
+        hint = f"did you mean {nearest}?" if nearest else "configs/default.py lists all keys"
+        raise UserError(f"the config has unknown keys: {', '.join(unknown)}; {hint}")
+    if missing := sorted(known.keys() - flat.keys()):
+        raise UserError(f"the config lacks keys: {', '.join(missing)}; configs/default.py lists all keys")
     if config.model.encoder == "unet":
         check(config.image_size in IMAGE_SIZES, "image_size", f"a power of two, one of {_list(IMAGE_SIZES)}")
         for key, value in (("encoder_weights", ""), ("encoder_rate", 1.0), ("freeze_encoder_norm", False)):

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict, config_flags
 from colorgan.errors import UserError, reason
 
 _SHIPPED_FOLDER = Path(__file__).with_name("configs")
+_TEMPLATE = "change and return colorgan.configs.default.get_config() in it"
 _OVERRIDE = re.compile(r"--?(no)?config\.")
 
 
@@ -58,7 +59,7 @@ def find(name: str) -> Path:
     shipped = ", ".join(shipped_names())
     if name in shipped_names():
         return _SHIPPED_FOLDER / f"{name}.py"
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if not path.is_file():
         raise UserError(f"there is no config file {name} and no shipped config of that name: {shipped}")
     if path.suffix not in (".py", ".json"):
@@ -105,7 +106,9 @@ def _of_run(path: Path) -> ConfigDict:
             {key: tuple(value) if isinstance(value, list) else value for key, value in flat.items()}
         )
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is not the config.json of a run: {reason(error)}") from error
+        key = _unknown_key(error)
+        what = _describe_unknown(key) if key else reason(error)
+        raise UserError(f"{path} is not the config.json of a run: {what}") from error
     return config
 
 
@@ -121,11 +124,13 @@ def _of_program(path: Path, argument: str | None) -> ConfigDict:
             if get_config is not None:
                 config = get_config() if argument is None else get_config(argument)
     except Exception as error:  # the file is a program, which can raise anything
+        if key := _unknown_key(error):
+            raise UserError(f"the config file {path}: {_describe_unknown(key)}") from error
         raise UserError(f"the config file {path} fails: {type(error).__name__}: {reason(error)}") from error
     if get_config is None:
-        raise UserError(f"the config file {path} has no function get_config()")
+        raise UserError(f"the config file {path} has no function get_config(); {_TEMPLATE}")
     if not isinstance(config, ConfigDict):
-        raise UserError(f"get_config() of {path} returns a {type(config).__name__}, not a ConfigDict")
+        raise UserError(f"get_config() of {path} returns a {type(config).__name__}, not a ConfigDict; {_TEMPLATE}")
     return config
 
 
@@ -134,6 +139,41 @@ def nearest_key(name: str, config: ConfigDict) -> str | None:
     keys = {name: key for key in flatten(config.to_dict()) for name in (key.rpartition(".")[2], key)}
     nearest = difflib.get_close_matches(name, keys, n=1)
     return keys[nearest[0]] if nearest else None
+
+
+def _unknown_key(error: Exception) -> str | None:
+    """The key that a config does not have, if `error` is that of ml_collections, whose text has the whole config."""
+    if not isinstance(error, AttributeError | KeyError):
+        return None
+    text: Any = error
+    while isinstance(text, BaseException):  # an AttributeError of a KeyError of the text
+        text = text.args[0] if text.args else ""
+    read = r"^\W*(\w+)\W+Did you mean" + (r"|^'(\w+)'$" if isinstance(error, AttributeError) else "")
+    found = re.search(rf'Key "(\w+)" does not exist|{read}', str(text))
+    return next(filter(None, found.groups())) if found else None
+
+
+def _describe_unknown(key: str) -> str:
+    from colorgan.configs import default
+
+    nearest = nearest_key(key, default.get_config())
+    return f"there is no key {key}; " + (f"did you mean {nearest}?" if nearest else "configs/default.py lists the keys")
+
+
+def describe_keys() -> str:
+    """Every key of a config with its default and its comment in configs/default.py, as text for --help."""
+    lines, comment, keys = list[str](), list[str](), list[str]()
+    for line in [*(_SHIPPED_FOLDER / "default.py").read_text().splitlines(), "    return"]:
+        text = line.strip()
+        key = re.match(r"config\.(\S+) = (?!ml_collections)(.*)", text)
+        if key:
+            keys.append(f"--config.{key[1]}={key[2]}")
+        elif keys:  # the comment stands before its keys
+            lines += keys + [f"    {line}" for line in comment]
+            comment, keys = [], []
+        if text.startswith("# "):
+            comment.append(text.removeprefix("# "))
+    return "\n".join(lines)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

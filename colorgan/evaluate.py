@@ -80,10 +80,10 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.create_parser("evaluate", __doc__)
+    parser = command_line.create_parser("evaluate", __doc__, "--data=folder:PHOTOS")
     model_flags.add_arguments(parser)
     parser.add_argument("--data", required=True, help=evaluation_images.HELP)
-    size_help = "model: the central square at the generator's size; own: whole images at their own size, like colorize"
+    size_help = "model: the central square at the generator's size (default); own: whole images, like colorize"
     parser.add_argument("--size", default="model", choices=("model", "own"), help=size_help)
     degrade_help = "degrades each image like an old photograph, always in the same way; only with --size=model"
     parser.add_argument("--degrade", action="store_true", help=degrade_help)

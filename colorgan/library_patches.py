@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import sys
+import urllib.parse
 import warnings
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -124,6 +125,47 @@ def tfds_without_tensorflow() -> Iterator[None]:
         yield
     finally:
         del lazy["_module"]
+
+
+@contextlib.contextmanager
+def tfds_without_waiting(seconds: float) -> Iterator[None]:
+    """Within it, a download of TensorFlow Datasets fails after `seconds` where a server does not answer at all.
+
+    tensorflow-datasets 4.9.10 tries ten times, for some minutes, and waits without a limit for each answer
+    (tensorflow_datasets/core/download/downloader.py). Once a server has answered, it still does. No upstream thread.
+    """
+    import requests
+    from tensorflow_datasets.core.download import downloader
+
+    open_url, reached = downloader._open_url, set[str]()
+
+    def open_reached_url(url: str, **options: Any) -> Any:
+        host = urllib.parse.urlsplit(url).netloc
+        if url.startswith("http") and host not in reached:
+            try:
+                requests.head(url, timeout=seconds, verify=options.get("verify", True))
+            except (requests.ConnectionError, requests.Timeout):
+                raise ConnectionError(f"{host} cannot be reached; check the network and HTTPS_PROXY") from None
+            reached.add(host)
+        return open_url(url, **options)
+
+    downloader._open_url = open_reached_url
+    try:
+        yield
+    finally:
+        downloader._open_url = open_url
+
+
+def leave_out_device_warnings() -> None:
+    """Leaves out JAX's warnings of GPUs and TPUs that it does not use for want of a plug-in. Ours say what to install.
+
+    jax 0.10.2 (jax/_src/xla_bridge.py, `_suggest_missing_backends`). No upstream thread.
+    """
+    logging.getLogger("jax._src.xla_bridge").addFilter(_is_no_device_warning)
+
+
+def _is_no_device_warning(record: logging.LogRecord) -> bool:
+    return "may be present on this machine" not in str(record.msg)
 
 
 def block_cpu_dispatch() -> None:

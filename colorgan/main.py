@@ -1,12 +1,14 @@
 """Trains a run, or resumes it from its last checkpoint."""
 
 import argparse
+import shlex
 
 import jax
 from etils import epath
 
 from colorgan import command_line, library_patches
 from colorgan import config as config_lib
+from colorgan.errors import printable
 from colorgan.run import devices
 from colorgan.run.storage import parse_path
 
@@ -34,22 +36,24 @@ def main(arguments: argparse.Namespace) -> None:
 def _next_commands(workdir: epath.Path, validation: str) -> str:
     from colorgan.run.workdir import SAMPLES_FOLDER, TENSORBOARD_FOLDER
 
+    logs, colorgan = workdir / TENSORBOARD_FOLDER, command_line.program("colorgan")
     return f"""
 The run is complete.
-  folder            {workdir}
-  sample grids      {workdir / SAMPLES_FOLDER}
-  TensorBoard logs  {workdir / TENSORBOARD_FOLDER}
+  folder            {printable(str(workdir))}
+  sample grids      {printable(str(workdir / SAMPLES_FOLDER))}
+  TensorBoard logs  {printable(str(logs))}
 
 Next:
-  tensorboard --logdir={workdir / TENSORBOARD_FOLDER}
-  colorgan evaluate --workdir={workdir} --data={validation}
-  colorgan colorize --workdir={workdir} --output=colored YOUR_PHOTOGRAPHS
+  {colorgan} evaluate {shlex.quote(f"--workdir={workdir}")} {shlex.quote(f"--data={validation}")}
+  {command_line.program("tensorboard")} {shlex.quote(f"--logdir={logs}")}
+To color photographs, name them or their folder at the end:
+  {colorgan} colorize {shlex.quote(f"--workdir={workdir}")} --output=colored
 """
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.create_parser("train", __doc__)
-    command_line.add_config_flag(parser)
+    parser = command_line.create_parser("train", __doc__, "--config=default --workdir=runs/mine")
+    command_line.add_config_flag(parser, lists_keys=True)
     parser.add_argument(
         "--workdir", type=parse_path, metavar="DIR", help="the run's folder (default: runs/<name of the config>)"
     )

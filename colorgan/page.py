@@ -27,7 +27,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.create_parser("page", __doc__)
+    parser = command_line.create_parser("page", __doc__, "")
     model_flags.add_arguments(parser)
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 allows other machines (default: 127.0.0.1)")
     parser.add_argument("--port", default=0, type=int, help="default: a free one from 7860 on")

@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.create_parser("prepare", __doc__)
+    parser = command_line.create_parser("prepare", __doc__, "--source=folder:PHOTOS --output=SHARDS --num_shards=8")
     parser.add_argument("--source", required=True, help=f"the images: one of {', '.join(sources.KINDS)}")
     parser.add_argument("--output", required=True, type=parse_local_path, help="a new or empty folder to write to")
     parser.add_argument("--num_shards", required=True, type=int, help="number of files")

@@ -22,6 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
     # Images per step on each device. Above 0 it determines batch_size when a run starts; the run keeps that batch_size
     # when it resumes on another number of devices.
     config.per_device_batch_size = 0
+    # Passes over the training images.
     config.num_epochs = 8
     # Initial values: the folder of another run; a file of `colorgan export --format=safetensors`, which has no critic;
     # or "shipped", the network that ships with colorgan, for the networks of configs/pretrained.py. Empty for random

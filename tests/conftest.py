@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -100,13 +100,38 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_command(
-    module: str, *arguments: str, check: bool = True, root: Path = ROOT, cwd: Path | None = None
+    module: str,
+    *arguments: str,
+    check: bool = True,
+    root: Path = ROOT,
+    cwd: Path | None = None,
+    obeys_permissions: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess:
-    """A command in a process of its own with one CPU device, in an empty folder unless `cwd` is given."""
+    """A command in a process of its own with one CPU device.
+
+    Args:
+      module: the module to run.
+      arguments: of the command.
+      check: fails the test if the command fails or warns.
+      root: the checkout.
+      cwd: the current folder; an empty one by default.
+      obeys_permissions: whether the modes of files apply even to root.
+      environment: variables to add or, where empty, to remove.
+    """
     command = [sys.executable, "-m", module, *arguments]
-    environment = COMMAND_ENVIRONMENT | {"PYTHONPATH": str(root)}
+    if obeys_permissions:
+        command = [sys.executable, str(ROOT / "tests" / "obey_permissions.py"), *command]
+    variables = COMMAND_ENVIRONMENT | {"PYTHONPATH": str(root)} | dict(environment or {})
     with tempfile.TemporaryDirectory(prefix="colorgan-tests-") as empty:
-        done = subprocess.run(command, cwd=cwd or empty, env=environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            command,
+            cwd=cwd or empty,
+            env={name: value for name, value in variables.items() if value},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
     if check and (done.returncode or "Warning" in done.stderr or "Traceback" in done.stderr):
         pytest.fail(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done

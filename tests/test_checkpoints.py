@@ -3,14 +3,19 @@
 import gc
 import logging
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from conftest import run_command, tiny_flags
+from etils import epath
 
 from colorgan import sharding
-from colorgan.errors import UserError
+from colorgan.errors import Stopped, UserError
 from colorgan.models.build import abstract_variables
+from colorgan.run import checkpoints as checkpoints_lib
+from colorgan.run import workdir as workdir_lib
 from colorgan.run.checkpoints import Checkpoints
 from colorgan.training import state as train_state
 
@@ -187,3 +192,98 @@ def test_changed_metrics_are_damage_too(two_saved, tiny_gan, tmp_path, caplog):
     path.write_text(path.read_text().replace("21.0", "91.0"))
     assert _first_good(workdir, tiny_gan)[0] == 3
     assert "its metrics differ from those under its checksum" in caplog.text
+
+
+def _unchanged(workdir):
+    return _steps(workdir) == [3, 6] and not (workdir / "damaged").exists()
+
+
+ACCESS_ERRORS = {
+    "permission": (PermissionError(13, "Permission denied", "6/x"), UserError, r"Permission denied: 6/x\); allow it"),
+    "disk": (OSError(5, "Input/output error"), Stopped, r"at the moment \(Input/output error\); try again"),
+    "stale": (ValueError("UNKNOWN: no file [os_error_code='116']"), Stopped, r"at the moment \(Stale file handle\)"),
+    "device": (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9G"), UserError, "too little memory .*: end other prog"),
+    "host": (MemoryError(), UserError, r"too little memory to restore .*MemoryError"),
+}
+
+
+@pytest.mark.parametrize("place", ["read", "checksums"])
+@pytest.mark.parametrize("name", ACCESS_ERRORS)
+def test_an_error_of_access_or_memory_is_no_damage(two_saved, tiny_gan, monkeypatch, name, place):
+    error, kind, message = ACCESS_ERRORS[name]
+
+    def fail(*_):
+        try:
+            raise error
+        except Exception as cause:
+            raise ValueError("as Orbax wraps it") from cause
+
+    monkeypatch.setattr(checkpoints_lib, "_create_reader" if place == "read" else "checksums", fail)
+    with pytest.raises(kind, match=message) as caught:
+        _first_good(two_saved, tiny_gan)
+    assert not isinstance(caught.value, checkpoints_lib.DamagedCheckpoint)
+    assert _unchanged(two_saved)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="reads a file of Linux that answers with EIO")
+@may_fail
+@pytest.mark.usefixtures("failing_orbax")
+@pytest.mark.parametrize("pattern", ["meta/metadata", "metrics/metrics", "generator/d/*", "generator/manifest.ocdbt"])
+def test_a_disk_that_does_not_answer_is_no_damage(two_saved, tiny_gan, tmp_path, pattern):
+    workdir = shutil.copytree(two_saved, tmp_path / "run")
+    path = next((workdir / "checkpoints" / "6").glob(pattern))
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+    with pytest.raises(Stopped, match="Input/output error"):
+        _first_good(workdir, tiny_gan)
+    assert _unchanged(workdir)
+
+
+def _files(workdir):
+    return {path: path.read_bytes() for path in (workdir / "checkpoints").rglob("*") if path.is_file()}
+
+
+def test_files_without_permission_are_no_damage(finished_run, tmp_path):
+    workdir = shutil.copytree(finished_run, tmp_path / "run")
+    before = _files(workdir)
+    largest = max(before, key=lambda path: path.stat().st_size * (path.parts[-5:-4] != ("3",)))
+    for path in (largest, workdir / "checkpoints" / "3" / "metrics"):  # the second is read to find the best
+        mode = path.stat().st_mode
+        path.chmod(0)
+        command = ("colorgan.main", "--config=default", f"--workdir={workdir}", *tiny_flags())
+        done = run_command(*command, check=False, obeys_permissions=True)
+        path.chmod(mode)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert f"cannot be read (Permission denied: {path}); allow it, as with chmod -R u+rwX" in done.stderr
+        assert _files(workdir) == before
+
+
+def test_a_run_that_may_not_be_read_is_not_taken_for_none(tmp_path, monkeypatch):
+    workdir = epath.Path(tmp_path)
+    (workdir / "config.json").mkdir()
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "config.json")
+
+    monkeypatch.setattr(type(workdir), "read_text", refuse)
+    with pytest.raises(UserError, match="cannot read the config of the run in .*Permission denied"):
+        workdir_lib.read_config(workdir)
+    with pytest.raises(UserError, match="cannot use the run's folder: .*Permission denied"):
+        workdir_lib.config_if_trained(workdir)
+
+
+def test_runs_near_a_folder_that_is_none_are_named(tmp_path):
+    runs = epath.Path(tmp_path / "runs")
+    for name in ("b", "a"):
+        (runs / name / "checkpoints").mkdir(parents=True)
+        (runs / name / "config.json").write_text("{}")
+    for workdir, end in (
+        (runs, f"inside it are the runs {runs}/a, {runs}/b"),
+        (runs / "a" / "checkpoints", f"the run is {runs}/a"),
+        (runs / "c", f"beside it are the runs {runs}/a, {runs}/b"),
+    ):
+        with pytest.raises(UserError, match=f"is not the folder of a run: it has no config.json; {end}$"):
+            workdir_lib.read_config(workdir)
+    with pytest.raises(UserError, match=r"it has no config\.json$"):
+        workdir_lib.read_config(epath.Path(tmp_path))

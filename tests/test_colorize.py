@@ -12,9 +12,10 @@ from conftest import ROOT, run_command
 from PIL import Image
 
 from colorgan.colorize import main
+from colorgan.data import sources
 from colorgan.errors import UserError
 from colorgan.inference import video
-from colorgan.inference.colorize_files import find_files
+from colorgan.inference.colorize_files import describe_files, find_files
 from colorgan.inference.colorizer import Colorizer
 from colorgan.inference.model_flags import load_colorizer
 from colorgan.media import photo_file, png_tiff
@@ -38,6 +39,95 @@ def test_the_output_is_not_the_folder_of_the_photographs(tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "x.png")
     with pytest.raises(UserError, match="is both the input and the output: choose another --output"):
         list(find_files([tmp_path], tmp_path / "sub" / ".."))
+
+
+def test_the_output_is_refused_once_for_files_too(tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    (tmp_path / "link").symlink_to(tmp_path)
+    for output, inputs in (("link", ["a.png", "b.png"]), (".", ["a.png"]), ("a.png", ["link/a.png"])):
+        with pytest.raises(UserError, match="is both the input and the output: choose another --output"):
+            list(find_files([tmp_path / name for name in inputs], tmp_path / output))
+
+
+@pytest.mark.parametrize(("name", "output"), [("a.png", "c.jpg"), ("b.tif", "new/c.webp"), ("c.jpg", "C.TIFF")])
+def test_the_output_of_one_photograph_can_be_a_file(orange, tmp_path, capsys, name, output):
+    deep = np.random.default_rng(0).integers(20000, 40000, (24, 36), np.uint16)
+    photo_file.write_photo(tmp_path / name, photo_file.Photo(deep))
+    for num_there in (0, 1):
+        main(_arguments(tmp_path, tmp_path / name, output=tmp_path / output))
+        assert json.loads(capsys.readouterr().out)["num_there"] == num_there
+    colored = photo_file.read_photo(tmp_path / output)
+    assert colored.pixels.shape == (24, 36, 3)
+    assert (colored.pixels[..., 0] > colored.pixels[..., 2]).mean() > 0.9
+
+
+def test_the_output_of_a_video_has_its_suffix(tmp_path):
+    for name in ("a.mp4", "b.png"):
+        (tmp_path / name).touch()
+    assert list(find_files([tmp_path / "a.mp4"], tmp_path / "c.MP4")) == [(tmp_path / "a.mp4", tmp_path / "c.MP4")]
+    for name, output in (("a.mp4", "c.mkv"), ("a.mp4", "c.jpg"), ("b.png", "c.mp4")):
+        with pytest.raises(UserError, match=f"c{output[1:]} must end in {name[1:]}, as {name} does"):
+            list(find_files([tmp_path / name], tmp_path / output))
+
+
+def test_hidden_and_system_folders_are_left_out(tmp_path):
+    names = ["a.png", "#1/b.png", ".hidden/seen.png"]
+    names += [f"{folder}/no.png" for folder in (".ipynb_checkpoints", "x/.thumbnails", "@eaDir/a.png", "#recycle")]
+    names += [f"{folder}/no.png" for folder in ("$RECYCLE.BIN", "lost+found", "System Volume Information", "__MACOSX")]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    (tmp_path / ".hidden" / "x.heic").touch()
+    assert [str(target) for _, target in find_files([tmp_path], Path("out"))] == ["out/a.png", "out/#1/b.png"]
+    assert describe_files([tmp_path], []) == []
+    source = sources.open_source(f"folder:{tmp_path}", 32)
+    assert [source.name(index) for index in range(len(source))] == ["a.png", "#1/b.png"]
+    assert len(list(find_files([tmp_path / ".hidden"], Path("out")))) == 1  # named, so wanted
+
+
+def test_loops_of_links_end(orange, tmp_path, capsys):
+    (tmp_path / "sub").mkdir()
+    Image.new("L", (8, 8), 90).save(tmp_path / "sub" / "a.png")
+    (tmp_path / "sub" / "up").symlink_to("..")
+    for name in ("self", "self.png", "gone.png"):
+        (tmp_path / name).symlink_to(name if name != "gone.png" else "nowhere")
+    with pytest.raises(UserError, match="2 of 3 files failed"):
+        main(_arguments(tmp_path, tmp_path))
+    output = capsys.readouterr()
+    assert json.loads(output.out)["num_colored"] == 1
+    assert "self.png: [Errno 40] Too many levels of symbolic links" in output.err
+    assert "left out" not in output.err
+
+
+def test_names_of_any_bytes_are_printed_safely(orange, tmp_path, capsys):
+    for name in ("line\nbreak.png", "escape\x1b[31m.png", os.fsdecode(b"latin_\xe9.png")):
+        (tmp_path / name).write_bytes(b"no photograph")
+        Image.new("L", (8, 8), 90).save(tmp_path / f"good_{name}")
+    with pytest.raises(UserError, match="3 of 6 files failed"):
+        main(_arguments(tmp_path, tmp_path))
+    output = capsys.readouterr()
+    assert json.loads(output.out)["num_colored"] == 3
+    lines = [line.partition(f"{tmp_path}/")[2].partition(":")[0] for line in output.err.splitlines()]
+    assert lines == ["escape\\x1b[31m.png", "latin_\\udce9.png", "line\\nbreak.png"]
+
+
+def test_a_folder_without_permission_is_named_and_the_rest_colored(finished_run, tmp_path):
+    for name, mode in (("closed/a.png", 0), ("listed/b.png", 0o644), ("open/c.png", 0o755)):
+        (tmp_path / name).parent.mkdir()
+        Image.new("L", (8, 8), 90).save(tmp_path / name)
+        (tmp_path / name).parent.chmod(mode)
+    arguments = (f"--workdir={finished_run}", f"--output={tmp_path / 'out'}", str(tmp_path))
+    done = run_command("colorgan.colorize", *arguments, check=False, obeys_permissions=True)
+    for name in ("closed", "listed"):
+        (tmp_path / name).chmod(0o755)
+    assert done.returncode == 1
+    assert json.loads(done.stdout.splitlines()[-1])["num_colored"] == 1
+    assert done.stderr.splitlines() == [
+        f"failed: {tmp_path / 'closed'}: Permission denied",
+        f"failed: {tmp_path / 'listed'}: Permission denied",
+        "colorgan: 0 of 1 files failed; folders that cannot be read: 2",
+    ]
 
 
 def test_a_link_out_of_the_output_folder_is_not_followed(finished_run, tmp_path):
@@ -180,8 +270,9 @@ def test_without_an_output_folder_results_are_beside_the_originals(orange, tmp_p
 
 def test_what_cannot_be_written_is_named(orange, tmp_path, capsys, monkeypatch):
     Image.new("L", (8, 8), 90).save(tmp_path / "a.png")
-    with pytest.raises(UserError, match=r"--output=.*b\.png must be a folder; without --output results are beside"):
-        main(_arguments(tmp_path, tmp_path / "a.png", output=tmp_path / "b.png"))
+    for inputs in ([tmp_path], [tmp_path / "a.png", tmp_path / "a.png"]):
+        with pytest.raises(UserError, match=r"--output=.*b\.png is a file, for one photograph: for more name a folder"):
+            main(_arguments(tmp_path, *inputs, output=tmp_path / "b.png"))
 
     def write_photo(path, photo):
         raise PermissionError(13, "Permission denied", str(path.with_name(".scratch")))

@@ -1,5 +1,7 @@
 """The command line: names, flags, configs. Misuse gets one sentence and an exit code, never a traceback."""
 
+import argparse
+import importlib
 import os
 import re
 import subprocess
@@ -8,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from conftest import COMMAND_ENVIRONMENT, ROOT, run_command
+from etils import epath
 
-from colorgan import command_line, config_file
+from colorgan import command_line, config_file, main
 from colorgan.__main__ import COMMANDS
+from colorgan.configs import default
 from colorgan.errors import UserError
 from colorgan.version import __version__
 
@@ -84,6 +88,101 @@ def test_every_command_has_help_and_a_name():
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"usage: colorgan {name} ")
         assert (ROOT / "colorgan" / f"{module}.py").is_file()
+
+
+PATHS = {
+    "main": ["--workdir=~/x"],
+    "evaluate": ["--data=folder:x", "--workdir=~/x", "--output=~/x", "--save_images=~/x"],
+    "colorize": ["--model=~/x", "--output=~/x", "~/x"],
+    "prepare": ["--source=folder:x", "--num_shards=1", "--output=~/x"],
+    "export": ["--workdir=~/x", "--output=~/x"],
+    "page": ["--model=~/x"],
+}
+
+
+@pytest.mark.parametrize("module", PATHS)
+def test_paths_of_flags_may_begin_with_the_home_folder(module):
+    parser = importlib.import_module(f"colorgan.{module}")._parser()
+    values = vars(parser.parse_args(PATHS[module])).values()
+    given = [str(value[0] if isinstance(value, list) else value) for value in values if "x" in str(value)]
+    paths = [path for path in given if path != "folder:x"]
+    assert paths == [str(Path.home() / "x")] * sum("~" in argument for argument in PATHS[module])
+
+
+def _parser_of(module):
+    return importlib.import_module(f"colorgan.{module}")._parser()
+
+
+def test_help_of_training_has_every_key_with_its_comment_and_default():
+    text = _parser_of("main").format_help()
+    config = default.get_config()
+    entries = dict(re.findall(r"^  --config\.(\S+)=(.*)$", text, re.MULTILINE))
+    assert entries.keys() == config_file.flatten(config.to_dict()).keys()
+    for key, value in config_file.flatten(config.to_dict()).items():
+        given = eval(entries[key])
+        assert (list(given) if isinstance(given, tuple) else given) == value
+    for comment in re.findall(r"^    # (.*)$", (ROOT / "configs" / "default.py").read_text(), re.MULTILINE):
+        assert f"\n      {comment}\n" in text
+    assert re.search(
+        "beta1=0.5\n  --config.optimizer.beta2=0.999\n      Learning rates and moment decays of Adam.\n", text
+    )
+
+
+@pytest.mark.parametrize("module", [module for module, _ in COMMANDS.values()])
+def test_help_shows_every_default(module):
+    for action in _parser_of(module)._actions:
+        if action.option_strings and action.default not in (None, False, argparse.SUPPRESS):
+            assert "default" in (action.help or ""), action.option_strings
+
+
+@pytest.mark.parametrize("module", [module for module, _ in COMMANDS.values()])
+def test_misuse_of_every_command_is_one_sentence_with_an_example(module, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["x", "--no_such=1"])
+    for arguments in (["--checkpoint=none", "--topology"], ["--workdr=1"]):
+        monkeypatch.setattr(sys, "argv", ["x", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            command_line.run(lambda arguments: None, _parser_of(module))
+        assert stopped.value.code == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert "--help lists the flags" in said
+        is_argparse = "is not a flag" not in said
+        assert ("for example: colorgan " in said) == is_argparse
+
+
+def test_a_misspelt_flag(capsys):
+    flags = ["--workdir", "--config", "--process_id"]
+    assert command_line._describe_unknown("--workdr=x", True, flags).endswith("; did you mean --workdir=x?")
+    assert "did you mean --config.num_epochs=3?" in command_line._describe_unknown("--num_epochs=3", True, flags)
+
+
+def test_next_commands_can_be_pasted_into_the_shell_that_started_the_run(tmp_path, monkeypatch):
+    """It need not have activated the environment, and paths have spaces and quotes."""
+    folder = tmp_path / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    for name in ("python", "colorgan", "tensorboard"):
+        (folder / name).write_text(f'#!/bin/sh\necho {name}; for value in "$@"; do echo "$value"; done\n')
+        (folder / name).chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    for path, start in (("/usr/bin:/bin", ".venv/bin/colorgan "), (f"{folder}:/usr/bin:/bin", "colorgan ")):
+        monkeypatch.setenv("PATH", path)
+        text = main._next_commands(epath.Path("my runs/it's $HOME"), "folder:a b/*")
+        commands = [line for line in text.partition("Next:")[2].splitlines() if line.startswith("  ")]
+        assert [line.startswith(f"  {start}") for line in commands] == [True, False, True]
+        done = subprocess.run(["sh", "-c", "\n".join(commands)], capture_output=True, text=True)
+        workdir = "--workdir=my runs/it's $HOME"
+        assert done.stdout.splitlines() == [
+            *("colorgan", "evaluate", workdir, "--data=folder:a b/*"),
+            *("tensorboard", "--logdir=my runs/it's $HOME/tensorboard"),
+            *("colorgan", "colorize", workdir, "--output=colored"),
+        ]
+        assert not done.stderr
+
+
+def test_programs_that_are_not_installed_have_no_path(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    assert command_line.program("colorgan") == "colorgan"
 
 
 def test_commands_are_listed():
@@ -171,11 +270,20 @@ def test_an_argument_for_the_config_file(tmp_path):
             "baseline, default",
         ),
         ("list.json", "list.json is not the config.json of a run: "),
-        ("other.json", "other.json is not the config.json of a run: "),
+        ("other.json", "other.json is not the config.json of a run: there is no key colour; configs/default.py lists"),
         ("unreadable.py", "the config file unreadable.py fails: FileNotFoundError: [Errno 2]"),
         ("wrong.py", "the config file wrong.py fails: SyntaxError: "),
         ("empty.py", "the config file empty.py has no function get_config()"),
-        ("dict.py", "get_config() of dict.py returns a dict, not a ConfigDict"),
+        (
+            "dict.py",
+            "get_config() of dict.py returns a dict, not a ConfigDict; change and return colorgan.configs.defa",
+        ),
+        ("misspelt.py", "the config file misspelt.py: there is no key num_epoch; did you mean num_epochs?"),
+        ("section.py", "the config file section.py: there is no key widht; did you mean model.width?"),
+        ("read.py", "the config file read.py: there is no key trian; did you mean data.train?"),
+        ("read_other.py", "the config file read_other.py fails: KeyError: "),
+        ("own.py", "the config file own.py fails: KeyError: 'mine'"),
+        ("other_key.py", "the config file other_key.py: there is no key qqqq; configs/default.py lists the keys"),
     ],
 )
 def test_errors_of_config_files(tmp_path, monkeypatch, name, message):
@@ -185,10 +293,22 @@ def test_errors_of_config_files(tmp_path, monkeypatch, name, message):
     (tmp_path / "list.json").write_text("[1]")
     (tmp_path / "other.json").write_text('{"format_version": 2, "colour": 1}')
     (tmp_path / "empty.py").write_text("")
+    for file, line in (
+        ("misspelt", "config.update({'num_epoch': 3})"),
+        ("section", "config.model.widht = 3"),
+        ("read", "config.data.trian"),
+        ("read_other", "config['qqqq']"),
+        ("own", "{}['mine']"),
+        ("other_key", "config.qqqq = 3"),
+    ):
+        start = "from colorgan.configs import default\n\ndef get_config():\n    config = default.get_config()\n"
+        (tmp_path / f"{file}.py").write_text(f"{start}    {line}\n")
     (tmp_path / "dict.py").write_text("def get_config():\n    return {}\n")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=re.escape(message)):
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
         config_file.load(config_file.find(name))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_misspelled_and_missing_keys_of_a_config_file_are_reported():
         config.num_epoch = 99
     with config.unlocked():
         config.num_epoch = 99
-    with pytest.raises(UserError, match="unknown keys: num_epoch;"):
+    with pytest.raises(UserError, match="unknown keys: num_epoch; did you mean num_epochs"):
         config_lib.check_config(config)
     with pytest.raises(UserError, match="lacks keys: batch_size, .*data.train"):
         config_lib.check_config(ml_collections.ConfigDict({"num_epochs": 3}))

@@ -1,7 +1,11 @@
 """How a process starts: what it imports, and where it caches compiled programs."""
 
+import argparse
 import functools
+import logging
 import os
+import pwd
+import re
 import subprocess
 import sys
 
@@ -10,6 +14,9 @@ import ml_collections
 import pytest
 from conftest import COMMAND_ENVIRONMENT, ROOT
 
+from colorgan import config_file
+from colorgan.errors import UserError
+from colorgan.run import devices, storage
 from colorgan.training import build
 
 # Starts a command that, instead of running, starts a worker process as Grain does, which prints what it has loaded.
@@ -121,6 +128,88 @@ def test_compiled_programs_are_in_the_users_cache(tmp_path, environment, folder)
     environment = inherited | {key: value.format(home=home) for key, value in environment.items()}
     done = subprocess.run([sys.executable, "-c", LOCATE], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == folder.format(home=home), done.stderr
+
+
+@pytest.fixture
+def no_home(monkeypatch):
+    """As in a container whose user has no HOME and no entry in /etc/passwd."""
+
+    def getpwuid(uid):
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("HOME", "XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", getpwuid)
+
+
+@pytest.fixture
+def updates(monkeypatch):
+    """The options that are set of JAX, which do not change."""
+    options: dict[str, object] = {}
+    monkeypatch.setattr(devices.jax.config, "update", options.__setitem__)
+    return options
+
+
+def test_without_a_home_folder_nothing_is_cached(no_home, updates):
+    devices.select_platform("")
+    assert "jax_compilation_cache_dir" not in updates
+    with pytest.raises(argparse.ArgumentTypeError, match="~/x is in the home folder, which is not known: set HOME"):
+        storage.parse_path("~/x")
+    with pytest.raises(UserError, match="there is no config file ~/x"):
+        config_file.find("~/x")
+
+
+def test_a_cache_that_cannot_be_written_is_not_used(updates, monkeypatch, tmp_path):
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "colorgan" / "xla").mkdir(parents=True)
+    for is_writable in (False, True):
+        monkeypatch.setattr(os, "access", lambda path, mode, is_writable=is_writable: is_writable)
+        devices.select_platform("")
+        assert ("jax_compilation_cache_dir" in updates) == is_writable
+
+
+def test_names_that_begin_with_a_tilde_are_names():
+    assert [str(storage.parse_path(name)) for name in ("~no_such_user/x", "~$a.jpg")] == ["~no_such_user/x", "~$a.jpg"]
+
+
+def test_types_have_32_bits():
+    """With 64, a checkpoint would seem damaged."""
+    jax.config.update("jax_enable_x64", True)  # as JAX_ENABLE_X64=1 does
+    try:
+        devices.select_platform("")
+        assert jax.numpy.zeros(1).dtype == jax.numpy.float32
+    finally:
+        jax.config.update("jax_enable_x64", False)
+
+
+def test_a_platform_of_the_environment_that_is_not_there_is_named(monkeypatch):
+    def fail():
+        raise AssertionError  # as JAX where the plug-in for GPUs is not installed
+
+    monkeypatch.setattr(jax, "devices", fail)
+    with pytest.raises(UserError, match=r"^JAX_PLATFORMS is 'cpu' but JAX finds .*; unset JAX_PLATFORMS, or set it to"):
+        devices.select_platform("")
+
+
+@pytest.mark.parametrize(
+    ("name", "library", "hint"),
+    [
+        ("_GPU_FILES", None, r"an NVIDIA GPU, but JAX uses the CPU; to use it: pip install 'colorgan\[cuda\]'"),
+        ("_GPU_FILES", object(), "an NVIDIA GPU, but JAX uses the CPU; see above, or run nvidia-smi"),
+        ("_TPU_FILES", None, r"a TPU, but JAX uses the CPU; to use it: pip install 'colorgan\[tpu\]'"),
+    ],
+)
+def test_a_device_that_jax_does_not_use_is_one_warning(monkeypatch, caplog, tmp_path, name, library, hint):
+    for files in ("_GPU_FILES", "_TPU_FILES"):
+        monkeypatch.setattr(devices, files, (str(tmp_path),) if files == name else ())
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: library)
+    devices.library_patches.leave_out_device_warnings()
+    with caplog.at_level(logging.WARNING):
+        logging.getLogger("jax._src.xla_bridge").warning("An NVIDIA GPU may be present on this machine, but a ...")
+        devices._warn_about_unused_devices()
+    (record,) = caplog.records
+    assert re.fullmatch(f"this machine seems to have {hint}", record.getMessage())
 
 
 # Prints what `join_processes` does, with JAX's own part replaced.

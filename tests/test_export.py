@@ -18,7 +18,7 @@ from conftest import COMMAND_ENVIRONMENT, run_command
 
 from colorgan import evaluate, export
 from colorgan.errors import UserError
-from colorgan.inference import export_formats, export_model, load_exported, load_run, load_weights
+from colorgan.inference import export_formats, export_model, load_exported, load_run, load_weights, model_flags
 from colorgan.models.generator import predict
 from colorgan.run import migrations, weights_file
 from colorgan.version import FILE_VERSION
@@ -156,6 +156,27 @@ def test_an_existing_file_is_kept(finished_run, model_file):
     with pytest.raises(UserError, match="cannot write --output="):
         export.main(_arguments(finished_run, model_file / "below"))
     assert model_file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "file_format"),
+    [("m.pt", None), ("m", None), ("m.ONNX", None), ("m.safetensors-half", None), ("m.onnx", "safetensors-half")],
+)
+def test_a_wrong_suffix_is_refused(tmp_path, name, file_format):
+    with pytest.raises(UserError, match=r"must end in \.(stablehlo|onnx|safetensors)"):
+        export.main(_arguments(tmp_path, tmp_path / name, format=file_format))
+
+
+def test_the_suffix_chooses_the_format(tmp_path, monkeypatch, capsys):
+    def write(loaded, output, file_format):
+        output.touch()
+        return {"format": file_format}
+
+    monkeypatch.setattr(model_flags, "load_generator", lambda arguments: None)
+    monkeypatch.setattr(export_model, "export_model", write)
+    for name, flags in (("stablehlo", []), ("onnx", []), ("safetensors", []), ("bin", ["--format=stablehlo"])):
+        export.main(export._parser().parse_args([f"--output={tmp_path / 'm'}.{name}", *flags]))
+        assert json.loads(capsys.readouterr().out)["format"] == (name if not flags else "stablehlo")
 
 
 def test_a_weights_file_replaces_the_run(finished_run, tmp_path, capsys):

@@ -163,12 +163,12 @@ def test_missing_gradio_and_a_used_port_are_reported(monkeypatch, tmp_path):
 
 
 @contextlib.contextmanager
-def _serving(workdir: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+def _serving(workdir: Path, tmp_path: Path, **variables: str) -> Iterator[tuple[str, Path]]:
     """The address of the page and the file with its output. It must end with Ctrl-C and leave no files."""
     folder, output = tmp_path / "temporary", tmp_path / "output.txt"
     folder.mkdir()
     command = [sys.executable, "-c", SERVER, f"--workdir={workdir}"]
-    environment = COMMAND_ENVIRONMENT | {"TMPDIR": str(folder)}
+    environment = COMMAND_ENVIRONMENT | {"TMPDIR": str(folder)} | variables
     with open(output, "wb") as file:
         server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT)
     try:
@@ -199,6 +199,15 @@ def test_it_is_served_here_alone_and_serves_no_other_files(workdir, tmp_path):
         with pytest.raises(urllib.error.HTTPError, match="403") as refused:
             urllib.request.urlopen(f"{address}gradio_api/file={workdir / 'config.json'}")
         refused.value.close()
+
+
+@NEEDS_GRADIO
+def test_it_is_served_where_a_proxy_is_set_and_behind_another_server(workdir, tmp_path):
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+    with _serving(workdir, tmp_path, GRADIO_ROOT_PATH="/photos", **proxies) as (address, _):
+        request = urllib.request.Request(address, headers={"X-Forwarded-Host": "host", "X-Forwarded-Proto": "https"})
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        assert b'"root":"https://host/photos"' in opener.open(request).read()
 
 
 @NEEDS_GRADIO

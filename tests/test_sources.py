@@ -9,9 +9,12 @@ import os
 import pickle
 import re
 import resource
+import socket
 import sys
 import tarfile
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from test_launch import wait_until
 from tiny_photos import tiny_photos_dataset_builder as tiny_photos
 
 from colorgan.data import array_record, open_files, sources, transforms
+from colorgan.data import tfds as tfds_source
 from colorgan.data.folder import find_images
 from colorgan.data.shards import write_shards
 from colorgan.errors import UserError
@@ -56,6 +60,23 @@ def test_links_to_folders_are_followed_once(photographs, tmp_path):
     names = list(find_images(str(tmp_path)))
     assert len(names) == 12
     assert names[0] == "linked/class_0/image_00.jpg"
+
+
+def test_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "a.png").touch()
+    (tmp_path / "closed").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: not path.endswith("closed"))
+    with pytest.raises(UserError, match=f"cannot read the folder {tmp_path}/closed: Permission denied"):
+        sources.open_source(f"folder:{tmp_path}", 32)
+
+
+def test_home_folder_in_names_of_sources(photographs, tmp_path, monkeypatch):
+    write_shards(sources.open_source(f"folder:{photographs}", 32), tmp_path / "shards", num_shards=2)
+    monkeypatch.setenv("HOME", str(photographs.parent))
+    assert len(sources.open_source(f"folder:~/{photographs.name}", 32)) == 12
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(sources.open_source("array_record:~/shards", 32)) == 12
 
 
 def test_array_record_has_the_bytes_and_names_of_the_folder(photographs, tmp_path):
@@ -136,6 +157,14 @@ def test_damaged_shard_without_a_recorded_count_is_an_error(photographs, tmp_pat
             (tmp_path / "shards" / "shards.json").write_text(counts)
         with pytest.raises(UserError, match=rf"the shard {shard} cannot be read \(.*\), and no shards.json"):
             sources.open_source(f"array_record:{tmp_path}/shards", 32)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="reads a file of Linux that answers with EIO")
+def test_shard_that_may_not_be_read_is_not_a_damaged_one(tmp_path):
+    (tmp_path / "a.array_record").symlink_to("/proc/self/mem")
+    (tmp_path / "shards.json").write_text('{"a.array_record": 3}')  # of a damaged shard the images would count as bad
+    with pytest.raises(UserError, match=r"cannot read the shard .*a\.array_record: Input/output error"):
+        sources.open_source(f"array_record:{tmp_path}", 32)
 
 
 @pytest.fixture
@@ -280,6 +309,28 @@ def test_tfds_downloads_the_dataset_of_the_configs(tfds, monkeypatch, tmp_path):
     assert {train.read(n) for n in range(len(train))} == {tiny_photos.encoded_image(n) for n in (0, 2, 4, 6)}
     assert len(validation) == 4
     assert "tensorflow" not in sys.modules
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("answers", [False, None], ids=["refuses", "is silent"])
+def test_tfds_without_a_network_is_reported_at_once(tfds, monkeypatch, answers):
+    from tensorflow_datasets.datasets.imagenette import imagenette_dataset_builder
+
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(tfds_source, "_ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if answers is False:
+            server.close()
+        monkeypatch.setattr(imagenette_dataset_builder, "_URL_PREFIX", f"http://127.0.0.1:{port}/")
+        start = time.monotonic()
+        message = (
+            f"tfds:imagenette/320px-v2/train cannot be opened: 127.0.0.1:{port} cannot be reached; check the network"
+        )
+        with pytest.raises(UserError, match=message):
+            sources.open_source("tfds:imagenette/320px-v2/train", 32)
+        assert time.monotonic() - start < 8
 
 
 @pytest.mark.filterwarnings("default")

@@ -124,9 +124,15 @@ def _count_records(path: str) -> int:
     """Returns how many records a shard has, or had before it was damaged.
 
     Raises:
-      UserError: the shard cannot be read, and `shards.json` does not list it; or too many files are open.
+      UserError: the shard may not be read, or it is damaged and `shards.json` does not list it; or too many files are
+        open.
     """
     shard = Path(path)
+    try:
+        with open(shard, "rb") as file:
+            file.read(1)
+    except OSError as error:  # of access, which says nothing about the content
+        raise UserError(f"cannot read the shard {path}: {error.strerror}") from error
     try:
         reader = ArrayRecordReader(path)
         count = reader.num_records()

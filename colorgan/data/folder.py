@@ -1,9 +1,10 @@
 """`folder:PATH`: image files in a folder and its subfolders."""
 
 import array
+import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from colorgan.errors import UserError
@@ -12,6 +13,11 @@ from colorgan.errors import UserError
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
     *(".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+)
+# Lower-case names of folders in which NAS and operating systems keep previews, deleted files and snapshots.
+SYSTEM_FOLDERS = frozenset(
+    ("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp")  # Synology, QNAP
+    + ("$recycle.bin", "system volume information", "__macosx", "lost+found")
 )
 MAX_FILE_BYTES = 2 * 2**30  # a 16-bit RGB image of `transforms.MAX_PIXELS` has 1.2 GB
 
@@ -23,7 +29,7 @@ class FolderSource:
       folder: a path; a leading ~ is expanded.
 
     Raises:
-      UserError: the folder does not exist, or contains no images.
+      UserError: the folder does not exist, it or a subfolder cannot be read, or it contains no images.
     """
 
     def __init__(self, folder: str) -> None:
@@ -50,35 +56,68 @@ class FolderSource:
         return os.fsdecode(self._names[start : self._ends[index]])
 
 
-def find_images(folder: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> Iterator[str]:
-    """Yields the paths of the image files in a folder and its subfolders, without hidden files.
-
-    Files and subfolders are sorted by name within each folder, so the order does not depend on the file system.
-    Symbolic links to folders are followed, and each folder is visited once.
+def find_images(
+    folder: str,
+    suffixes: tuple[str, ...] = IMAGE_SUFFIXES,
+    on_error: Callable[[OSError], None] | None = None,
+) -> Iterator[str]:
+    """Yields the paths of the image files in a folder and its subfolders, in the order of `find_files`.
 
     Args:
       folder: an existing folder.
       suffixes: lower-case file name suffixes to look for; files match in either case.
+      on_error: called with the error of each folder that cannot be read, which is then left out.
 
     Yields:
       Paths relative to `folder`.
 
     Raises:
-      UserError: there is no such file.
+      UserError: there is no such file or, without `on_error`, a folder cannot be read.
     """
-    seen, found = set(), False
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    found = False
+
+    def report(error: OSError) -> None:
+        nonlocal found
+        if on_error is None:
+            raise UserError(f"cannot read the folder {error.filename}: {error.strerror}") from error
+        found = True  # perhaps
+        on_error(error)
+
+    for name in find_files(folder, report):
+        if name.lower().endswith(suffixes):
+            found = True
+            yield name
+    if not found:
+        raise UserError(f"folder {folder!r} holds no images ({', '.join(suffixes)})")
+
+
+def find_files(folder: str, on_error: Callable[[OSError], None]) -> Iterator[str]:
+    """Yields the paths of the files in a folder and its subfolders, without hidden ones and `SYSTEM_FOLDERS`.
+
+    Files and subfolders are sorted by name within each folder, so the order does not depend on the file system.
+    Symbolic links to folders are followed, and each folder is visited once.
+
+    Args:
+      folder: an existing folder, which may itself be hidden.
+      on_error: called with the error of each folder that cannot be read, which is then left out.
+
+    Yields:
+      Paths relative to `folder`.
+    """
+    seen = set()
+    for parent, folders, files in os.walk(folder, onerror=on_error, followlinks=True):
         if (real := os.path.realpath(parent)) in seen:  # a link back into the tree
             folders.clear()
             continue
         seen.add(real)
-        folders.sort()
+        if not os.access(parent, os.X_OK):  # its names can be listed, but nothing in it can be opened
+            folders.clear()
+            on_error(PermissionError(errno.EACCES, os.strerror(errno.EACCES), parent))
+            continue
+        folders[:] = sorted(name for name in folders if name[0] != "." and name.lower() not in SYSTEM_FOLDERS)
         for file in sorted(files):
-            if file.lower().endswith(suffixes) and not file.startswith("."):
-                found = True
+            if not file.startswith("."):
                 yield os.path.relpath(os.path.join(parent, file), folder)
-    if not found:
-        raise UserError(f"folder {folder!r} holds no images ({', '.join(suffixes)})")
 
 
 def read_image_file(path: Path) -> bytes:

@@ -15,6 +15,7 @@ from colorgan.data import open_files
 from colorgan.errors import UserError, reason
 from colorgan.run.storage import is_remote
 
+_ANSWER_SECONDS = 8  # for the server of a dataset
 _LOCK_FILE = ".colorgan.lock"
 _FORMAT = "array_record"
 log = logging.getLogger(__name__)
@@ -88,7 +89,8 @@ class TfdsSource:
                 if not builder.data_path.exists():
                     size, path = builder.info.download_size, builder.data_path
                     log.info("downloading tfds:%s (%s) to %s", self._dataset, size, path)
-                    with library_patches.tfds_without_tensorflow():
+                    without_waiting = library_patches.tfds_without_waiting(_ANSWER_SECONDS)
+                    with library_patches.tfds_without_tensorflow(), without_waiting:
                         builder.download_and_prepare()
         # All shards of a split that is named, such as train in "train[:10%]" and in "train+test".
         named = [split for name, split in builder.info.splits.items() if name in self._split or self._split == "all"]

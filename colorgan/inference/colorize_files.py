@@ -2,6 +2,9 @@
 
 import collections
 import dataclasses
+import functools
+import os
+import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from colorgan.data.folder import IMAGE_SUFFIXES, find_images
+from colorgan.data.folder import find_files as find_folder_files
 from colorgan.errors import UserError, printable, reason
 from colorgan.inference import color_detection, video
 from colorgan.inference.colorizer import Colorizer
@@ -49,7 +53,7 @@ class Result:
       num_there: the number of files that existed already and were kept.
       had_color: the photographs that had color already, which were colored anew or left.
       last: the result that was written last.
-      failures: a line for each file that failed.
+      failures: a printable line for each file that failed, and for each folder that cannot be read.
       videos: a report for each video, by name.
     """
 
@@ -61,31 +65,87 @@ class Result:
     videos: dict[str, video.VideoReport] = dataclasses.field(default_factory=dict)
 
 
-def find_files(inputs: Sequence[Path], output: Path | None) -> Iterator[tuple[Path, Path]]:
+def find_files(
+    inputs: Sequence[Path], output: Path | None, failures: list[str] | None = None
+) -> Iterator[tuple[Path, Path]]:
     """Every file in `inputs`, and every photograph and video in its folders, with the path of its result.
 
     Without `output` the result of NAME.EXT is NAME-colorized.EXT beside it. Such results are left out, and where
-    `output` is inside a folder of `inputs`, the files in it. A format that cannot be written becomes the nearest that
-    can, and an animated GIF an MP4.
+    `output` is inside a folder of `inputs`, the files in it. The same pair comes once. A format that cannot be written
+    becomes the nearest that can, and an animated GIF an MP4.
+
+    Args:
+      inputs: files and folders.
+      output: the folder for the results or, for one file, the result itself (`is_file_name`).
+      failures: gets a line for each folder that cannot be read.
 
     Raises:
-      UserError: an input does not exist, is the output, or is a folder without photographs and videos.
+      UserError: an input does not exist, is the output, or is a folder without photographs and videos; or, without
+        `failures`, a folder cannot be read.
     """
-    below = output.resolve() if output else None
+    if missing := [path for path in inputs if not _exists(path)]:
+        raise UserError(f"there is no file or folder {printable(str(missing[0]))}")
+    is_file = output is not None and is_file_name(inputs, output)
+    below = _real(output) if output else None
+    same = [below == _real(path if is_file or path.is_dir() else path.parent) for path in inputs]
+    if all(same) or any(is_same and path.is_dir() for is_same, path in zip(same, inputs, strict=True)):
+        raise UserError(f"{printable(str(output))} is both the input and the output: choose another --output")
+    if output and is_file:
+        yield inputs[0], output
+        return
+
+    on_error = None if failures is None else functools.partial(_report, failures)
+    seen = set()
     for path in inputs:
-        if path.is_dir():
-            if below == path.resolve():
-                raise UserError(f"{path} is both the input and the output: choose another --output")
-            found = [(path / name, Path(name).parent) for name in find_images(str(path), SUFFIXES)]
-        elif path.is_file():
-            found = [(path, Path())]
-        else:
-            raise UserError(f"there is no file or folder {path}")
-        left_out = below if below and below.is_relative_to(path.resolve()) else None
-        for source, folder in found:
-            if not (_is_result(source) or (left_out and source.resolve().is_relative_to(left_out))):
-                result = _name_result(source)
-                yield source, output / folder / result if output else source.with_name(_insert_ending(result))
+        names = find_images(str(path), SUFFIXES, on_error) if path.is_dir() else [""]
+        left_out = below if below and below.is_relative_to(_real(path)) else None
+        for name in names:
+            source = path / name
+            result = _name_result(source)
+            target = output / Path(name).parent / result if output else source.with_name(_insert_ending(result))
+            real = _real(source)
+            if not ((real, target) in seen or _is_result(source) or (left_out and real.is_relative_to(left_out))):
+                seen.add((real, target))
+                yield source, target
+
+
+def is_file_name(inputs: Sequence[Path], output: Path) -> bool:
+    """Whether `output` names a file, not a folder: it has the suffix of one. There must be one input then, a file.
+
+    Raises:
+      UserError: it has the suffix of a file but there are several inputs or a folder, or the format is another one.
+    """
+    if output.suffix.lower() not in SUFFIXES or output.is_dir():
+        return False
+    if len(inputs) != 1 or not inputs[0].is_file():
+        raise UserError(
+            f"--output={printable(str(output))} is a file, for one photograph: for more name a folder, or none for "
+            "results beside the originals"
+        )
+    expected, suffix = Path(_name_result(inputs[0])).suffix.lower(), output.suffix.lower()
+    is_video = expected in VIDEO_SUFFIXES or suffix in VIDEO_SUFFIXES
+    if expected in SUFFIXES and (is_video or photo_file.suffix_of_result(suffix) != suffix) and suffix != expected:
+        raise UserError(f"--output={printable(str(output))} must end in {expected}")
+    return True
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is a file or folder. Raises UserError where that cannot be known."""
+    try:
+        return stat.S_IFMT(path.stat().st_mode) in (stat.S_IFREG, stat.S_IFDIR)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise UserError(f"cannot read {printable(str(path))}: {error.strerror}") from error
+
+
+def _report(failures: list[str], error: OSError) -> None:
+    failures.append(printable(f"{error.filename}: {error.strerror}"))
+
+
+def _real(path: Path) -> Path:
+    """`path` without links. Unlike `Path.resolve` it accepts loops of links, which Python 3.13 accepts too."""
+    return Path(os.path.realpath(path))
 
 
 def _name_result(source: Path) -> str:
@@ -135,7 +195,9 @@ def describe_files(inputs: Sequence[Path], files: Sequence[tuple[Path, Path]]) -
     )
     counts = ", ".join(f"{count} {printable(old)} as {new}" for (old, new), count in sorted(changes.items()))
     lines = [f"results in another format: {counts}"] if changes else []
-    found = [path for folder in inputs if folder.is_dir() for path in folder.rglob("[!.]*") if path.is_file()]
+    folders = [path for path in inputs if path.is_dir()]
+    names = ((folder, name) for folder in folders for name in find_folder_files(str(folder), lambda error: None))
+    found = [path for folder, name in names if (path := folder / name).is_file()]
     others = collections.Counter(path.suffix or "no suffix" for path in found if path.suffix.lower() not in SUFFIXES)
     counts = ", ".join(f"{count} {printable(suffix)}" for suffix, count in sorted(others.items()))
     lines += [f"left out, as neither photographs nor videos ({', '.join(SUFFIXES)}): {counts}"] if others else []
@@ -151,7 +213,7 @@ def describe_result(result: Result, settings: Settings) -> list[str]:
         lines.append(f"already there and kept (--overwrite replaces them): {result.num_there}")
     if count := len(result.had_color):
         what = "left" if settings.skip_color else "colored anew (--skip-color leaves them)"
-        lines.append(f"photographs that had color already, {what}: {count}, the last one {result.had_color[-1]}")
+        lines.append(f"photographs that had color already, {what}: {count}, the last one {printable(str(result.had_color[-1]))}")
     return lines
 
 
@@ -167,11 +229,11 @@ def colorize_files(
       settings: how.
       result: updated after each file, so that it is up to date after an interruption.
     """
-    taken = {source.resolve(): source for source, _ in files}
+    taken = {_real(source): source for source, _ in files}
     for source, target in tqdm(files, unit=" files", dynamic_ncols=True, disable=None):  # no bar in a pipe
         try:
             _check_target(target, output or target.parent, taken)
-            taken[target.resolve()] = source
+            taken[_real(target)] = source
             if target.exists() and not settings.overwrite:
                 result.num_there += 1
                 continue
@@ -185,16 +247,16 @@ def colorize_files(
             result.last = target
         except PermissionError as error:
             where = f"{target.parent}; choose another --output" if error.filename != str(source) else str(source)
-            result.failures.append(f"{source}: {error.strerror}: {where}")
+            result.failures.append(printable(f"{source}: {error.strerror}: {where}"))
         except Exception as error:  # decoders raise exceptions of many types
-            result.failures.append(f"{source}: {reason(error)}")
+            result.failures.append(printable(f"{source}: {reason(error)}"))
 
 
 def _check_target(target: Path, output: Path, taken: Mapping[Path, Path]) -> None:
     """Raises FileExistsError where nothing may be written; `taken` has the input that uses each path."""
-    if other := taken.get(target.resolve()):
+    if other := taken.get(_real(target)):
         raise FileExistsError(f"{target} is used by {other}: choose another --output")
-    if not target.resolve().is_relative_to(output.resolve()):
+    if not _real(target).is_relative_to(_real(output)):
         raise FileExistsError(f"{target} is a link that leads out of the output folder")
 
 
@@ -223,7 +285,7 @@ def _colorize_photograph(
 def _colorize_video(source: Path, target: Path, colorizer: Colorizer, settings: Settings) -> video.VideoReport:
     bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} elapsed, {remaining} left"
     options: dict[str, Any] = {"leave": False, "dynamic_ncols": True, "disable": None}
-    with tqdm(total=1.0, desc=source.name, bar_format=bar_format, file=sys.stderr, **options) as bar:
+    with tqdm(total=1.0, desc=printable(source.name), bar_format=bar_format, file=sys.stderr, **options) as bar:
         return video.colorize_video(
             source,
             target,

@@ -153,10 +153,15 @@ def create_page(colorizer: Colorizer, workdir: epath.Path | None, folder: Path) 
 
 
 def serve(colorizer: Colorizer, workdir: epath.Path | None, host: str, port: int) -> None:
-    """Serves the page until it is interrupted. `port` 0 is a free one from 7860 on."""
+    """Serves the page until it is interrupted. `port` 0 is a free one from 7860 on.
+
+    Behind a server with another address, such as nginx, GRADIO_ROOT_PATH is that address.
+    """
     colorizer.predict_chroma(np.zeros((1, colorizer.image_size, colorizer.image_size), np.float32))  # compiles it
     with tempfile.TemporaryDirectory(prefix="colorgan-page-", ignore_cleanup_errors=True) as folder:
         os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=folder)  # read at its import
+        # Gradio asks its own server whether it has started, which a proxy cannot reach.
+        os.environ.update(NO_PROXY=f"127.0.0.1,localhost,{host}", no_proxy=f"127.0.0.1,localhost,{host}")
         page = create_page(colorizer, workdir, Path(folder))
         _, url, _ = page.launch(
             server_name=host, server_port=port or None, prevent_thread_lock=True, **_LIMITS, **_LOCAL

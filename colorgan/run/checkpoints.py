@@ -4,8 +4,10 @@ The arrays are the networks of `training.state.GANState`; the metadata is that o
 """
 
 import contextlib
+import errno
 import json
 import logging
+import os
 import re
 import threading
 import time
@@ -19,6 +21,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
+from orbax.checkpoint.checkpoint_manager import METRIC_ITEM_NAME as METRICS_ITEM
 
 from colorgan import library_patches, sharding
 from colorgan.errors import Stopped, StoppedTogether, UserError, reason
@@ -42,19 +45,24 @@ class DamagedCheckpoint(UserError):
 
 
 class _Manager(ocp.CheckpointManager):
-    """Orbax's manager, which also starts where the metrics of a checkpoint cannot be read; it never ranks as best.
+    """Orbax's manager, which also starts where the metrics of a checkpoint are damaged; it never ranks as best.
 
+    Where they may not be read it raises OSError: the best checkpoint would be deleted as one without metrics.
     Orbax 0.12.8 raises in its constructor (`_get_metrics` handles only FileNotFoundError).
     """
 
     def metrics(self, step: int) -> dict[str, float] | None:
         try:
-            return super().metrics(step)
+            metrics = super().metrics(step)
         except Exception as error:  # of any type, for a damaged file
             if is_remote(self.directory) and _is_unreachable(error):
                 raise
+            _check_access(self.directory / str(step) / METRICS_ITEM, error)
             log.warning("the metrics of checkpoint %d cannot be read: it is never chosen as best", step)
             return None
+        if metrics is None:  # missing, or in a folder that cannot be searched
+            _check_access(self.directory / str(step) / METRICS_ITEM)
+        return metrics
 
 
 class Checkpoints:
@@ -68,7 +76,8 @@ class Checkpoints:
         """Keeps the newest `num_to_keep` and the one with the highest `best_metric`; None only reads.
 
         Raises:
-          UserError: the folder cannot be written.
+          UserError: the folder cannot be read or, to keep checkpoints, be written.
+          Stopped: the disk or the bucket does not answer.
         """
 
         def rank(metrics: dict[str, float]) -> tuple[float, float]:
@@ -95,7 +104,9 @@ class Checkpoints:
                 options = ocp.CheckpointManagerOptions(best_fn=rank, create=False, **keep)
                 self._manager = _Manager(self._folder, options=options)
         except OSError as error:
-            raise UserError(f"cannot look for checkpoints in {self._folder}: {error}") from error
+            if is_remote(self._folder) or error.errno in _DAMAGE_ERRNOS:
+                raise UserError(f"cannot look for checkpoints in {self._folder}: {error}") from error
+            raise _access_error(self._folder, error) from error
         self._saves = num_to_keep is not None
         self._saving: int | None = None  # the step of the last save that was started
         self._failure = ""  # why the last save failed
@@ -207,14 +218,17 @@ class Checkpoints:
 
         Raises:
           DamagedCheckpoint: it is not what was saved.
-          UserError: a newer version of colorgan wrote it.
+          UserError: a newer version of colorgan wrote it, it may not be read, or the devices have too little memory.
+          Stopped: the disk or the bucket does not answer.
         """
         description = self._description(step)
         version = migrations.config_version(description["meta"].get("config", migrations.with_format_version({})))
         targets = {name: migrations.to_saved(network, version) for name, network in abstract.items()}
         read = self._read(step, {name: ocp.args.StandardRestore(target) for name, target in targets.items()})
         restored = {name: read[name] for name in targets}
-        for name, number in checksums(restored).items():
+        with self._reporting_access(step):
+            numbers = checksums(restored)
+        for name, number in numbers.items():
             if description["checksums"].get(name) != number:
                 raise self._damage(step, f"the checksum of {name} differs")
         return {name: migrations.to_current(network, abstract[name], version) for name, network in restored.items()}
@@ -223,18 +237,42 @@ class Checkpoints:
         description = self._read(step, {_META: ocp.args.JsonRestore()})[_META]
         if not isinstance(description, dict) or description.pop("checksum", None) != _checksum_of_json(description):
             raise self._damage(step, "the checksum of its description differs")
-        if description["metrics"] != self._manager.metrics(step):
+        with self._reporting_access(step):
+            metrics = self._manager.metrics(step)
+        if description["metrics"] != metrics:
             raise self._damage(step, "its metrics differ from those under its checksum")
         return description
 
     def _read(self, step: int, items: dict[str, Any]) -> Any:
         try:
-            with contextlib.closing(_create_reader()) as reader:
+            with self._reporting_access(step), contextlib.closing(_create_reader()) as reader:
                 return reader.restore(self._folder / str(step), args=ocp.args.Composite(**items))
+        except (Stopped, UserError):
+            raise
         except Exception as error:  # Orbax raises many types, bare Exception too, for damaged files
-            if is_remote(self._folder) and _is_unreachable(error):
-                raise Stopped(f"cannot read {self._folder / str(step)}: {_reason(error)}; try again later") from error
             raise self._damage(step, f"it cannot be read: {_reason(error)}") from error
+
+    @contextlib.contextmanager
+    def _reporting_access(self, step: int) -> Iterator[None]:
+        """Raises UserError or Stopped for errors that say nothing about the content of a checkpoint."""
+        path = self._folder / str(step)
+        try:
+            yield
+        except Exception as error:
+            if is_remote(path):
+                if _is_unreachable(error):
+                    raise Stopped(f"cannot read {path}: {_reason(error)}; try again later") from error
+                raise
+            if _is_out_of_memory(error):
+                raise UserError(
+                    f"there is too little memory to restore checkpoint {path} ({_reason(error)}): end other programs "
+                    "that use the device, or use a larger one"
+                ) from error
+            try:
+                _check_access(path, error)
+            except OSError as failed:
+                raise _access_error(path, failed) from error
+            raise
 
     def _damage(self, step: int, what: str) -> DamagedCheckpoint:
         return DamagedCheckpoint(f"checkpoint {self._folder / str(step)} is damaged ({what})")
@@ -311,6 +349,57 @@ def _is_unreachable(error: BaseException | None) -> bool:
         is_clients = type(error).__module__.partition(".")[0] in ("gcsfs", "aiohttp", "google", "requests")
         is_missing = isinstance(error, FileNotFoundError)
         if is_clients or (isinstance(error, OSError) and not is_missing) or re.match(signs, str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+# What the operating system answers where a file is not as it was written; everything else is about access to it.
+_DAMAGE_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG)
+
+
+def _check_access(folder: epath.Path, error: BaseException | None = None) -> None:
+    """Raises OSError if a file in a local folder cannot be opened, or if `error` is about access to files.
+
+    The files are tried too, since Orbax calls a folder that cannot be searched missing.
+    """
+    if is_remote(folder):
+        return
+    try:
+        for parent, _, files in os.walk(folder, onerror=_raise):
+            for name in files:
+                with open(os.path.join(parent, name), "rb") as file:
+                    file.read(1)
+    except OSError as failed:
+        if failed.errno not in _DAMAGE_ERRNOS:
+            raise
+    while error:
+        number = error.errno if isinstance(error, OSError) else None
+        if found := re.search(r"os_error_code='(\d+)'", str(error)):  # of TensorStore
+            number = int(found[1])
+        if number and number not in _DAMAGE_ERRNOS:
+            raise OSError(number, os.strerror(number), getattr(error, "filename", None)) from error
+        error = error.__cause__ or error.__context__
+
+
+def _access_error(path: epath.Path, error: OSError) -> Stopped | UserError:
+    """What to raise for an OSError of `_check_access`: `Stopped` where a later attempt may succeed."""
+    if isinstance(error, PermissionError):
+        name = error.filename or path
+        return UserError(f"{path} cannot be read ({error.strerror}: {name}); allow it, as with chmod -R u+rwX")
+    return Stopped(
+        f"{path} cannot be read at the moment ({error.strerror}); try again, and if that does not help, check the disk"
+    )
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether a device or the host had no memory left. Orbax wraps the error."""
+    while error:
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import glob
 import importlib.util
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -17,6 +18,10 @@ from colorgan.errors import LostProcess, UserError, reason
 from colorgan.run import preemption
 from colorgan.run.memory import keep_freed_memory
 
+log = logging.getLogger(__name__)
+
+_GPU_FILES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg")  # the last one in WSL
+_INSTALL_CUDA, _INSTALL_TPU = "pip install 'colorgan[cuda]'", "pip install 'colorgan[tpu]'"
 _TPU_FILES = ("/dev/accel[0-9]*", "/dev/vfio/[0-9]*")
 _JOIN_SECONDS = 300  # the first process waits this long for the last
 
@@ -115,12 +120,14 @@ def reporting_lost_processes() -> Iterator[None]:
 def select_platform(platform: str) -> None:
     """Makes JAX use `platform` ("cpu", "gpu", "tpu", or "" for the best available). Call before any device is used.
 
-    Also sets up its memory and its compilation cache.
+    Also sets up its memory, its compilation cache and 32-bit types, the only ones that a checkpoint holds.
 
     Raises:
       UserError: this machine has no such device.
     """
     library_patches.block_cpu_dispatch()
+    library_patches.leave_out_device_warnings()
+    jax.config.update("jax_enable_x64", False)  # also with JAX_ENABLE_X64=1
     if platform:
         jax.config.update("jax_platforms", "cuda" if platform == "gpu" else platform)
     try:
@@ -129,14 +136,33 @@ def select_platform(platform: str) -> None:
         if preemption.means_lost_process(error):
             raise
         problem = str(error).partition("(set JAX_PLATFORMS")[0].strip() or "no plug-in for it is installed"
-        install = {"gpu": "pip install 'colorgan[cuda]'", "tpu": "pip install 'colorgan[tpu]'"}.get(platform, "jax")
+        chosen = os.environ.get("JAX_PLATFORMS")
+        if not platform and chosen:
+            raise UserError(
+                f"JAX_PLATFORMS is {chosen!r} but JAX finds no such device here ({problem}); unset JAX_PLATFORMS, or "
+                "set it to cpu"
+            ) from error
+        install = {"gpu": _INSTALL_CUDA, "tpu": _INSTALL_TPU}.get(platform, "jax")
         raise UserError(
             f"config.platform is {platform!r} but JAX finds no such device here ({problem}); where there is one, "
             f"{install} installs what it needs, and --config.platform=cpu runs without"
         ) from error
     if jax.default_backend() == "cpu":
         keep_freed_memory()
+        if not (platform or os.environ.get("JAX_PLATFORMS")):
+            _warn_about_unused_devices()
     _keep_compiled_programs()
+
+
+def _warn_about_unused_devices() -> None:
+    for name, files, library, install in (
+        ("an NVIDIA GPU", _GPU_FILES, "jax_cuda12_plugin", _INSTALL_CUDA),
+        ("a TPU", _TPU_FILES, "libtpu", _INSTALL_TPU),
+    ):
+        if any(glob.glob(pattern) for pattern in files):
+            is_installed = importlib.util.find_spec(library) is not None
+            hint = "see above, or run nvidia-smi" if is_installed else f"to use it: {install}"
+            log.warning("this machine seems to have %s, but JAX uses the CPU; %s", name, hint)
 
 
 def _keep_compiled_programs() -> None:
@@ -145,9 +171,10 @@ def _keep_compiled_programs() -> None:
     A step that takes half a minute to compile is then loaded in a second or two.
     """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "colorgan", "xla")
-        with contextlib.suppress(OSError):  # no cache in a home folder that cannot be written
+        with contextlib.suppress(OSError, RuntimeError):  # no home folder, or one that cannot be written
+            folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "colorgan", "xla")
             folder.mkdir(parents=True, exist_ok=True)
-            jax.config.update("jax_compilation_cache_dir", str(folder))
+            if os.access(folder, os.W_OK | os.X_OK):
+                jax.config.update("jax_compilation_cache_dir", str(folder))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

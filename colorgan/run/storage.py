@@ -19,8 +19,14 @@ def is_remote(path: epath.Path) -> bool:
 
 
 def parse_path(text: str) -> epath.Path:
-    """The value of a flag as a path on a disk, where ~ is the home folder, or in a bucket."""
-    return epath.Path(text).expanduser()
+    """The value of a flag as a path on a disk, where ~ is the home folder, or in a bucket.
+
+    Raises argparse.ArgumentTypeError where there is no home folder.
+    """
+    expanded = os.path.expanduser(text)  # unlike Path.expanduser accepts ~x where there is no user x
+    if expanded == "~" or expanded.startswith("~/"):
+        raise argparse.ArgumentTypeError(f"{text} is in the home folder, which is not known: set HOME")
+    return epath.Path(expanded)
 
 
 def parse_local_path(text: str) -> Path:

@@ -28,6 +28,7 @@ SAMPLES_FOLDER, TENSORBOARD_FOLDER, EVALUATION_FOLDER = "samples", "tensorboard"
 
 log = logging.getLogger(__name__)
 
+_NUM_NAMED = 10  # runs in a message
 _SHARED_SECONDS = 30  # until a network file system shows a new file on all hosts
 
 
@@ -54,9 +55,11 @@ def read_config(workdir: epath.Path) -> dict[str, Any]:
         with bucket_errors(workdir):
             saved = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise UserError(f"{workdir} is not the folder of a run: it has no {CONFIG_FILE}") from error
-    except OSError as error:
+        raise UserError(f"{workdir} is not the folder of a run: it has no {CONFIG_FILE}{_near(workdir)}") from error
+    except NotADirectoryError as error:
         raise UserError(f"{workdir} is not the folder of a run: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot read the config of the run in {workdir}: {error}") from error
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}); the command that trained the run writes it again") from error
     if not isinstance(saved, dict):
@@ -64,11 +67,28 @@ def read_config(workdir: epath.Path) -> dict[str, Any]:
     return migrations.migrate_config(saved)
 
 
+def _near(workdir: epath.Path) -> str:
+    """Which runs are in `workdir`, around it or beside it, as the end of a message; "" if there is none."""
+    if is_remote(workdir):  # each look would take a request
+        return ""
+    for where, folder, pattern in (
+        ("inside it are the runs", workdir, "*/"),
+        ("the run is", workdir.parent, ""),
+        ("beside it are the runs", workdir.parent, "*/"),
+    ):
+        with contextlib.suppress(OSError):
+            runs = sorted(str(path.parent) for path in folder.glob(pattern + CONFIG_FILE))
+            if runs:
+                more = f" and {len(runs) - _NUM_NAMED} more" if len(runs) > _NUM_NAMED else ""
+                return f"; {where} {', '.join(runs[:_NUM_NAMED])}{more}"
+    return ""
+
+
 def config_if_trained(workdir: epath.Path) -> dict[str, Any] | None:
     """The config of a run that has logged metrics; None if there is none yet. Call it before any data is downloaded.
 
     Raises:
-      UserError: the bucket cannot be used, or a newer version wrote the run.
+      UserError: the bucket cannot be used, the run may not be read, or a newer version wrote it.
       Unreachable: the bucket does not answer.
     """
     try:
@@ -79,8 +99,10 @@ def config_if_trained(workdir: epath.Path) -> dict[str, Any] | None:
         with bucket_errors(workdir):
             saved = json.loads((workdir / CONFIG_FILE).read_text())
             has_trained = bool((workdir / METRICS_FILE).read_bytes())
-    except (OSError, ValueError):  # no run yet
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # no run yet
         return None
+    except OSError as error:  # a run that may not be read
+        raise UserError(f"cannot use the run's folder: {error}") from error
     return migrations.migrate_config(saved) if has_trained else None
 
 
@@ -120,7 +142,8 @@ def locked(workdir: epath.Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         _create(workdir)
         if jax.process_index() == 0 and not is_remote(workdir):
-            log_file = stack.enter_context(open(workdir / LOG_FILE, "ab"))
+            with folder_errors(workdir):
+                log_file = stack.enter_context(open(workdir / LOG_FILE, "ab"))
             try:
                 fcntl.flock(log_file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the process ends, however it ends
             except BlockingIOError as error:  # on a network also the lock of a lost host, for a minute or two

@@ -1,5 +1,6 @@
 """Initial values of a new run that come from elsewhere: another run, a file, or a pretrained encoder."""
 
+import argparse
 import logging
 import zlib
 from pathlib import Path
@@ -78,13 +79,13 @@ def _find_source(source: str) -> tuple[epath.Path, bool]:
     """The path of a run's folder or of a file that may have weights, and whether it is a folder."""
     if source == SHIPPED_NAME:
         return epath.Path(weights_file.SHIPPED), False
-    path = parse_path(source)
     try:
+        path = parse_path(source)
         with bucket_errors(path):
             if path.is_dir():
                 return path, True
             is_file = path.exists()
-    except OSError as error:
+    except (OSError, argparse.ArgumentTypeError) as error:
         raise UserError(f"config.init_from: {error}") from error
     if not is_file:
         raise UserError(f"config.init_from: there is no run's folder and no file {path}")

@@ -1,6 +1,7 @@
 """Pretrained weights of encoders, from packages or from files of timm."""
 
 import importlib.util
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def find(name: str, source: str) -> Path:
     """The file that `load` reads. Raises UserError if there is none."""
     if source == "imagenet":
         return _packaged_file(name)
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if not path.is_file():
         raise UserError(f"config.model.encoder_weights: there is no file {path}")
     return path
