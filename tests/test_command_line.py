@@ -367,3 +367,10 @@ def test_a_config_of_a_checkout_imports_its_neighbors(tmp_path, module):
 def test_no_test_uses_the_home_folder():
     assert Path(os.environ["XDG_CACHE_HOME"]).is_relative_to(Path.home())
     assert Path.home().name.startswith("colorgan-tests-home-")
+
+
+def test_tests_of_the_troubleshooting_page_exist():
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    names = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "troubleshooting.md").read_text())
+    assert len(names) > 30
+    assert [name for name in names if f"def {name}(" not in tests] == []
