@@ -213,7 +213,9 @@ def describe_result(result: Result, settings: Settings) -> list[str]:
         lines.append(f"already there and kept (--overwrite replaces them): {result.num_there}")
     if count := len(result.had_color):
         what = "left" if settings.skip_color else "colored anew (--skip-color leaves them)"
-        lines.append(f"photographs that had color already, {what}: {count}, the last one {printable(str(result.had_color[-1]))}")
+        lines.append(
+            f"photographs that had color already, {what}: {count}, the last one {printable(str(result.had_color[-1]))}"
+        )
     return lines
 
 
