@@ -286,4 +286,4 @@ def test_runs_near_a_folder_that_is_none_are_named(tmp_path):
         with pytest.raises(UserError, match=f"is not the folder of a run: it has no config.json; {end}$"):
             workdir_lib.read_config(workdir)
     with pytest.raises(UserError, match=r"it has no config\.json$"):
-        workdir_lib.read_config(epath.Path(tmp_path))
+        workdir_lib.read_config(epath.Path(tmp_path / "elsewhere" / "run"))
