@@ -78,7 +78,7 @@ def test_hidden_and_system_folders_are_left_out(tmp_path):
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         Image.new("L", (8, 8)).save(tmp_path / name)
-    (tmp_path / ".hidden" / "x.heic").touch()
+    (tmp_path / ".hidden" / "x.cr2").touch()
     assert [str(target) for _, target in find_files([tmp_path], Path("out"))] == ["out/a.png", "out/#1/b.png"]
     assert describe_files([tmp_path], []) == []
     source = sources.open_source(f"folder:{tmp_path}", 32)

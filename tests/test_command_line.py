@@ -42,7 +42,11 @@ DEFAULT = "--config=default"
             [DEFAULT, "--config.data.train=folder:x", "--config.data.validation=procedural:128"],
             "validation uses procedural:128, not your images: set",
         ),
-        ("main", [DEFAULT, "--config.batch_size=64", "--config.data.train=procedural:9"], "holds only 9 images"),
+        (
+            "main",
+            [DEFAULT, "--config.batch_size=64", "--config.data.train=procedural:9"],
+            "holds only 8 images beside 1",
+        ),
         ("main", [DEFAULT, "--workdir=empty.py"], "cannot write empty.py"),
         ("main", ["--config=tpu"], "config.platform is 'tpu' but JAX finds no such device here"),
         ("benchmark", [DEFAULT], "the following arguments are required: {step,input,loop}"),

@@ -132,6 +132,8 @@ def _count_records(path: str) -> int:
         with open(shard, "rb") as file:
             file.read(1)
     except OSError as error:  # of access, which says nothing about the content
+        if open_files.is_exceeded(error):
+            raise UserError(f"cannot open the shard {path}: too many open files; {open_files.HINT}") from error
         raise UserError(f"cannot read the shard {path}: {error.strerror}") from error
     try:
         reader = ArrayRecordReader(path)
@@ -139,8 +141,6 @@ def _count_records(path: str) -> int:
         reader.close()
     except Exception as error:  # of several types, one of them without a message
         problem = str(error) or "no footer"
-        if open_files.is_exceeded(error):
-            raise UserError(f"cannot open the shard {path}: too many open files; {open_files.HINT}") from error
         try:
             count = int(json.loads(shard.with_name(SHARD_COUNTS_FILE).read_bytes())[shard.name])
         except (OSError, ValueError, TypeError, KeyError):

@@ -122,10 +122,11 @@ def is_file_name(inputs: Sequence[Path], output: Path) -> bool:
             f"--output={printable(str(output))} is a file, for one photograph: for more name a folder, or none for "
             "results beside the originals"
         )
-    expected, suffix = Path(_name_result(inputs[0])).suffix.lower(), output.suffix.lower()
+    result = _name_result(inputs[0])
+    expected, suffix = Path(result).suffix.lower(), output.suffix.lower()
     is_video = expected in VIDEO_SUFFIXES or suffix in VIDEO_SUFFIXES
     if expected in SUFFIXES and (is_video or photo_file.suffix_of_result(suffix) != suffix) and suffix != expected:
-        raise UserError(f"--output={printable(str(output))} must end in {expected}")
+        raise UserError(f"--output={printable(str(output))} must end in {expected}, as {printable(result)} does")
     return True
 
 
