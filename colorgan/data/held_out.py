@@ -1,8 +1,8 @@
 """The validation split: images of the training set that are held out, chosen by a hash of their names.
 
-A record's name alone decides, so that records that are added later move no other one from training to validation. Up to
-20,000 records move none to training either; above, where the split has its maximum size, each new one there takes the
-place of another.
+A record's name alone decides, so records that are added later move no earlier one from training to validation. Up to
+20,000 records, they move none from validation to training either. Above, the split has its maximum size, and a new
+record in it takes the place of an earlier one.
 """
 
 import concurrent.futures

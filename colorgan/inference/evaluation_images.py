@@ -37,7 +37,7 @@ class ImageSet(NamedTuple):
             return sources.open_source(self.data, size)
         source = sources.open_source(self.data, self.size or size, sources.TRAIN_SEED)
         names = self.held_out
-        indices = held_out.choose(source) if names is None else held_out.find_again(source, names)
+        indices = held_out.find_again(source, names) if names else held_out.choose(source)
         return held_out.split(source, indices)[1]
 
 

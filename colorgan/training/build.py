@@ -148,7 +148,7 @@ def open_images(config: ConfigDict, names_before: Mapping[int, str] | None = Non
         validation = sources.open_source(name, config.image_size, sources.VALIDATION_SEED)
     else:
         name, max_bad = f"the validation split of {data.train}", int(data.max_bad_fraction * len(train))
-        indices = held_out.choose(train) if names_before is None else held_out.find_again(train, names_before)
+        indices = held_out.find_again(train, names_before) if names_before else held_out.choose(train)
         names = names_before or {index: train.name(index) for index in indices.tolist()}
         checksum = zlib.crc32(indices.tobytes())
         train, validation = held_out.split(train, indices)
