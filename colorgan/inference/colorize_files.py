@@ -1,19 +1,24 @@
 """Photographs and videos from files and folders, in color, to an output folder or beside the originals."""
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import os
 import stat
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from colorgan.data import transforms
 from colorgan.data.folder import IMAGE_SUFFIXES, find_images
 from colorgan.data.folder import find_files as find_folder_files
+from colorgan.data.workers import num_cores
 from colorgan.errors import UserError, printable, reason
 from colorgan.inference import color_detection, video
 from colorgan.inference.colorizer import Colorizer
@@ -21,6 +26,8 @@ from colorgan.media import photo_file
 from colorgan.media.video_file import VIDEO_SUFFIXES
 
 SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+_MAX_THREADS = 4
+_MAX_SHARED_PIXELS = 16_000_000  # of photographs that are in memory together: up to 0.1 GB each, 0.3 GB with 16 bits
 _ENDING = "-colorized"  # of the names of results beside the originals
 
 
@@ -225,34 +232,65 @@ def colorize_files(
 ) -> None:
     """Colors files, with a progress bar on a terminal. One that fails does not stop the others.
 
+    Photographs are read, painted and written in several threads, up to one of more than `_MAX_SHARED_PIXELS` at a time.
+
     Args:
       files: of `find_files`.
       output: the folder for the results, which exists, if they are not beside the originals.
       colorizer: predicts the colors.
       settings: how.
-      result: updated after each file, so that it is up to date after an interruption.
+      result: updated after each file in their order, so that it is up to date after an interruption.
     """
     taken = {_real(source): source for source, _ in files}
-    for source, target in tqdm(files, unit=" files", dynamic_ncols=True, disable=None):  # no bar in a pipe
-        try:
-            _check_target(target, output or target.parent, taken)
-            taken[_real(target)] = source
-            if target.exists() and not settings.overwrite:
-                result.num_there += 1
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.suffix.lower() in VIDEO_SUFFIXES:
-                name = str(target.relative_to(output) if output else target)
-                result.videos[name] = _colorize_video(source, target, colorizer, settings)
-            elif not _colorize_photograph(source, target, colorizer, settings, result.had_color):
-                continue
-            result.num_colored += 1
-            result.last = target
-        except PermissionError as error:
-            where = f"{target.parent}; choose another --output" if error.filename != str(source) else str(source)
-            result.failures.append(printable(f"{source}: {error.strerror}: {where}"))
-        except Exception as error:  # decoders raise exceptions of many types
-            result.failures.append(printable(f"{source}: {reason(error)}"))
+    pending: collections.deque[tuple[Path, Path, Future[bool]]] = collections.deque()
+    num_threads = min(_MAX_THREADS, num_cores())
+    threads, large = ThreadPoolExecutor(num_threads), threading.Lock()
+    try:
+        for source, target in tqdm(files, unit=" files", dynamic_ncols=True, disable=None):  # no bar in a pipe
+            with _recording_failure(source, target, result):
+                _check_target(target, output or target.parent, taken)
+                taken[_real(target)] = source
+                if target.exists() and not settings.overwrite:
+                    result.num_there += 1
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if target.suffix.lower() in VIDEO_SUFFIXES:
+                    name = str(target.relative_to(output) if output else target)
+                    result.videos[name] = _colorize_video(source, target, colorizer, settings)
+                    result.num_colored, result.last = result.num_colored + 1, target
+                else:
+                    work = threads.submit(_colorize_photograph, source, target, colorizer, settings, large)
+                    pending.append((source, target, work))
+            while len(pending) > num_threads:
+                _finish(*pending.popleft(), settings, result)
+    finally:
+        if is_interrupted := isinstance(sys.exception(), KeyboardInterrupt):
+            threads.shutdown(cancel_futures=True)
+        for source, target, work in pending:
+            if not (is_interrupted and work.cancelled()):
+                _finish(source, target, work, settings, result)
+        threads.shutdown()
+
+
+def _finish(source: Path, target: Path, work: "Future[bool]", settings: Settings, result: Result) -> None:
+    """Waits for a photograph, and adds it to the result."""
+    with _recording_failure(source, target, result):
+        had_color = work.result()
+        if had_color:
+            result.had_color.append(source)
+        if not (had_color and settings.skip_color):
+            result.num_colored, result.last = result.num_colored + 1, target
+
+
+@contextlib.contextmanager
+def _recording_failure(source: Path, target: Path, result: Result) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        where = f"{target.parent}; choose another --output" if error.filename != str(source) else str(source)
+        result.failures.append(printable(f"{source}: {error.strerror}: {where}"))
+    except Exception as error:  # decoders raise exceptions of many types
+        result.failures.append(printable(f"{source}: {reason(error)}"))
 
 
 def _check_target(target: Path, output: Path, taken: Mapping[Path, Path]) -> None:
@@ -264,25 +302,31 @@ def _check_target(target: Path, output: Path, taken: Mapping[Path, Path]) -> Non
 
 
 def _colorize_photograph(
-    source: Path, target: Path, colorizer: Colorizer, settings: Settings, had_color: list[Path]
+    source: Path, target: Path, colorizer: Colorizer, settings: Settings, large: threading.Lock
 ) -> bool:
-    """Returns whether it was colored. Adds it to `had_color` where it has color already."""
+    """Returns whether the photograph has color already. `large` is held by the one large photograph in work."""
     if target.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(
             f"neither a photograph nor a video by its suffix ({', '.join(SUFFIXES)}); "
             "save other photographs (such as raw files) as JPEG, and videos with ffmpeg -i VIDEO -c copy video.mkv"
         )
-    photo = photo_file.read_photo(source)
-    if color_detection.has_color(photo.pixels):
-        had_color.append(source)
-        if settings.skip_color:
-            return False
+    try:
+        return _colorize_pixels(photo_file.read_photo(source, _MAX_SHARED_PIXELS), target, colorizer, settings)
+    except transforms.TooManyPixelsError:
+        with large:
+            return _colorize_pixels(photo_file.read_photo(source), target, colorizer, settings)
+
+
+def _colorize_pixels(photo: photo_file.Photo, target: Path, colorizer: Colorizer, settings: Settings) -> bool:
+    had_color = color_detection.has_color(photo.pixels)
+    if had_color and settings.skip_color:
+        return True
     colored = photo.as_rgb()
     options = settings.strength, settings.saturation, colored.pixels, settings.border, settings.levels
     colorizer.colorize(photo.pixels, *options)
     del photo  # if it was gray, it is not in memory while the file is encoded
     photo_file.write_photo(target, colored)
-    return True
+    return had_color
 
 
 def _colorize_video(source: Path, target: Path, colorizer: Colorizer, settings: Settings) -> video.VideoReport:

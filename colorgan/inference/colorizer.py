@@ -1,6 +1,7 @@
 """A trained generator as a function from photographs to colored photographs."""
 
 import functools
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, overload
@@ -38,6 +39,7 @@ class Colorizer:
     def __init__(self, predict_fn: ColorizeFn, image_size: int) -> None:
         """`predict_fn` takes gray float32 [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in [-1,1], S being `image_size`."""
         self._predict_fn, self.image_size = predict_fn, image_size
+        self._lock = threading.Lock()  # of several threads the first one compiles the program
 
     @classmethod
     def default(cls) -> Self:
@@ -190,7 +192,9 @@ class Colorizer:
         top, left = (self.image_size - height) // 2, (self.image_size - width) // 2
         # The rest of the square is filled with the mirrored image.
         padding = ((0, 0), (top, self.image_size - height - top), (left, self.image_size - width - left))
-        rgb = self._predict_fn(np.pad(gray, padding, mode="symmetric")[..., None])
+        padded = np.pad(gray, padding, mode="symmetric")[..., None]
+        with self._lock:
+            rgb = self._predict_fn(padded)
         return color.rgb_to_chroma(np.asarray(rgb, np.float32)[:, top : top + height, left : left + width])
 
 
