@@ -131,7 +131,7 @@ def test_the_images_of_a_config():
     assert (sets.train.size, sets.validation.size) == (68, 64)
     # Of damaged images in the whole set, more than its share may be held out.
     assert (sets.train.max_bad, sets.validation.max_bad) == (3, 4)
-    with pytest.raises(UserError, match="but procedural:16 holds only 15 images beside 1 for validation"):
+    with pytest.raises(UserError, match="but procedural:16 holds only 16 images, and 1 of them for validation"):
         build.open_images(_config(**{"data.train": "procedural:16"}))
 
 

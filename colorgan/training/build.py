@@ -155,10 +155,9 @@ def open_images(config: ConfigDict, names_before: Mapping[int, str] | None = Non
     if not all(map(sharding.same_everywhere, (len(train), len(validation), checksum))):
         raise UserError(f"not all processes see the same images in {data.train} and {name}")
     if len(train) < config.batch_size:
-        beside = f" beside {len(validation)} for validation" if names else ""
-        raise UserError(
-            f"config.batch_size is {config.batch_size} but {data.train} holds only {len(train)} images{beside}"
-        )
+        split = f", and {len(validation)} of them for validation" if names else ""
+        number = len(train) + (len(validation) if names else 0)
+        raise UserError(f"config.batch_size is {config.batch_size} but {data.train} holds only {number} images{split}")
     validation_images = pipeline.Images(validation, config.image_size, data.max_bad_fraction)
     if max_bad is not None:  # as many as in the whole set: 5% of it can have more than 5% of them
         validation_images.max_bad = max_bad
