@@ -45,7 +45,7 @@ DEFAULT = "--config=default"
         (
             "main",
             [DEFAULT, "--config.batch_size=64", "--config.data.train=procedural:9"],
-            "holds only 8 images beside 1",
+            "holds only 9 images",
         ),
         ("main", [DEFAULT, "--workdir=empty.py"], "cannot write empty.py"),
         ("main", ["--config=tpu"], "config.platform is 'tpu' but JAX finds no such device here"),
