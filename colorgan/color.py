@@ -51,7 +51,9 @@ def chroma_to_rgb(gray: ArrayT, chroma: ArrayT) -> ArrayT:
     color = xp.concatenate([red_less_luma, green_less_luma, blue_less_luma], axis=-1)
     room = 1 - xp.sign(color) * gray  # to the end of the range, in the direction of the color
     share = room / xp.maximum(xp.abs(color), room + 1e-6)  # at most 1; never divides by 0
-    return gray + color * share.min(axis=-1, keepdims=True)
+    # NumPy's own minimum over three values takes a third of the time of coloring a photograph.
+    smallest = xp.minimum(xp.minimum(share[..., 0:1], share[..., 1:2]), share[..., 2:3])
+    return gray + color * smallest
 
 
 def rgb_to_chroma(rgb: ArrayT) -> ArrayT:

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import runpy
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from colorgan.colorize import main
 from colorgan.data import sources
 from colorgan.errors import UserError
-from colorgan.inference import video
+from colorgan.inference import colorize_files, video
 from colorgan.inference.colorize_files import describe_files, find_files
 from colorgan.inference.colorizer import Colorizer
 from colorgan.inference.model_flags import load_colorizer
@@ -455,3 +456,46 @@ def test_a_hundred_megapixels_take_less_than_two_gigabytes(finished_run):
     measure = runpy.run_path(str(ROOT / "benchmarks" / "photographs.py"))["measure"]
     metrics = measure(finished_run, "gray.jpg", 100)
     assert 300 < metrics["peak_megabytes"] < 2000
+
+
+def test_photographs_are_colored_at_the_same_time(orange, tmp_path, monkeypatch):
+    """Two are read before the first one is written. A large one is read alone, after its size is known."""
+    monkeypatch.setattr(colorize_files, "num_cores", lambda: 2)
+    monkeypatch.setattr(colorize_files, "_MAX_SHARED_PIXELS", 400)
+    barrier, read = threading.Barrier(2, timeout=20), photo_file.read_photo
+    limits = []
+
+    def read_together(path, *limit):
+        if not limits:
+            barrier.wait()
+        limits.append(limit)
+        return read(path, *limit)
+
+    for n, size in enumerate((16, 16, 24, 16)):
+        Image.new("L", (size, size), 50 + n).save(tmp_path / f"{n}.png")
+    monkeypatch.setattr(photo_file, "read_photo", read_together)
+    main(_arguments(tmp_path, tmp_path))
+    assert sorted(limits) == [(), *[(400,)] * 4]
+    for n, size in enumerate((16, 16, 24, 16)):
+        with Image.open(tmp_path / "out" / f"{n}.png") as colored:
+            assert colored.size == (size, size)
+            assert np.asarray(colored)[0, 0] @ (0.299, 0.587, 0.114) == pytest.approx(50 + n, abs=1)
+
+
+def test_an_interruption_counts_what_is_done(orange, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(colorize_files, "num_cores", lambda: 1)
+    read = photo_file.read_photo
+
+    def interrupt(path, *limit):
+        if path.name == "2.png":
+            raise KeyboardInterrupt
+        return read(path, *limit)
+
+    for n in range(6):
+        Image.new("L", (8, 8), 50).save(tmp_path / f"{n}.png")
+    monkeypatch.setattr(photo_file, "read_photo", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        main(_arguments(tmp_path, tmp_path))
+    counts = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert counts["num_colored"] == len(list((tmp_path / "out").iterdir()))
+    assert 2 <= counts["num_colored"] < 6

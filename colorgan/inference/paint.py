@@ -10,7 +10,7 @@ from PIL import Image
 from colorgan import color
 from colorgan.inference.guided_upsampling import GuidedChroma
 
-_STRIP_PIXELS = 2**20  # of a photograph that are in memory as float32 at a time
+_STRIP_PIXELS = 2**17  # of a photograph that are in memory as float32 at a time, so few that they stay in a cache
 _OUTLIERS = 0.005  # share of pixels that levels ignore at each end
 _MIN_RANGE = 0.1  # of luma: a photograph with less has no levels to find
 WHOLE = (0.0, 1.0, 0.0, 1.0)  # a box: all of a photograph

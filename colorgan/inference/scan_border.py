@@ -59,7 +59,9 @@ def find_photograph(pixels: np.ndarray) -> Box:
     whole = Box(0, height, 0, width)
     if min(height, width) < _MIN_PIXELS:
         return whole
-    steps = [max(1, size // _MAX_SAMPLES) for size in (height, width)]
+    steps = [max(1, -(-size // _MAX_SAMPLES)) for size in (height, width)]
+    if _count_even_sides(pixels[:: steps[0], :: steps[1]]) < min(rule.min_sides for rule in _RULES):
+        return whole
     rows, columns = luma(pixels[:, :: steps[1]]), luma(pixels[:: steps[0]]).T  # every line, and some pixels of it
     for rule in _RULES:
         box, widths, levels = whole, [0], list[float]()
@@ -77,6 +79,14 @@ def find_photograph(pixels: np.ndarray) -> Box:
         if is_large and num_sides >= rule.min_sides and np.ptp(levels) <= _MAX_DIFFERENCE:
             return box
     return whole
+
+
+def _count_even_sides(pixels: np.ndarray) -> int:
+    """The number of sides whose outermost lines may be a border: most scans without one have none."""
+    rows, columns = (max(1, round(_OUTERMOST * size)) for size in pixels.shape[:2])
+    strips = map(luma, (pixels[:rows], pixels[-rows:], pixels[:, :columns], pixels[:, -columns:]))
+    min_share = min(rule.min_share for rule in _RULES)
+    return sum(bool((np.abs(strip - np.median(strip)) <= _MAX_TOLERANCE).mean() >= min_share) for strip in strips)
 
 
 class _Side(NamedTuple):
