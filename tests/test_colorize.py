@@ -463,7 +463,7 @@ def test_photographs_are_colored_at_the_same_time(orange, tmp_path, monkeypatch)
     monkeypatch.setattr(colorize_files, "num_cores", lambda: 2)
     monkeypatch.setattr(colorize_files, "_MAX_SHARED_PIXELS", 400)
     barrier, read = threading.Barrier(2, timeout=20), photo_file.read_photo
-    limits = []
+    limits = list[tuple[int, ...]]()
 
     def read_together(path, *limit):
         if not limits:
