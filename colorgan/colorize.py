@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--strength", type=command_line.between(0, 1), default=1.0, help=strength_help)
     saturation_help = "factor of the colors, from 0 to 2; 1 is as predicted (default)"
     parser.add_argument("--saturation", type=command_line.between(0, 2), default=1.0, help=saturation_help)
-    border_help = "auto leaves the border of a scan as it is (default), color colors it too"
+    border_help = "auto leaves the border of a scan as it is (default); color treats it as part of the photograph"
     parser.add_argument("--border", choices=BORDERS, default=BORDERS[0], help=border_help)
     levels_help = "auto: colors of a faded photograph as at full contrast; write: full contrast too (default: keep)"
     parser.add_argument("--levels", choices=LEVELS, default=LEVELS[0], help=levels_help)

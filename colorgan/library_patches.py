@@ -39,11 +39,11 @@ def parse_no_absl_flags() -> None:
 
 
 def silence_libraries() -> None:
-    """Silences log messages of Orbax, gcsfs and tifffile, and what is printed beside the error of a failed save.
+    """Silences log messages of Orbax, gcsfs and tifffile, and what is printed beside a failed save or restore.
 
     Orbax 0.12.8 closes its event loop (orbax/checkpoint/_src/asyncio_utils.py) and leaves coroutines behind while
-    TensorStore 0.1.86 still finishes writes, which reports "Event loop is closed" as an unraisable exception
-    (tensorstore/python/tensorstore/future.cc). No upstream thread.
+    TensorStore 0.1.86 still finishes writes and reads, which reports "Event loop is closed", or the error of each read,
+    as an unraisable exception (tensorstore/python/tensorstore/future.cc). No upstream thread.
     """
     from absl import logging as absl_logging
 
@@ -52,7 +52,7 @@ def silence_libraries() -> None:
     absl_logging.set_verbosity(absl_logging.FATAL)
 
     def on_unraisable_error(arguments: Any) -> None:
-        if str(arguments.exc_value) != "Event loop is closed":
+        if not str(arguments.exc_value).startswith(("Event loop is closed", "Encountered error while reading array")):
             sys.__unraisablehook__(arguments)
 
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)

@@ -168,6 +168,14 @@ def test_the_network_sees_the_whole_photograph_unstretched():
     assert middle.any(axis=0).sum() == middle.any(axis=1).sum() == 12
 
 
+def test_the_network_sees_no_luma_out_of_range():
+    """Bicubic interpolation goes beyond black and white at edges, where a network of chroma gives arbitrary colors."""
+    lines = np.zeros((320, 320), np.uint8)
+    lines[:, 100:130] = lines[200:207] = 255
+    small = paint.shrink(lines, 32)
+    assert (small.min(), small.max()) == (-1, 1)
+
+
 def test_the_network_sees_images_like_those_of_training():
     """Block means and then bicubic give the same as Pillow for the whole."""
     gray = np.asarray(Image.fromarray(_noise((9, 7), low=0.0, high=1.0)).resize((700, 900), Image.Resampling.BICUBIC))

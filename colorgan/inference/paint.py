@@ -49,7 +49,10 @@ def shrink(pixels: np.ndarray, size: int) -> np.ndarray:
     ]
     image = Image.fromarray(np.concatenate(reduced))
     target = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(image.resize(target, Image.Resampling.BICUBIC, box=(0, 0, width / block, height / block)))
+    resized = image.resize(target, Image.Resampling.BICUBIC, box=(0, 0, width / block, height / block))
+    return np.clip(
+        np.asarray(resized), -1, 1
+    )  # bicubic goes beyond the range at edges, which the networks have never seen
 
 
 @dataclasses.dataclass(frozen=True)
