@@ -4,11 +4,8 @@ The arrays are the networks of `training.state.GANState`; the metadata is that o
 """
 
 import contextlib
-import errno
 import json
 import logging
-import os
-import re
 import threading
 import time
 import zlib
@@ -24,8 +21,16 @@ from orbax.checkpoint import checkpoint_managers
 from orbax.checkpoint.checkpoint_manager import METRIC_ITEM_NAME as METRICS_ITEM
 
 from colorgan import library_patches, sharding
-from colorgan.errors import Stopped, StoppedTogether, UserError, reason
+from colorgan.errors import Stopped, StoppedTogether, UserError
 from colorgan.run import migrations
+from colorgan.run.access_errors import (
+    DAMAGE_ERRNOS,
+    access_error,
+    check_access,
+    is_out_of_memory,
+    is_unreachable,
+    short_reason,
+)
 from colorgan.run.checksums import checksums
 from colorgan.run.preemption import means_lost_process
 from colorgan.run.storage import bucket_errors, is_remote
@@ -55,13 +60,13 @@ class _Manager(ocp.CheckpointManager):
         try:
             metrics = super().metrics(step)
         except Exception as error:  # of any type, for a damaged file
-            if is_remote(self.directory) and _is_unreachable(error):
+            if is_remote(self.directory) and is_unreachable(error):
                 raise
-            _check_access(self.directory / str(step) / METRICS_ITEM, error)
+            check_access(self.directory / str(step) / METRICS_ITEM, error)
             log.warning("the metrics of checkpoint %d cannot be read: it is never chosen as best", step)
             return None
         if metrics is None:  # missing, or in a folder that cannot be searched
-            _check_access(self.directory / str(step) / METRICS_ITEM)
+            check_access(self.directory / str(step) / METRICS_ITEM)
         return metrics
 
 
@@ -104,9 +109,9 @@ class Checkpoints:
                 options = ocp.CheckpointManagerOptions(best_fn=rank, create=False, **keep)
                 self._manager = _Manager(self._folder, options=options)
         except OSError as error:
-            if is_remote(self._folder) or error.errno in _DAMAGE_ERRNOS:
+            if is_remote(self._folder) or error.errno in DAMAGE_ERRNOS:
                 raise UserError(f"cannot look for checkpoints in {self._folder}: {error}") from error
-            raise _access_error(self._folder, error) from error
+            raise access_error(self._folder, error) from error
         self._saves = num_to_keep is not None
         self._saving: int | None = None  # the step of the last save that was started
         self._failure = ""  # why the last save failed
@@ -250,7 +255,7 @@ class Checkpoints:
         except (Stopped, UserError):
             raise
         except Exception as error:  # Orbax raises many types, bare Exception too, for damaged files
-            raise self._damage(step, f"it cannot be read: {_reason(error)}") from error
+            raise self._damage(step, f"it cannot be read: {short_reason(error)}") from error
 
     @contextlib.contextmanager
     def _reporting_access(self, step: int) -> Iterator[None]:
@@ -260,18 +265,18 @@ class Checkpoints:
             yield
         except Exception as error:
             if is_remote(path):
-                if _is_unreachable(error):
-                    raise Stopped(f"cannot read {path}: {_reason(error)}; try again later") from error
+                if is_unreachable(error):
+                    raise Stopped(f"cannot read {path}: {short_reason(error)}; try again later") from error
                 raise
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 raise UserError(
-                    f"there is too little memory to restore checkpoint {path} ({_reason(error)}): end other programs "
-                    "that use the device, or use a larger one"
+                    f"there is too little memory to restore checkpoint {path} ({short_reason(error)}): end other "
+                    "programs that use the device, or use a larger one"
                 ) from error
             try:
-                _check_access(path, error)
+                check_access(path, error)
             except OSError as failed:
-                raise _access_error(path, failed) from error
+                raise access_error(path, failed) from error
             raise
 
     def _damage(self, step: int, what: str) -> DamagedCheckpoint:
@@ -301,7 +306,7 @@ class Checkpoints:
             yield
         except Exception as error:  # of TensorStore, Orbax or the file system
             before = self._failure
-            self._failure = f"checkpoint {self._folder / str(self._saving)} cannot be written: {_reason(error)}"
+            self._failure = f"checkpoint {self._folder / str(self._saving)} cannot be written: {short_reason(error)}"
             self._remove_scratch()
             if jax.process_count() > 1:  # the others wait for this save: none can continue
                 if means_lost_process(error):
@@ -340,72 +345,3 @@ def _create_reader() -> ocp.Checkpointer:
 
 def _checksum_of_json(values: Any) -> int:
     return zlib.crc32(json.dumps(values, sort_keys=True).encode())
-
-
-def _is_unreachable(error: BaseException | None) -> bool:
-    """Whether a bucket did not answer or refused, which says nothing about its content."""
-    while error:
-        signs = "UNAVAILABLE|DEADLINE_EXCEEDED|PERMISSION_DENIED|UNAUTHENTICATED|RESOURCE_EXHAUSTED|ABORTED|CANCELLED"
-        is_clients = type(error).__module__.partition(".")[0] in ("gcsfs", "aiohttp", "google", "requests")
-        is_missing = isinstance(error, FileNotFoundError)
-        if is_clients or (isinstance(error, OSError) and not is_missing) or re.match(signs, str(error)):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-# What the operating system answers where a file is not as it was written; everything else is about access to it.
-_DAMAGE_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG)
-
-
-def _check_access(folder: epath.Path, error: BaseException | None = None) -> None:
-    """Raises OSError if a file in a local folder cannot be opened, or if `error` is about access to files.
-
-    The files are tried too, since Orbax calls a folder that cannot be searched missing.
-    """
-    if is_remote(folder):
-        return
-    try:
-        for parent, _, files in os.walk(folder, onerror=_raise):
-            for name in files:
-                with open(os.path.join(parent, name), "rb") as file:
-                    file.read(1)
-    except OSError as failed:
-        if failed.errno not in _DAMAGE_ERRNOS:
-            raise
-    while error:
-        number = error.errno if isinstance(error, OSError) else None
-        if found := re.search(r"os_error_code='(\d+)'", str(error)):  # of TensorStore
-            number = int(found[1])
-        if number and number not in _DAMAGE_ERRNOS:
-            raise OSError(number, os.strerror(number), getattr(error, "filename", None)) from error
-        error = error.__cause__ or error.__context__
-
-
-def _access_error(path: epath.Path, error: OSError) -> Stopped | UserError:
-    """What to raise for an OSError of `_check_access`: `Stopped` where a later attempt may succeed."""
-    if isinstance(error, PermissionError):
-        name = error.filename or path
-        return UserError(f"{path} cannot be read ({error.strerror}: {name}); allow it, as with chmod -R u+rwX")
-    return Stopped(
-        f"{path} cannot be read at the moment ({error.strerror}); try again, and if that does not help, check the disk"
-    )
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether a device or the host had no memory left. Orbax wraps the error."""
-    while error:
-        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _reason(error: BaseException) -> str:
-    """`reason` without Orbax's own message, which lacks the cause, and without TensorStore's long location."""
-    line = reason(error.__cause__ or error).partition(" [")[0]
-    return line if len(line) < 200 else "..." + line[-200:]
