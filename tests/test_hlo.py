@@ -2,7 +2,8 @@
 
 import pytest
 
-from colorgan.profiling import benchmarks, compile_ahead, hlo
+from colorgan.profiling import benchmarks, compile_ahead
+from colorgan.profiling import operations as operations_lib
 from colorgan.profiling.device_peaks import DevicePeaks
 from colorgan.profiling.program_cost import ProgramCost
 
@@ -98,8 +99,8 @@ DENSE = 4 * 64 * 32  # bytes of f32[64,32]
 
 @pytest.fixture(scope="module")
 def operations():
-    found: dict[str, list[hlo.Operation]] = {}
-    for operation in hlo.operations(PROGRAM):
+    found: dict[str, list[operations_lib.Operation]] = {}
+    for operation in operations_lib.operations(PROGRAM):
         found.setdefault(operation.name, []).append(operation)
     return found
 
@@ -148,7 +149,7 @@ ENTRY %main {{
   ROOT %y = f32[1,{output},{output},2]{{3,2,1,0}} convolution(%x, %k), window={{{window}}}, dim_labels=b01f_01io->b01f
 }}
 """
-    (operation,) = hlo.operations(text)
+    (operation,) = operations_lib.operations(text)
     assert operation.flop == 2 * num_products**2 * 8 * 2
 
 
@@ -178,7 +179,7 @@ PEAKS = DevicePeaks(flop_per_second=1e9, bytes_per_second=1e6, memory_bytes=10**
 def test_both_rooflines_and_short_launches():
     """One operation is bound by arithmetic for 2 s, one by memory for 1 s, one takes a microsecond."""
     steps = [("product", 2e9, 10), ("copy", 1e3, 10**6), ("tiny", 0.0, 1)]
-    costs = tuple(hlo.Operation(name, name, flop, num_bytes, "", "") for name, flop, num_bytes in steps)
+    costs = tuple(operations_lib.Operation(name, name, flop, num_bytes, "", "") for name, flop, num_bytes in steps)
     cost = ProgramCost(sum(c.flop for c in costs), sum(c.num_bytes for c in costs), 0, 0, 0, (), costs)
     roofline = compile_ahead.describe_roofline(cost, 4, PEAKS)
     assert roofline["roofline_step_seconds"] == pytest.approx(2.0, rel=1e-5)

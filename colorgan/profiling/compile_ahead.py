@@ -17,7 +17,7 @@ from colorgan import sharding
 from colorgan.errors import UserError, reason
 from colorgan.profiling import device_peaks, gpu_targets, program_cost
 from colorgan.profiling.device_peaks import DevicePeaks
-from colorgan.profiling.hlo import Operation
+from colorgan.profiling.operations import Operation
 from colorgan.training import build
 from colorgan.training.state import abstract_state, state_shardings
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from colorgan.errors import UserError
-from colorgan.profiling.hlo import Operation
+from colorgan.profiling.operations import Operation
 
 GIB = 2**30
 

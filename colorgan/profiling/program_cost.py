@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from colorgan.profiling import hlo
-from colorgan.profiling.hlo import Operation
+from colorgan.profiling.operations import Operation, operations
 
 _KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
 _CHAIN = re.compile(r'chain_id="(\d+)"')
@@ -77,9 +77,9 @@ def program_cost(compiled: jax.stages.Compiled, platform: str) -> ProgramCost:
     By XLA's analysis, but on GPU by the sum over the operations: there XLA counts those of cuDNN and cuBLAS as nothing.
     """
     text = compiled.as_text() or ""
-    operations = () if platform == "cpu" else tuple(hlo.operations(text))
-    costs: Any = {"flops": sum(operation.flop for operation in operations)}
-    costs["bytes accessed"] = sum(operation.num_bytes for operation in operations)
+    launched = () if platform == "cpu" else tuple(operations(text))
+    costs: Any = {"flops": sum(operation.flop for operation in launched)}
+    costs["bytes accessed"] = sum(operation.num_bytes for operation in launched)
     if platform != "gpu":
         costs = compiled.cost_analysis()
     memory: Any = compiled.memory_analysis()
@@ -90,7 +90,7 @@ def program_cost(compiled: jax.stages.Compiled, platform: str) -> ProgramCost:
         output_bytes=memory.output_size_in_bytes - memory.alias_size_in_bytes,
         temporary_bytes=memory.temp_size_in_bytes,
         collectives=find_collectives(text),
-        operations=operations,
+        operations=launched,
     )
 
 
