@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from colorgan import command_line
-from colorgan.errors import UserError, printable
+from colorgan.errors import UserError
 from colorgan.inference import colorize_files, model_flags
 from colorgan.inference.colorizer import BORDERS, LEVELS
 from colorgan.inference.video import VideoReport
@@ -28,7 +28,7 @@ def main(arguments: argparse.Namespace) -> None:
     folder = output.parent if output and colorize_files.is_file_name(inputs, output) else output
     result = colorize_files.Result()
     files = list(colorize_files.find_files(inputs, output, result.failures))
-    num_folders = len(result.failures)
+    num_missing = len(result.failures)
     if folder:
         _check_writable(folder)
     for line in colorize_files.describe_files(inputs, files):
@@ -40,19 +40,16 @@ def main(arguments: argparse.Namespace) -> None:
     try:
         colorize_files.colorize_files(files, folder, colorizer, settings, result)
     finally:  # after Ctrl-C too
-        for line in colorize_files.describe_result(result, settings):
+        for line in colorize_files.describe_result(result, settings, output):
             print(line, file=sys.stderr)
         counts = {"num_colored": result.num_colored, "num_there": result.num_there, "num_failed": len(result.failures)}
         counts["num_had_color"] = len(result.had_color)
         videos = {name: _rounded(report) for name, report in result.videos.items()}
-        if not output and result.last:
-            last = printable(str(result.last))
-            print(f"colored, beside the originals: {result.num_colored}, the last one {last}", file=sys.stderr)
-        where = {"output": str(output) if output else None}
-        print(json.dumps(counts | where | ({"videos": videos} if videos else {})))
+        outputs = {"output": str(output) if output else None}
+        print(json.dumps(counts | outputs | ({"videos": videos} if videos else {})))
     if result.failures:
-        folders = f"; folders that cannot be read: {num_folders}" if num_folders else ""
-        raise UserError(f"{len(result.failures) - num_folders} of {len(files)} files failed{folders}")
+        missing = f"; files and folders that cannot be found or read: {num_missing}" if num_missing else ""
+        raise UserError(f"{len(result.failures) - num_missing} of {len(files)} files failed{missing}")
 
 
 def _check_writable(output: Path) -> None:

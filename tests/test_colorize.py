@@ -36,6 +36,15 @@ def test_missing_input_is_reported(tmp_path):
         list(find_files([tmp_path], tmp_path / "out"))
 
 
+def test_a_misspelt_name_does_not_stop_the_others(orange, tmp_path, capsys):
+    Image.new("L", (8, 8), 90).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match="0 of 1 files failed; files and folders that cannot be found or read: 1"):
+        main(_arguments(tmp_path, tmp_path / "misspelt.png", tmp_path / "a.png"))
+    output = capsys.readouterr()
+    assert output.err.splitlines()[1] == f"failed: there is no file or folder {tmp_path / 'misspelt.png'}"
+    assert json.loads(output.out)["num_colored"] == 1
+
+
 def test_the_output_is_not_the_folder_of_the_photographs(tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "x.png")
     with pytest.raises(UserError, match="is both the input and the output: choose another --output"):
@@ -66,8 +75,9 @@ def test_the_output_of_one_photograph_can_be_a_file(orange, tmp_path, capsys, na
 def test_the_output_of_a_video_has_its_suffix(tmp_path):
     for name in ("a.mp4", "b.png"):
         (tmp_path / name).touch()
-    assert list(find_files([tmp_path / "a.mp4"], tmp_path / "c.MP4")) == [(tmp_path / "a.mp4", tmp_path / "c.MP4")]
-    for name, output in (("a.mp4", "c.mkv"), ("a.mp4", "c.jpg"), ("b.png", "c.mp4")):
+    for output in ("c.MP4", "c.mkv", "c.webm"):
+        assert list(find_files([tmp_path / "a.mp4"], tmp_path / output)) == [(tmp_path / "a.mp4", tmp_path / output)]
+    for name, output in (("a.mp4", "c.avi"), ("a.mp4", "c.jpg"), ("b.png", "c.mp4")):
         with pytest.raises(UserError, match=f"c{output[1:]} must end in {name[1:]}, as {name} does"):
             list(find_files([tmp_path / name], tmp_path / output))
 
@@ -110,7 +120,8 @@ def test_names_of_any_bytes_are_printed_safely(orange, tmp_path, capsys):
     output = capsys.readouterr()
     assert json.loads(output.out)["num_colored"] == 3
     lines = [line.partition(f"{tmp_path}/")[2].partition(":")[0] for line in output.err.splitlines()]
-    assert lines == ["escape\\x1b[31m.png", "latin_\\udce9.png", "line\\nbreak.png"]
+    assert lines == ["out", "escape\\x1b[31m.png", "latin_\\udce9.png", "line\\nbreak.png"]
+    assert output.err.splitlines()[0].endswith("out/good_line\\nbreak.png")
 
 
 def test_a_folder_without_permission_is_named_and_the_rest_colored(finished_run, tmp_path):
@@ -125,9 +136,10 @@ def test_a_folder_without_permission_is_named_and_the_rest_colored(finished_run,
     assert done.returncode == 1
     assert json.loads(done.stdout.splitlines()[-1])["num_colored"] == 1
     assert done.stderr.splitlines() == [
+        f"colored, into {tmp_path / 'out'}: 1, the last one {tmp_path / 'out' / 'open' / 'c.png'}",
         f"failed: {tmp_path / 'closed'}: Permission denied",
         f"failed: {tmp_path / 'listed'}: Permission denied",
-        "colorgan: 0 of 1 files failed; folders that cannot be read: 2",
+        "colorgan: 0 of 1 files failed; files and folders that cannot be found or read: 2",
     ]
 
 

@@ -22,8 +22,8 @@ from colorgan.data.workers import num_cores
 from colorgan.errors import UserError, printable, reason
 from colorgan.inference import color_detection, video
 from colorgan.inference.colorizer import Colorizer
-from colorgan.media import photo_file
-from colorgan.media.video_file import VIDEO_SUFFIXES
+from colorgan.media import photo_file, video_file
+from colorgan.media.video_file import VIDEO_SUFFIXES, WRITTEN_SUFFIXES
 
 SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
 _MAX_THREADS = 4
@@ -84,14 +84,18 @@ def find_files(
     Args:
       inputs: files and folders.
       output: the folder for the results or, for one file, the result itself (`is_file_name`).
-      failures: gets a line for each folder that cannot be read.
+      failures: gets a line for each input that does not exist and for each folder that cannot be read.
 
     Raises:
-      UserError: an input does not exist, is the output, or is a folder without photographs and videos; or, without
-        `failures`, a folder cannot be read.
+      UserError: no input exists, one is the output, or is a folder without photographs and videos; or, without
+        `failures`, an input does not exist or a folder cannot be read.
     """
-    if missing := [path for path in inputs if not _exists(path)]:
-        raise UserError(f"there is no file or folder {printable(str(missing[0]))}")
+    missing = [f"there is no file or folder {printable(str(path))}" for path in inputs if not _exists(path)]
+    if missing and (failures is None or len(missing) == len(inputs)):
+        raise UserError(missing[0])
+    if failures is not None:
+        failures += missing
+    inputs = [path for path in inputs if _exists(path)]
     is_file = output is not None and is_file_name(inputs, output)
     below = _real(output) if output else None
     same = [below == _real(path if is_file or path.is_dir() else path.parent) for path in inputs]
@@ -131,8 +135,9 @@ def is_file_name(inputs: Sequence[Path], output: Path) -> bool:
         )
     result = _name_result(inputs[0])
     expected, suffix = Path(result).suffix.lower(), output.suffix.lower()
-    is_video = expected in VIDEO_SUFFIXES or suffix in VIDEO_SUFFIXES
-    if expected in SUFFIXES and (is_video or photo_file.suffix_of_result(suffix) != suffix) and suffix != expected:
+    is_video = expected in VIDEO_SUFFIXES
+    is_written = suffix in WRITTEN_SUFFIXES if is_video else photo_file.suffix_of_result(suffix) == suffix
+    if expected in SUFFIXES and not (is_written and (suffix in VIDEO_SUFFIXES) == is_video):
         raise UserError(f"--output={printable(str(output))} must end in {expected}, as {printable(result)} does")
     return True
 
@@ -159,18 +164,25 @@ def _real(path: Path) -> Path:
 def _name_result(source: Path) -> str:
     """The name of a file's result in another folder: its own, but for the suffix if its format cannot be written."""
     if source.suffix.lower() in VIDEO_SUFFIXES:
-        return source.name
-    if photo_file.is_animated_gif(source):
+        suffix = video_file.suffix_of_result(source.suffix)
+    elif photo_file.is_animated_gif(source):
         suffix = ".mp4"
     elif source.suffix.lower() in IMAGE_SUFFIXES:
         suffix = photo_file.suffix_of_result(source.suffix)
     else:  # a file that was named, such as a photograph without a suffix
-        suffix = photo_file.suffix_of_content(source) or source.suffix
+        suffix = photo_file.suffix_of_content(source) or video_file.suffix_of_content(source) or source.suffix
     if suffix == source.suffix:
         return source.name
-    others = {source.with_suffix(suffix), source.with_suffix(suffix.upper())}
-    is_free = source.suffix.lower() in SUFFIXES and not any(other.exists() for other in others)
+    others = [suffix, suffix.upper(), *_suffixes_with_result(suffix)]
+    is_taken = any(source.with_suffix(other).exists() for other in others if other != source.suffix)
+    is_free = source.suffix.lower() in SUFFIXES and not is_taken
     return (source.stem if is_free else source.name) + suffix
+
+
+def _suffixes_with_result(suffix: str) -> list[str]:
+    """The other suffixes whose results have `suffix`, in lower and in upper case."""
+    lower = [*photo_file.suffixes_with_result(suffix), *video_file.suffixes_with_result(suffix)]
+    return lower + [other.upper() for other in lower]
 
 
 def _insert_ending(name: str) -> str:
@@ -182,7 +194,7 @@ def _is_result(path: Path) -> bool:
     original = path.stem.removesuffix(_ENDING)
     if original in ("", ".", "..", path.stem):
         return False
-    others = [path.suffix, *photo_file.suffixes_with_result(path.suffix)]
+    others = [path.suffix, *_suffixes_with_result(path.suffix)]
     if any(path.with_name(name).is_file() for name in (original, *(original + suffix for suffix in others))):
         return True
     animations = (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES)) if path.suffix == ".mp4" else ()
@@ -214,9 +226,11 @@ def describe_files(inputs: Sequence[Path], files: Sequence[tuple[Path, Path]]) -
     return lines
 
 
-def describe_result(result: Result, settings: Settings) -> list[str]:
-    """What was not done as for the other files, in lines for the user."""
-    lines = [f"failed: {failure}" for failure in result.failures]
+def describe_result(result: Result, settings: Settings, output: Path | None) -> list[str]:
+    """How many files were colored and what was not done as for these, in lines for the user."""
+    where = f"into {output}" if output else "beside the originals"
+    lines = [printable(f"colored, {where}: {result.num_colored}, the last one {result.last}")] if result.last else []
+    lines += [f"failed: {failure}" for failure in result.failures]
     if result.num_there:
         lines.append(f"already there and kept (--overwrite replaces them): {result.num_there}")
     if count := len(result.had_color):
@@ -308,7 +322,7 @@ def _colorize_photograph(
     if target.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(
             f"neither a photograph nor a video by its suffix ({', '.join(SUFFIXES)}); "
-            "save other photographs (such as raw files) as JPEG, and videos with ffmpeg -i VIDEO -c copy video.mkv"
+            "save others (such as raw files) as JPEG or MP4"
         )
     try:
         return _colorize_pixels(photo_file.read_photo(source, _MAX_SHARED_PIXELS), target, colorizer, settings)

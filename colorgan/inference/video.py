@@ -11,8 +11,9 @@ import numpy as np
 
 from colorgan.errors import UserError
 from colorgan.inference.paint import Prediction, paint, shrink
-from colorgan.media import video_file
+from colorgan.media import video_file, video_reading
 from colorgan.media.temporal_smoothing import ChromaSmoother
+from colorgan.media.video_frames import FrameFormat, small_luma, with_chroma
 from colorgan.run.storage import whole_file
 
 if TYPE_CHECKING:
@@ -72,16 +73,16 @@ def colorize_video(
     try:
         import av
     except ImportError as error:
-        raise UserError("videos need PyAV: pip install 'colorgan[video]'") from error
+        raise UserError("this is a video, and videos need PyAV: pip install 'colorgan[video]'") from error
     smoother, num_frames = ChromaSmoother(smoothing), 0
     with whole_file(target) as scratch:
         try:
-            first = video_file.first_frame(source)
-            frame_format = video_file.FrameFormat.of(first, target)
-            options = video_file.CONTAINER_OPTIONS
-            with av.open(source) as video, av.open(scratch, "w", container_options=options) as colored:
+            first = video_reading.first_frame(source)
+            frame_format = FrameFormat.of(first, video_file.is_vp9(target))
+            with video_file.open_video(source) as video, video_file.create_video(scratch) as colored:
                 out = video_file.add_video_stream(colored, video, target, first, frame_format)
-                frames = video_file.read_frames(video, video_file.copy_other_streams(colored, video))
+                write_packet = video_file.copy_other_streams(colored, video)
+                frames = video_reading.read_frames(video, write_packet)
                 paint_fn = functools.partial(paint, strength=strength, saturation=saturation)
                 for frame in color_frames(frames, colorizer, smoother, frame_format, paint_fn):
                     colored.mux(out.encode(frame))
@@ -89,6 +90,7 @@ def colorize_video(
                     if video.duration:
                         progress_fn(min(1.0, max(0.0, frame.time * av.time_base / video.duration)))
                 colored.mux(out.encode(None))
+                write_packet(None)
         except av.error.FFmpegError as error:
             raise UserError(f"it cannot be read or written as a video: {error.strerror}") from error
     progress_fn(1.0)
@@ -99,16 +101,13 @@ def color_frames(
     frames: Iterable["av.VideoFrame"],
     colorizer: "Colorizer",
     smoother: ChromaSmoother,
-    frame_format: video_file.FrameFormat,
+    frame_format: FrameFormat,
     paint_fn: Callable[..., np.ndarray] = paint,
 ) -> Iterator["av.VideoFrame"]:
     """The frames in color, in order and with their times. Reads `BATCH_SIZE` at a time."""
     frames = iter(frames)
     while batch := list(itertools.islice(frames, BATCH_SIZE)):
-        small = [
-            shrink(video_file.luma(frame, frame_format, frame.width, frame.height), colorizer.image_size)
-            for frame in batch
-        ]
+        small = [shrink(small_luma(frame, frame_format), colorizer.image_size) for frame in batch]
         upright = [np.rot90(gray, frame_format.quarter_turns) for gray in small]
         # The last batch is filled up: the network would be compiled again for another size.
         chroma = colorizer.predict_chroma(np.stack(upright + upright[-1:] * (BATCH_SIZE - len(batch))))
@@ -116,4 +115,4 @@ def color_frames(
             batch, small, np.rot90(chroma, -frame_format.quarter_turns, (1, 2)), strict=False
         ):
             paint_frame = functools.partial(paint_fn, prediction=Prediction(gray, smoother(gray, predicted)))
-            yield video_file.with_chroma(frame, frame_format, paint_frame)
+            yield with_chroma(frame, frame_format, paint_frame)

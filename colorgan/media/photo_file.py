@@ -76,9 +76,8 @@ def suffix_of_result(suffix: str) -> str:
 
 
 def suffixes_with_result(suffix: str) -> list[str]:
-    """The other suffixes whose results have `suffix`, in lower and in upper case."""
-    lower = [other for other, nearest in _NEAREST.items() if nearest == suffix.lower()]
-    return lower + [other.upper() for other in lower]
+    """The other suffixes whose results have `suffix`, in lower case."""
+    return [other for other, nearest in _NEAREST.items() if nearest == suffix.lower()]
 
 
 def suffix_of_content(path: Path) -> str:

@@ -1,123 +1,79 @@
-"""Frames and streams of video files, with PyAV, which includes FFmpeg: `pip install 'colorgan[video]'`."""
+"""Video files and their streams, with PyAV, which includes FFmpeg: `pip install 'colorgan[video]'`."""
 
+import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from colorgan.errors import UserError
+from colorgan.errors import printable
+from colorgan.media.video_frames import FrameFormat
 
 if TYPE_CHECKING:
     import av
 
 log = logging.getLogger(__name__)
 
-# Containers that keep the time of every frame and the rotation. AVI has no times, MPEG-TS no rotation.
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
-CONTAINER_OPTIONS = {"movflags": "faststart"}  # the index of an MP4 comes first, so that browsers play while loading
+# Containers that keep the time of every frame and the rotation: those that are written.
+WRITTEN_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
+# What is not written, and the nearest that is. MKV holds nearly every kind of sound and subtitles.
+_NEAREST = {".qt": ".mov"} | dict.fromkeys((".3gp", ".3g2", ".f4v"), ".mp4")
+_NEAREST |= dict.fromkeys((".avi", ".divx", ".wmv", ".asf", ".flv", ".ogv", ".dv", ".mxf"), ".mkv")
+_NEAREST |= dict.fromkeys((".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".mod", ".mts", ".m2ts"), ".mkv")
+VIDEO_SUFFIXES = (*WRITTEN_SUFFIXES, *_NEAREST)
+# FFmpeg's names of these formats, and of MPEG-TS in a .ts, a suffix that other files have too.
+_READ_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "asf", "flv", "ogg", "dv", "mxf"}
+_READ_FORMATS |= {"mpeg", "mpegvideo", "mpegts"}
 
-# H.264 plays everywhere, but takes no odd sizes in 4:2:0. WebM has neither H.264 nor its scale of quality.
+_OPTIONS = {"movflags": "faststart"}  # the index of an MP4 comes first, so that browsers play while loading
+_METADATA = {"metadata_errors": "surrogateescape"}  # tags are copied byte by byte, whatever their encoding
+
+# H.264 plays everywhere, but with 8 bits only; it and HEVC take no odd sizes in 4:2:0. WebM has neither.
 _H264 = ("libx264", {"crf": "18", "preset": "medium"})
+_HEVC = ("libx265", {"crf": "20", "preset": "fast", "x265-params": "log-level=error"})
 _VP9 = ("libvpx-vp9", {"crf": "24", "b": "0", "cpu-used": "4", "row-mt": "1"})
-
-# FFmpeg's numbers of the tag, AVColorSpace, and of the matrix with which swscale converts, SWS_CS.
-_BT709, _SMPTE170M = 1, 6
-_MATRICES = {_BT709: 1, 4: 4, 5: 5, _SMPTE170M: 5, 7: 7, 9: 9}
-_LIMITED, _FULL = 1, 2  # AVColorRange
+_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # of sound that is encoded, by the number of channels
 
 
-class FrameFormat(NamedTuple):
-    """The format in which frames are written.
-
-    Attributes:
-      pixel_format: "yuv420p" or "yuv444p".
-      colorspace: the matrix between YUV and RGB, a key of `_MATRICES`.
-      color_range: `_LIMITED` or `_FULL`.
-      quarter_turns: counterclockwise rotation by a player; the network sees frames upright.
-    """
-
-    pixel_format: str
-    colorspace: int
-    color_range: int
-    quarter_turns: int
-
-    @classmethod
-    def of(cls, frame: "av.VideoFrame", target: Path) -> "FrameFormat":
-        """The format for the file `target` of a video that begins with `frame`."""
-        is_odd = frame.width % 2 or frame.height % 2
-        colorspace = frame.colorspace
-        if colorspace not in _MATRICES:  # untagged, or no YUV: what players assume
-            colorspace = _BT709 if frame.width >= 1280 or frame.height > 576 else _SMPTE170M
-        return cls(
-            "yuv444p" if is_odd and _encoder(target) is _H264 else "yuv420p",
-            colorspace,
-            _FULL if frame.color_range == _FULL else _LIMITED,
-            round(frame.rotation / 90),
-        )
+def suffix_of_result(suffix: str) -> str:
+    """The suffix of the file that is written for one with `suffix`: its own, or of the nearest format."""
+    return _NEAREST.get(suffix.lower(), suffix)
 
 
-def _encoder(target: Path) -> tuple[str, dict[str, str]]:
-    return _VP9 if target.suffix.lower() == ".webm" else _H264
+def suffixes_with_result(suffix: str) -> list[str]:
+    """The other suffixes whose results have `suffix`, in lower case."""
+    return [other for other, nearest in _NEAREST.items() if nearest == suffix.lower()]
 
 
-def first_frame(source: Path) -> "av.VideoFrame":
-    """The first frame, which has the rotation and the colors of the video.
+def suffix_of_content(path: Path) -> str:
+    """The suffix of the result for a file whose own says nothing; "" if it is no video, or PyAV is missing."""
+    try:
+        with open_video(path) as video:
+            is_video = video.format.name in _READ_FORMATS and video.streams.best("video") is not None
+    except (ImportError, OSError, ValueError):
+        return ""
+    return (".mp4" if "mp4" in video.format.name else ".mkv") if is_video else ""
 
-    Raises:
-      UserError: no frame can be read.
-    """
+
+def is_vp9(target: Path) -> bool:
+    """Whether the file `target` is written as VP9."""
+    return target.suffix.lower() == ".webm"
+
+
+def open_video(source: Path) -> "av.container.InputContainer":
+    """The container of a file, to be closed. Raises `av.error.FFmpegError`."""
     import av
 
-    with av.open(source) as video:
-        for frame in read_frames(video):
-            return frame
-    raise UserError("the video has no frame that can be read")
+    return av.open(source, **_METADATA)
 
 
-def read_frames(
-    video: "av.container.InputContainer", other_packet_fn: Callable[["av.Packet"], None] = lambda packet: None
-) -> Iterator["av.VideoFrame"]:
-    """The frames in the order in which they are shown. Packets of other streams go to `other_packet_fn`.
-
-    A broken frame is left out, and the number of them is logged; so is a video that ends well before its length.
-
-    Raises:
-      UserError: the video has no frames, or they change their size.
-    """
+def create_video(target: Path) -> "av.container.OutputContainer":
+    """A new file in the format of its suffix, to be closed. Raises `av.error.FFmpegError`."""
     import av
 
-    stream = video.streams.best("video")
-    if stream is None:
-        raise UserError("the file has no video that can be read")
-    size, last, num_broken = None, None, 0
-    for packet in video.demux():
-        if packet.stream is not stream:
-            if packet.dts is not None:  # else the end of the stream
-                other_packet_fn(packet)
-            continue
-        try:
-            frames = packet.decode()
-        except av.error.InvalidDataError:
-            num_broken += 1
-            continue
-        for frame in frames:
-            size = size or (frame.width, frame.height)
-            if (frame.width, frame.height) != size:
-                raise UserError(f"the video changes its size at {frame.time:.1f} s: cut it there, and color the parts")
-            if frame.pts is None or (last is not None and frame.pts <= last):
-                num_broken += 1
-                continue
-            last = frame.pts
-            yield frame
-    length = stream.duration and float(stream.duration * stream.time_base)
-    length = length or (video.duration or 0) / av.time_base
-    end = 0.0 if last is None else float(last * stream.time_base)
-    if end < 0.9 * length - 1:
-        log.warning("%s: its frames end at %.1f s of %.1f s: the file may be truncated", video.name, end, length)
-    if num_broken:
-        log.warning("%s: %d broken frames are left out; the others keep their times", video.name, num_broken)
+    return av.open(target, "w", container_options=_OPTIONS, **_METADATA)
 
 
 def add_video_stream(
@@ -129,15 +85,18 @@ def add_video_stream(
 ) -> "av.VideoStream":
     """Adds the stream for colored frames, with the tags of `video`. `path` is that of `target`."""
     stream = video.streams.best("video")
-    codec, options = _encoder(path)
+    codec, options = _VP9 if is_vp9(path) else _HEVC if frame_format.num_bits > 8 else _H264
     out = target.add_stream(codec, rate=stream.average_rate or 25, options=options)
+    if codec == "libx265" and path.suffix.lower() != ".mkv":
+        out.codec_context.codec_tag = "hvc1"  # the one that Apple's players know
     out.width, out.height, out.pix_fmt = first.width, first.height, frame_format.pixel_format
-    out.time_base = out.codec_context.time_base = stream.time_base
+    out.time_base = out.codec_context.time_base = first.time_base
     out.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio or 1
     out.codec_context.colorspace, out.codec_context.color_range = frame_format.colorspace, frame_format.color_range
     out.codec_context.color_primaries, out.codec_context.color_trc = first.color_primaries, first.color_trc
     if matrix := first.side_data.get("DISPLAYMATRIX"):
         out.set_display_matrix(np.frombuffer(matrix, np.int32))
+    out.metadata.update({name: stream.metadata[name] for name in ("language", "title") if name in stream.metadata})
     target.metadata.update(video.metadata)
     target.set_chapters(video.chapters())
     return out
@@ -145,63 +104,89 @@ def add_video_stream(
 
 def copy_other_streams(
     target: "av.container.OutputContainer", video: "av.container.InputContainer"
-) -> Callable[["av.Packet"], None]:
-    """Adds the audio and subtitles of `video`, and returns the function that writes a packet of theirs."""
-    copies = {}
-    for stream in (*video.streams.audio, *video.streams.subtitles):
-        try:
-            copies[stream.index] = copy = target.add_stream_from_template(stream)
-        except ValueError as error:
-            log.warning("%s: its %s is left out: %s", video.name, stream.type, error)
-            continue
-        copy.metadata.update(stream.metadata)
-        copy.disposition = stream.disposition
+) -> Callable[["av.Packet | None"], None]:
+    """Adds the audio and subtitles of `video`, and returns the function that writes a packet of theirs.
 
-    def write_packet(packet: "av.Packet") -> None:
-        if copy := copies.get(packet.stream_index):
-            packet.stream = copy
-            target.mux(packet)
+    That function takes None at the end. Audio that the format cannot hold is encoded again. Other streams that it
+    cannot hold, other pictures, data and attachments are named in warnings.
+    """
+    import av
+
+    colored, name = video.streams.best("video"), printable(video.name)
+    writers: dict[int, _Copy | _Transcoder] = {}
+    for stream in video.streams:
+        if stream is colored:
+            continue
+        if stream.type in ("audio", "subtitle") and _can_hold(target, stream):
+            writers[stream.index] = _Copy(target, stream)
+        elif stream.type == "audio" and stream.codec_context:
+            writers[stream.index] = transcoder = _Transcoder(target, stream)
+            log.warning("%s: encoded again, as %s: %s", name, transcoder.codec, _describe(stream))
+        else:
+            log.warning("%s: left out: %s", name, _describe(stream))
+
+    def write_packet(packet: "av.Packet | None") -> None:
+        for index, writer in writers.items():
+            if packet is None or index == packet.stream_index:
+                try:
+                    writer.write(packet)
+                except (av.error.ArgumentError, av.error.InvalidDataError) as error:  # a broken packet
+                    log.debug("%s: a packet of stream %d is left out: %s", name, index, error)
 
     return write_packet
 
 
-def luma(frame: "av.VideoFrame", frame_format: FrameFormat, width: int, height: int) -> np.ndarray:
-    """Full-range luma of a frame at a size, uint8 [height,width]."""
-    gray = frame.reformat(
-        width, height, "gray", interpolation="AREA", src_color_range=frame_format.color_range, dst_color_range=_FULL
-    )
-    return gray.to_ndarray()
+class _Copy:
+    """A copy of a stream. `write` takes its packets, which change."""
+
+    def __init__(self, target: "av.container.OutputContainer", stream: "av.stream.Stream") -> None:
+        self._target, self._copy = target, target.add_stream_from_template(stream)
+        self._copy.metadata.update(stream.metadata)
+        self._copy.disposition = stream.disposition
+
+    def write(self, packet: "av.Packet | None") -> None:
+        if packet is not None:
+            packet.stream = self._copy
+            self._target.mux(packet)
 
 
-def with_chroma(
-    frame: "av.VideoFrame", frame_format: FrameFormat, paint_fn: Callable[[np.ndarray], np.ndarray]
-) -> "av.VideoFrame":
-    """The frame with other chroma planes and its own luma plane.
+class _Transcoder:
+    """An audio stream that is encoded again: without loss in an MKV. `write` takes its packets, and None at the end."""
 
-    Painted colors have the frame's luma by Rec. 601. With another matrix their luma differs from it; since the luma
-    plane stays, R, G and B are then shown shifted by that difference. The rounding to RGB changes chroma by at most one
-    step.
+    def __init__(self, target: "av.container.OutputContainer", stream: "av.AudioStream") -> None:
+        self.codec = {"matroska": "flac", "webm": "libopus"}.get(target.format.name, "aac")
+        rate = 48000 if self.codec == "libopus" else stream.rate
+        layout = _LAYOUTS.get(stream.layout.nb_channels, stream.layout.name)  # that of a WMV is not stated
+        self._target, self._stream = target, stream
+        self._out = target.add_stream(self.codec, rate=rate, layout=layout)
+        self._out.metadata.update(stream.metadata)
+        self._out.disposition = stream.disposition
 
-    Args:
-      frame: of the video.
-      frame_format: the format in which it is written.
-      paint_fn: from the luma at the size of the chroma planes, uint8 [H,W], to RGB, uint8 [H,W,3].
-    """
+    def write(self, packet: "av.Packet | None") -> None:
+        for frame in self._stream.decode(packet):
+            self._target.mux(self._out.encode(frame))
+        if packet is None:
+            self._target.mux(self._out.encode(None))
+
+
+def _can_hold(target: "av.container.OutputContainer", stream: "av.stream.Stream") -> bool:
+    """Whether a file of the format of `target` can begin with a copy of the stream."""
     import av
 
-    matrix = _MATRICES[frame_format.colorspace]
-    tags = {"src_colorspace": matrix, "dst_colorspace": matrix, "dst_color_range": frame_format.color_range}
-    colored = frame.reformat(format=frame_format.pixel_format, src_color_range=frame_format.color_range, **tags)
-    colored.make_writable()  # the decoder may need its own again
-    colored.pict_type = 0  # chosen by the encoder
-    rgb = paint_fn(luma(frame, frame_format, colored.planes[1].width, colored.planes[1].height))
-    painted = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="yuv444p", **tags)
-    for n in (1, 2):
-        _pixels(colored.planes[n])[:] = _pixels(painted.planes[n])
-    return colored
+    try:
+        with av.open(io.BytesIO(), "w", format=target.format.name) as trial:
+            trial.add_stream_from_template(stream)
+            trial.start_encoding()
+    except (ValueError, av.error.FFmpegError):
+        return False
+    return True
 
 
-def _pixels(plane: "av.video.plane.VideoPlane") -> np.ndarray:
-    """uint8 [H,W], the memory of the plane."""
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    return rows[: plane.height, : plane.width]
+def _describe(stream: "av.stream.Stream") -> str:
+    """For a message: the kind of a stream, its number, codec and language."""
+    kind = {"subtitle": "subtitles", "video": "a further video"}.get(stream.type, stream.type)
+    if stream.type == "video" and stream.disposition & stream.disposition.attached_pic:
+        kind = "a cover picture"
+    codec = stream.codec_context.name if stream.codec_context else stream.name
+    details = [f"stream {stream.index}", codec, stream.language]
+    return printable(f"{kind} ({', '.join(filter(None, details))})")
