@@ -45,7 +45,7 @@ DEFAULT = "--config=default"
         (
             "main",
             [DEFAULT, "--config.batch_size=64", "--config.data.train=procedural:9"],
-            "holds only 9 images",
+            "config.batch_size is 64, more than the training images in procedural:9: 8 (1 more for validation)\n",
         ),
         ("main", [DEFAULT, "--workdir=empty.py"], "cannot write empty.py"),
         ("main", ["--config=tpu"], "config.platform is 'tpu' but JAX finds no such device here"),

@@ -16,7 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from colorgan.data import transforms
-from colorgan.data.folder import IMAGE_SUFFIXES, find_images
+from colorgan.data.folder import IMAGE_SUFFIXES, RESULT_ENDING, find_images, is_result, original_stem
 from colorgan.data.folder import find_files as find_folder_files
 from colorgan.data.workers import num_cores
 from colorgan.errors import UserError, printable, reason
@@ -28,7 +28,6 @@ from colorgan.media.video_file import VIDEO_SUFFIXES
 SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
 _MAX_THREADS = 4
 _MAX_SHARED_PIXELS = 16_000_000  # of photographs that are in memory together: up to 0.1 GB each, 0.3 GB with 16 bits
-_ENDING = "-colorized"  # of the names of results beside the originals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,18 +173,15 @@ def _name_result(source: Path) -> str:
 
 
 def _insert_ending(name: str) -> str:
-    return f"{Path(name).stem}{_ENDING}{Path(name).suffix}"
+    return f"{Path(name).stem}{RESULT_ENDING}{Path(name).suffix}"
 
 
 def _is_result(path: Path) -> bool:
     """Whether it is the result of a file beside it."""
-    original = path.stem.removesuffix(_ENDING)
-    if original in ("", ".", "..", path.stem):
-        return False
-    others = [path.suffix, *photo_file.suffixes_with_result(path.suffix)]
-    if any(path.with_name(name).is_file() for name in (original, *(original + suffix for suffix in others))):
+    if is_result(path):
         return True
-    animations = (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES)) if path.suffix == ".mp4" else ()
+    original = original_stem(path) if path.suffix == ".mp4" else ""
+    animations = (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES)) if original else ()
     return any(photo_file.is_animated_gif(path.with_name(original + suffix)) for suffix in animations)
 
 
