@@ -9,6 +9,7 @@ little (0.25 of 16 GiB on v5e). For GPUs the algorithms of cuDNN are not chosen,
 import argparse
 import json
 import os
+import sys
 
 # JAX queries the metadata server of a TPU machine when it is imported; this need not be one.
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
@@ -31,6 +32,8 @@ def main(arguments: argparse.Namespace) -> None:
     devices.select_platform("cpu")  # uses none of the devices of this machine
     mesh = compile_ahead.describe_mesh(arguments.topology)
     config_lib.set_batch_size(arguments.config, mesh.size)
+    what = f"compiling the training step for {arguments.topology}: about a minute for a GPU, several for a TPU"
+    print(what, file=sys.stderr, flush=True)
     number = _NUM_EXPLAINED if arguments.explain else 0
     print(json.dumps({"topology": arguments.topology, **compile_ahead.compile_ahead(arguments.config, mesh, number)}))
 

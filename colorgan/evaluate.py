@@ -10,9 +10,9 @@ import json
 import sys
 
 from colorgan import command_line, sharding
-from colorgan.data import degradation, pipeline
+from colorgan.data import check, degradation, pipeline
 from colorgan.errors import UserError, printable
-from colorgan.evaluation import contact_sheet, lpips, predictions, report, steps
+from colorgan.evaluation import contact_sheet, lpips, predictions, report
 from colorgan.evaluation.metrics import METRICS, VERSION
 from colorgan.inference import evaluation_images, model_flags
 from colorgan.inference.colorizer import Colorizer
@@ -36,6 +36,7 @@ def main(arguments: argparse.Namespace) -> None:
     image_metrics = METRICS | ({"lpips": lpips.create_metric(arguments.lpips)} if arguments.lpips else {})
     loaded = model_flags.load_generator(arguments)
     source = image_set.open(loaded.image_size)
+    check.warn_about_gray(source)
     if arguments.degrade:
         source = degradation.DegradedSource(pipeline.Images(source, loaded.image_size, max_bad_fraction=None))
     with folder_errors(output, "--output"), bucket_errors(output):
@@ -52,7 +53,6 @@ def main(arguments: argparse.Namespace) -> None:
             result = report.evaluate_set(source, predict_set, save)
     except UserError as error:
         raise UserError(f"{image_set.name}: {error}") from error
-    steps.warn_about_gray(result.rows, image_set.name)
     print(result.table(), file=sys.stderr)
     values = {
         **result.rows,

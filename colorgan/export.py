@@ -8,9 +8,10 @@ The file is loaded again and compared with the run before it gets its name. docs
 
 import argparse
 import json
+import sys
 
 from colorgan import command_line
-from colorgan.errors import UserError
+from colorgan.errors import UserError, printable
 from colorgan.inference import export_model, model_flags
 from colorgan.run import devices
 from colorgan.run.storage import parse_local_path
@@ -29,6 +30,8 @@ def main(arguments: argparse.Namespace) -> None:
     for suffix in (".onnx", ".safetensors"):
         if file_format.startswith(suffix[1:]) != (output.suffix == suffix):
             raise UserError(f"--output={output} must end in {suffix} for --format={suffix[1:]}, and only for it")
+    what = f"writing {printable(str(output))} and comparing it with the network, which takes up to a minute"
+    print(what, file=sys.stderr, flush=True)
     devices.select_platform("")
     loaded = model_flags.load_generator(arguments)
     try:

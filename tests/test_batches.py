@@ -120,7 +120,9 @@ def test_too_little_shared_memory_is_one_sentence_at_the_start(monkeypatch):
     monkeypatch.setattr(workers.shutil, "disk_usage", lambda path: usage)
     monkeypatch.setattr(workers.os.path, "isdir", lambda path: True)
     images = pipeline.Images(Numbers(NUM_IMAGES), 144, 0.1)
-    with pytest.raises(UserError, match=r"8 data workers need \d+ MB in /dev/shm, where 64 MB are free: .*--shm-size"):
+    with pytest.raises(
+        UserError, match=r"data workers \(8\) need \d+ MB in /dev/shm, where 64 MB are free: .*--shm-size"
+    ):
         pipeline.TrainBatches(images, 64, 0, 0, pipeline.Loading(num_workers=8))
     workers.check_shared_memory(10**9, 0)
     workers.check_shared_memory(5 * 10**6, 3)

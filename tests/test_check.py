@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from colorgan.data import sources
-from colorgan.data.check import check_images, is_monochrome
+from colorgan.data.check import check_images, is_monochrome, warn_about_gray
 from colorgan.data.shards import write_shards
 
 CROP = 64
@@ -68,7 +68,7 @@ def test_a_good_set_has_no_problem(train):
 @pytest.mark.parametrize(
     ("train", "sentence"),
     [
-        (Photographs(24), "24 training images are few"),
+        (Photographs(24), "few training images (24)"),
         (Photographs(300, size=(63, 90)), "100% of the training images (64 of 64 that were looked at) are smaller"),
         (Photographs(300, size=(90, 63)), "smaller than the crop of 64 pixels (config.image_size)"),
         (Photographs(300, change=_gray), "100% of the training images (64 of 64 that were looked at) are gray"),
@@ -87,6 +87,37 @@ def test_one_sentence_for_each_problem(train, sentence):
     assert "\n" not in problem
 
 
+@pytest.mark.parametrize(
+    "train",
+    [
+        Photographs(300, change=_share_of(0.5, _gray), names="{}\n.jpg"),
+        Photographs(300, size=(60, 60), names="{}\n.jpg"),
+        Photographs(300, names="{}\n.jpg", seed=1),
+    ],
+    ids=["gray", "small", "shared"],
+)
+def test_a_sentence_names_the_first_images(train):
+    validation = Photographs(300, names="{}\n.jpg", seed=1)
+    (problem,) = _check(train, validation)
+    assert problem.endswith(r"; such as 0\n.jpg, 4\n.jpg, 9\n.jpg")
+
+
+def test_gray_validation_photographs_are_reported_once():
+    gray = Photographs(40, change=_gray, seed=1)
+    (problem,) = _check(Photographs(300), gray)
+    assert "100% of the validation images (40 of 40 that were looked at) are gray" in problem
+    (problem,) = _check(Photographs(300, change=_gray), gray)
+    assert "of the training images" in problem
+
+
+@pytest.mark.parametrize(("share", "is_reported"), [(0.5, True), (0.1, False)])
+def test_gray_photographs_of_an_evaluation(caplog, share, is_reported):
+    warn_about_gray(Photographs(100, change=_share_of(share, _gray)))
+    sentence = "50% of the evaluation images (32 of 64 that were looked at) are gray or of one tint, and metrics of"
+    assert (sentence in caplog.text) == is_reported
+    assert caplog.text.count("\n") == is_reported
+
+
 def test_gray_photographs_of_a_small_set_are_all_looked_at():
     problems = _check(Photographs(24, size=(40, 40), change=_gray))
     assert len(problems) == 3
@@ -103,7 +134,7 @@ def test_one_small_image_of_few_is_found():
             return Photographs(1, size=(30, 30)).read(0) if index == 7 else super().read(index)
 
     few, small = _check(OneSmall(60))
-    assert "60 training images are few" in few
+    assert "few training images (60)" in few
     assert "2% of the training images (1 of 60 that were looked at) are smaller" in small
 
 

@@ -1,5 +1,6 @@
 """Compilation for TPUs and GPUs that are not present."""
 
+import argparse
 import importlib.util
 import json
 import subprocess
@@ -8,6 +9,8 @@ import sys
 import conftest
 import pytest
 
+from colorgan import sharding
+from colorgan.compile_ahead import main
 from colorgan.profiling import compile_ahead
 
 NEEDS_COMPILER = pytest.mark.skipif(
@@ -41,6 +44,15 @@ def test_a_missing_compiler_is_named():
 @pytest.mark.skipif(importlib.util.find_spec("jax_plugins") is not None, reason="the CUDA compiler is installed")
 def test_a_missing_compiler_for_gpus_is_named():
     assert _sentence("--topology=h100").endswith("pip install 'colorgan[compile-cuda]'")
+
+
+def test_it_says_at_the_start_that_it_takes_minutes(tiny_config, monkeypatch, capsys):
+    monkeypatch.setattr(compile_ahead, "describe_mesh", lambda topology: sharding.create_mesh())
+    monkeypatch.setattr(compile_ahead, "compile_ahead", lambda *_: print("compiled") or {})
+    main(argparse.Namespace(config=tiny_config, topology="v5e:2x4", explain=False))
+    output = capsys.readouterr()
+    assert output.err == "compiling the training step for v5e:2x4: about a minute for a GPU, several for a TPU\n"
+    assert output.out.startswith("compiled\n")
 
 
 def test_work_in_a_thread_returns_or_raises():

@@ -161,7 +161,7 @@ def test_records_of_a_lost_shard_keep_their_indices(originals, shards, tmp_path,
     else:
         damage(tmp_path / "shards" / SHARD)
         source = sources.open_source(f"array_record:{tmp_path}/shards", SIZE)
-        assert f"{SHARD} is cut short or damaged: its 6 images count as bad" in caplog.text
+        assert f"{SHARD} is cut short or damaged: all its images count as bad: 6 (" in caplog.text
     _assert_others_unchanged(_open(source), _open(sources.open_source(f"folder:{originals}", SIZE)), LOST, num_workers)
     messages = _messages(caplog)
     named = collections.Counter(message.partition(" (")[0] for message in messages)

@@ -258,6 +258,19 @@ def test_a_set_of_bad_files_only_is_reported(run, tmp_path, monkeypatch, caplog,
     assert "bad record left out: notes.jpg (not an image of a known format)" in caplog.text
 
 
+@pytest.mark.parametrize("more", [["--size=own"], ["--degrade"]])
+def test_gray_photographs_are_reported(run, photographs, tmp_path, monkeypatch, caplog, more):
+    monkeypatch.setattr(load_run, "load_run", lambda *_: run)
+    folder = shutil.copytree(photographs, tmp_path / "photographs")
+    for n in range(5):
+        Image.new("L", (40, 50), 90).save(folder / "class_0" / f"gray_{n}.png")
+    evaluate.main(evaluate._parser().parse_args([f"--workdir={tmp_path}", f"--data=folder:{folder}", *more]))
+    assert caplog.messages == [
+        "29% of the evaluation images (5 of 17 that were looked at) are gray or of one tint, and metrics of color mean "
+        "nothing there: leave them out; such as class_0/gray_0.png, class_0/gray_1.png, class_0/gray_2.png"
+    ]
+
+
 def test_degraded_images(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(load_run, "load_run", lambda *_: run)
     flags = [f"--workdir={tmp_path}", "--data=procedural:12"]

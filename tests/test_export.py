@@ -176,7 +176,10 @@ def test_the_suffix_chooses_the_format(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(export_model, "export_model", write)
     for name, flags in (("stablehlo", []), ("onnx", []), ("safetensors", []), ("bin", ["--format=stablehlo"])):
         export.main(export._parser().parse_args([f"--output={tmp_path / 'm'}.{name}", *flags]))
-        assert json.loads(capsys.readouterr().out)["format"] == (name if not flags else "stablehlo")
+        output = capsys.readouterr()
+        assert json.loads(output.out)["format"] == (name if not flags else "stablehlo")
+        what = f"writing {tmp_path / 'm'}.{name} and comparing it with the network, which takes up to a minute\n"
+        assert output.err == what
 
 
 def test_a_weights_file_replaces_the_run(finished_run, tmp_path, capsys):

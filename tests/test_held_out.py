@@ -13,6 +13,7 @@ from conftest import TINY, read_lines, run_command, tiny_flags
 from etils import epath
 from jax.sharding import Mesh
 
+from colorgan import config as config_lib
 from colorgan import evaluate, sharding
 from colorgan.configs import default
 from colorgan.data import held_out, sources
@@ -112,7 +113,8 @@ def test_held_out_images_that_have_lost_their_names_keep_their_places(caplog):
     """In a damaged shard, or in a folder with a new name."""
     chosen, found = _find_again([f"PHOTOS/{name}" for name in NAMES[:300]])
     assert [*chosen] == found.tolist()
-    assert f"{len(chosen)} of {len(chosen)} validation images have other names" in caplog.text
+    assert "validation images that have other names or cannot be read" in caplog.text
+    assert f"since the run started: {len(chosen)} of {len(chosen)};" in caplog.text
     _, found = _find_again(NAMES[:100])
     assert found.tolist() == [index for index in chosen if index < 100]
 
@@ -131,7 +133,9 @@ def test_the_images_of_a_config():
     assert (sets.train.size, sets.validation.size) == (68, 64)
     # Of damaged images in the whole set, more than its share may be held out.
     assert (sets.train.max_bad, sets.validation.max_bad) == (3, 4)
-    with pytest.raises(UserError, match="but procedural:16 holds only 16 images, and 1 of them for validation"):
+    with pytest.raises(
+        UserError, match=r"more than the training images in procedural:16: 15 \(1 more for validation\)"
+    ):
         build.open_images(_config(**{"data.train": "procedural:16"}))
 
 
@@ -148,8 +152,8 @@ def test_a_run_keeps_its_validation_images(photographs, tmp_path, monkeypatch, c
     flags = [flag for flag in tiny_flags(data__train=f"folder:{folder}", num_epochs=1) if "validation" not in flag]
     arguments = ["--config=default", f"--workdir={workdir}", *flags]
     first = run_command("colorgan.main", *arguments)
-    assert "2 images of folder" in first.stdout
-    assert "10 training images are few" in first.stdout
+    assert f"held out for validation: 2 of 12 images of folder:{folder}\n" in first.stdout
+    assert "few training images (10)" in first.stdout
     assert f"colorgan evaluate --workdir={workdir} --data=validation\n" in first.stdout
     saved = json.loads((workdir / "validation.json").read_text())
     assert saved == {"2": "class_0/image_04.tiff", "9": "class_1/image_07.webp"}
@@ -169,6 +173,52 @@ def test_a_run_keeps_its_validation_images(photographs, tmp_path, monkeypatch, c
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (result["num_images"], result["data"]) == (2, f"the validation split of folder:{folder}")
     assert result["prediction"]["psnr"] == pytest.approx(read_lines(workdir)[-1]["validation/psnr"], rel=1e-4)
+
+
+def _results(photographs, number):
+    """Results of `colorgan colorize`, of results, and so on, beside photographs."""
+    endings = ["-colorized" * n for n in range(1, number + 1)]
+    return [shutil.copy(path, path.with_stem(path.stem + ending)) for path in photographs for ending in endings]
+
+
+@pytest.mark.parametrize(("num_photographs", "left_out"), [(24, 1), (6, 0)], ids=["colored since", "earlier version"])
+def test_a_run_resumes_in_a_folder_with_results(finished_run, photographs, tmp_path, num_photographs, left_out):
+    """Of a run that an earlier version started with 24 images, the batch has more than there are photographs."""
+    workdir, folder = shutil.copytree(finished_run, tmp_path / "run"), tmp_path / "photographs"
+    folder.mkdir()
+    image = next(photographs.rglob("image_*.png"))
+    copies = [shutil.copy(image, folder / f"{n}.png") for n in range(num_photographs)]
+    assert len(_results(copies, 3)) == 3 * num_photographs
+    config = _config(**TINY | {"data.train": f"folder:{folder}"})
+    train(config, epath.Path(workdir))
+    text = (workdir / "log.txt").read_text()
+    assert "the run is complete, steps done: 6 of 6" in text
+    assert text.count(f"left out of folder:{folder}, as results that have their original beside them: 72") == left_out
+    shutil.copy(image, folder / "more.png")
+    if left_out:
+        with pytest.raises(UserError, match="number of training images: 24 -> 25;"):
+            train(config, epath.Path(workdir))
+
+
+@pytest.mark.parametrize("with_results", [False, True])
+def test_results_that_a_run_holds_out_are_found_again(photographs, tmp_path, caplog, with_results):
+    folder, workdir = shutil.copytree(photographs, tmp_path / "photographs"), tmp_path / "run"
+    workdir.mkdir()
+    config = _config(**TINY | {"data.train": f"folder:{folder}", "data.validation": ""})
+    _results(folder.rglob("image_*"), 1)
+    before = build.open_images(config, with_results=with_results)
+    assert before.held_out is not None
+    assert any("-colorized" in name for name in before.held_out.values()) == with_results
+    workdir_lib.write_description(epath.Path(workdir), config_lib.to_plain(config), {}, before.held_out)
+    found = evaluation_images.find("validation", epath.Path(workdir)).open(32)
+    sets = build.open_images(config, before.held_out, with_results=True)
+    assert _lines(found) == _lines(sets.validation.source) == [*before.held_out.values()]
+    assert len(sets.train) + len(sets.validation) == 24
+    assert not caplog.messages  # no image has to be found by its place
+    assert sets.open_without_results is not None
+    if not with_results:
+        sets = sets.open_without_results()
+        assert (len(sets.train), sets.held_out) == (len(before.train), before.held_out)
 
 
 def test_a_run_with_validation_images_of_its_own_keeps_them(finished_run, tmp_path):

@@ -53,7 +53,7 @@ def test_damaged_lines_are_reported_and_others_kept(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "colorgan"):
         metric_writer.cut_metrics(tmp_path / "metrics.jsonl", 5)
     assert read_lines(tmp_path) == [{"step": 1}, {"step": 3}]
-    assert "1 damaged lines are removed" in caplog.text
+    assert "damaged lines that are removed: 1;" in caplog.text
 
 
 def test_other_processes_write_nothing(tmp_path):

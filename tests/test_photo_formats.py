@@ -1,7 +1,6 @@
 """Photographs in every format that cameras, phones, scanners and archives write, from their files and back."""
 
 import io
-import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -434,10 +433,3 @@ def test_training_takes_the_same_still_formats(tmp_path):
 def test_a_video_is_no_photograph(tmp_path):
     with pytest.raises(ValueError, match="not an image of a known format"):
         _read(tmp_path / "a.heic", struct.pack(">L8sL4s", 20, b"ftypisom", 512, b"mp41") + bytes(100))
-
-
-def test_the_tests_that_the_documentation_names_exist():
-    named = set(re.findall(r"`(test_[a-z0-9_]+)`", (ROOT / "docs" / "photographs.md").read_text()))
-    sources = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
-    assert len(named) > 20
-    assert {name for name in named if f"def {name}(" not in sources} == set()

@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -59,6 +60,17 @@ def test_command_lists_refused_images_and_ends_with_a_line_of_json(tmp_path, cap
     assert len(sources.open_source(data, 32)) == 1
 
 
+def test_results_of_colorize_are_left_out_with_a_line(tmp_path, caplog):
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "a-colorized.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "in" / name)
+    flags = {"source": f"folder:{tmp_path}/in", "output": tmp_path / "out", "num_shards": 1, "image_size": None}
+    with caplog.at_level(logging.INFO, "colorgan"):
+        prepare.main(argparse.Namespace(**flags))
+    assert [line for line in caplog.messages if line.endswith("as results that have their original beside them: 1")]
+    assert len(sources.open_source(f"array_record:{tmp_path}/out", 32)) == 1
+
+
 def test_wrong_arguments(tmp_path):
     source = sources.open_source("procedural:3", 32)
     with pytest.raises(UserError, match="from 1 to the number of images, 3"):
@@ -69,7 +81,7 @@ def test_wrong_arguments(tmp_path):
         write_shards(source, tmp_path / "full", 1)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "bad.png").write_text("not an image")
-    with pytest.raises(UserError, match="none of the 1 images"):
+    with pytest.raises(UserError, match="no image can be read, of 1;"):
         write_shards(sources.open_source(f"folder:{tmp_path}/in", 32), tmp_path / "out", 1)
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "out.incomplete").exists()

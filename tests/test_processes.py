@@ -95,11 +95,11 @@ def _assert_same_run(workdir, expected, num_first=3):
 def test_two_processes_train_as_one_and_resume_on_eight_devices(finished_run, tmp_path):
     workdir = tmp_path / "run"
     output = _train(2, workdir, num_epochs=1)
-    assert output.count("on 2 cpu device(s)") == 1  # only one of them logs
+    assert output.count(", cpu devices: 2\n") == 1  # only one of them logs
     assert sorted(path.name for path in (workdir / "tensorboard").iterdir())[1:] == []
     output = _train(1, workdir, EIGHT_DEVICES)
     assert "resuming from step 3" in output
-    assert "on 8 cpu device(s)" in output
+    assert ", cpu devices: 8\n" in output
     _assert_same_run(workdir, finished_run)
 
 

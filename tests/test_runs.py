@@ -125,14 +125,14 @@ def test_a_resumed_run_is_the_same_as_an_uninterrupted_one(finished_run, tmp_pat
 def test_a_run_from_device_memory_is_the_same_run(finished_run, tmp_path):
     _train(tmp_path / "cached", *tiny_flags(data__cache="device"))
     assert train_lines(tmp_path / "cached") == train_lines(finished_run)
-    assert "decoding 24 images into device memory" in (tmp_path / "cached" / "log.txt").read_text()
+    assert "decoding all images into device memory: 24," in (tmp_path / "cached" / "log.txt").read_text()
 
 
 def test_a_run_that_no_longer_improves_ends_early_and_stays_complete(tmp_path):
     workdir = tmp_path / "early"
     flags = tiny_flags(num_epochs=12, early_stop=1)
     done = _train(workdir, *flags)
-    assert "validation/score did not improve 1 times in a row\nthe run is complete after " in done.stdout
+    assert "validations in a row without a better validation/score: 1\nthe run is complete after step " in done.stdout
     lines = read_lines(workdir)
     scores = [line["validation/score"] for line in lines if "validation/score" in line]
     assert 2 <= len(scores) < 11
@@ -147,7 +147,7 @@ def test_a_run_that_no_longer_improves_ends_early_and_stays_complete(tmp_path):
 def test_a_complete_run_is_reported(finished_run):
     before = [(finished_run / name).read_bytes() for name in ("metrics.jsonl", "config.json")]
     done = _train(finished_run, *tiny_flags(num_epochs=1))
-    assert "the run is complete: 6 of 3 steps are done; increase config.num_epochs to continue" in done.stdout
+    assert "the run is complete, steps done: 6 of 3; increase config.num_epochs to continue" in done.stdout
     for place in ("samples", "tensorboard", "colorgan evaluate", "colorgan colorize"):
         assert place in done.stdout
     assert [(finished_run / name).read_bytes() for name in ("metrics.jsonl", "config.json")] == before

@@ -169,7 +169,11 @@ def test_levels_of_a_faded_photograph(colorizer, network):
     for colored in (kept, automatic):
         luma = colored @ [0.299, 0.587, 0.114]
         assert np.abs(luma - faded)[(colored > 0).all(-1) & (colored < 255).all(-1)].max() < 1.5
-    written = colorizer(faded, levels="write") @ [0.299, 0.587, 0.114]
+    written = colorizer(faded, levels="write")
+    for weights in ([-0.5, -0.5, 1], [1, -0.5, -0.5]):  # colors as strong as the square root of the contrast
+        strength = np.abs(automatic @ weights).mean() / np.abs(written @ weights).mean()
+        assert strength == pytest.approx(np.sqrt(60 / 255), abs=0.05)
+    written = written @ [0.299, 0.587, 0.114]
     assert (written.min(), written.max()) == pytest.approx((0, 255), abs=12)
 
 

@@ -54,6 +54,7 @@ def test_a_photograph_is_colored_without_a_run(tmp_path):
 def test_commands_take_it_where_nothing_else_is_named():
     arguments = _parser().parse_args(["--output=x.safetensors"])
     loaded = model_flags.load_generator(arguments)
+    assert loaded.checkpoint == export_model.describe(loaded)["checkpoint"] == "shipped"  # it is not of a run
     assert loaded.image_size == model_flags.load_colorizer(arguments).image_size == 128
     arguments.checkpoint = "best"
     for load in (model_flags.load_generator, model_flags.load_colorizer):

@@ -23,9 +23,11 @@ from tiny_photos import tiny_photos_dataset_builder as tiny_photos
 
 from colorgan.data import array_record, open_files, sources, transforms
 from colorgan.data import tfds as tfds_source
-from colorgan.data.folder import find_images
+from colorgan.data.folder import IMAGE_SUFFIXES, find_images
 from colorgan.data.shards import write_shards
 from colorgan.errors import UserError
+from colorgan.inference.colorize_files import find_files
+from colorgan.media import photo_file
 from configs import tpu
 
 
@@ -52,6 +54,54 @@ def test_folder_order_does_not_depend_on_the_file_system(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert list(find_images(str(tmp_path))) == sorted(names)
+
+
+ALL_SUFFIXES = (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES))
+
+
+def test_results_beside_their_originals_are_left_out(tmp_path, caplog):
+    """As `colorgan colorize` leaves them out."""
+    results = [f"{suffix[1:]}/a-colorized{photo_file.suffix_of_result(suffix)}" for suffix in ALL_SUFFIXES]
+    results += ["b-colorized.jpg", "b-colorized-colorized.jpg", "scan-colorized.png", "IMG.HEIC-colorized.jpg"]
+    originals = [f"{suffix[1:]}/a{suffix}" for suffix in ALL_SUFFIXES] + ["b.jpg", "IMG.HEIC", "IMG.jpg"]
+    others = ["only-colorized.jpg", "-colorized.png", "c.jpg", "c-colorized.png", "d-colorized/e.jpg", "d.jpg"]
+    others += ["f-colorized2.jpg", "f.jpg", "g.jpg/h.jpg", "g-colorized.jpg"]
+    for name in (*results, *originals, *others, "scan", "clip.mp4", "clip-colorized.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with caplog.at_level(logging.INFO, "colorgan"):
+        source = sources.open_source(f"folder:{tmp_path}", 32)
+    names = {source.name(n) for n in range(len(source))}
+    assert names == {*originals, *others, "clip-colorized.jpg"}
+    assert [path for path, _ in find_files([tmp_path], None) if path.name != "clip.mp4"] == [
+        tmp_path / source.name(n) for n in range(len(source))
+    ]
+    line = f"left out of folder:{tmp_path}, as results that have their original beside them: {len(results)}"
+    assert caplog.messages == [line]
+    assert len(sources.open_source(f"folder:{tmp_path}", 32, with_results=True)) == len(source) + len(results)
+    assert caplog.messages == [line]
+
+
+def test_a_folder_of_results_only_is_reported(tmp_path):
+    (tmp_path / "scan").touch()
+    (tmp_path / "scan-colorized.jpg").touch()
+    with pytest.raises(UserError, match="holds no images but results of `colorgan colorize`"):
+        sources.open_source(f"folder:{tmp_path}", 32)
+
+
+def test_only_names_of_results_cost_a_look_at_the_disk(tmp_path, monkeypatch):
+    for n in range(20):
+        (tmp_path / f"{n}.jpg").touch()
+    (tmp_path / "7-colorized.jpg").touch()
+    looks = []
+
+    def is_file(path):
+        looks.append(path.name)
+        return path.exists()
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    assert len(sources.open_source(f"folder:{tmp_path}", 32)) == 20
+    assert looks == ["7.jpg"]
 
 
 def test_links_to_folders_are_followed_once(photographs, tmp_path):
@@ -265,7 +315,7 @@ def test_tfds_in_another_format_is_one_sentence(tfds, tmp_path):
 def test_tfds_with_more_shards_than_open_files_names_the_limit(tfds, file_limit):
     sources.open_source("tfds:tiny_photos/train", 32)
     file_limit(open_files._RESERVED)
-    with pytest.raises(UserError, match="tfds:tiny_photos has 1 shards, .*ulimit -n"):
+    with pytest.raises(UserError, match=r"tfds:tiny_photos needs more open files .*\(1\): .*ulimit -n"):
         sources.open_source("tfds:tiny_photos/train", 32)
 
 

@@ -91,5 +91,7 @@ def chroma(frame):
 def colorize_synthetic(source, **arguments):
     """The colored video, in a folder `out`, and its report."""
     (source.parent / "out").mkdir(exist_ok=True)
-    target = source.parent / "out" / (source.stem + video_file.suffix_of_result(source.suffix))
+    target = (
+        source.parent / "out" / (source.stem + video_file.RESULT_SUFFIXES.get(source.suffix.lower(), source.suffix))
+    )
     return target, video.colorize_video(source, target, Colorizer(tint, 32), **arguments)

@@ -148,7 +148,7 @@ def _count_records(path: str) -> int:
                 f"the shard {path} cannot be read ({problem}), and no {SHARD_COUNTS_FILE} beside it says how many "
                 "images it held: copy the shard again, write all shards again with `colorgan prepare`, or remove it"
             ) from error
-        log.warning("%s is cut short or damaged: its %d images count as bad (%s)", shard.name, count, problem)
+        log.warning("%s is cut short or damaged: all its images count as bad: %d (%s)", shard.name, count, problem)
     return count
 
 

@@ -83,8 +83,8 @@ def find_again(source: Source, names: Mapping[int, str]) -> np.ndarray:
         indices.update(index for index in lost if index < size)
         if lost:
             log.warning(
-                "%d of %d validation images have other names or cannot be read since the run started: those in their "
-                "places are used",
+                "validation images that have other names or cannot be read since the run started: %d of %d; those in "
+                "their places are used",
                 len(lost),
                 len(names),
             )

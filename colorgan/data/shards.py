@@ -66,7 +66,7 @@ def write_shards(source: Source, output: Path, num_shards: int, image_size: int 
         scratch.mkdir(parents=True)
         refused = _write_all(source, scratch, num_shards, image_size)
         if len(refused) == len(source):
-            raise UserError(f"none of the {len(source)} images can be read; the first: {refused[0]}")
+            raise UserError(f"no image can be read, of {len(source)}; the first: {refused[0]}")
         if refused:
             (scratch / REFUSED_FILE).write_text("\n".join(refused) + "\n")
         scratch.rename(output)

@@ -68,18 +68,21 @@ def is_own(name: str) -> bool:
     return kind.is_own
 
 
-def open_source(name: str, size: int, seed: int = VALIDATION_SEED) -> Source:
+def open_source(name: str, size: int, seed: int = VALIDATION_SEED, with_results: bool = False) -> Source:
     """Opens a data source.
 
     Args:
       name: a string in the form of one of `KINDS`.
       size: side of synthetic images in pixels. Other images keep their own size.
       seed: random seed of synthetic images. Separates training images from validation images.
+      with_results: see `FolderSource`.
 
     Raises:
       UserError: the string is wrong, there is no such data, or it contains no images.
     """
     kind, argument = _parse(name)
+    if with_results and kind is _KINDS["folder"]:
+        return FolderSource(argument, with_results=True)
     return kind.create(argument, size, seed)
 
 

@@ -96,7 +96,10 @@ class TfdsSource:
         named = [split for name, split in builder.info.splits.items() if name in self._split or self._split == "all"]
         num_shards = sum(split.num_shards for split in named)
         if open_files.raise_limit(num_shards) < num_shards:
-            raise UserError(f"tfds:{self._dataset} has {num_shards} shards, too many open files: {open_files.HINT}")
+            raise UserError(
+                f"tfds:{self._dataset} needs more open files than allowed, one for each shard ({num_shards}): "
+                f"{open_files.HINT}"
+            )
         self._records = builder.as_data_source(split=self._split, decoders={self._key: tfds.decode.SkipDecoding()})
 
     def _refuse_other_format(self, builder: Any) -> None:

@@ -29,8 +29,8 @@ def check_shared_memory(element_bytes: int, num_workers: int) -> None:
     needed = 4 * num_workers * element_bytes
     if needed and os.path.isdir(_SHARED_MEMORY) and needed > (free := shutil.disk_usage(_SHARED_MEMORY).free):
         raise UserError(
-            f"{num_workers} data workers need {needed / 1e6:.0f} MB in {_SHARED_MEMORY}, where {free / 1e6:.0f} MB are "
-            "free: make it larger (docker run --shm-size=4g), or set fewer config.data.num_workers: 0 needs none"
+            f"data workers ({num_workers}) need {needed / 1e6:.0f} MB in {_SHARED_MEMORY}, where {free / 1e6:.0f} MB "
+            "are free: make it larger (docker run --shm-size=4g), or set fewer config.data.num_workers: 0 needs none"
         )
 
 

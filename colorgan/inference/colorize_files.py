@@ -16,7 +16,15 @@ from typing import Any
 from tqdm import tqdm
 
 from colorgan.data import transforms
-from colorgan.data.folder import IMAGE_SUFFIXES, find_images
+from colorgan.data.folder import (
+    IMAGE_SUFFIXES,
+    RESULT_ENDING,
+    RESULT_SUFFIXES,
+    find_images,
+    is_result,
+    original_stem,
+    suffixes_with_result,
+)
 from colorgan.data.folder import find_files as find_folder_files
 from colorgan.data.workers import num_cores
 from colorgan.errors import UserError, printable, reason
@@ -26,9 +34,9 @@ from colorgan.media import photo_file, video_file
 from colorgan.media.video_file import VIDEO_SUFFIXES, WRITTEN_SUFFIXES
 
 SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+_RESULT_SUFFIXES = {**RESULT_SUFFIXES, **video_file.RESULT_SUFFIXES}
 _MAX_THREADS = 4
 _MAX_SHARED_PIXELS = 16_000_000  # of photographs that are in memory together: up to 0.1 GB each, 0.3 GB with 16 bits
-_ENDING = "-colorized"  # of the names of results beside the originals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +172,7 @@ def _real(path: Path) -> Path:
 def _name_result(source: Path) -> str:
     """The name of a file's result in another folder: its own, but for the suffix if its format cannot be written."""
     if source.suffix.lower() in VIDEO_SUFFIXES:
-        suffix = video_file.suffix_of_result(source.suffix)
+        suffix = _RESULT_SUFFIXES.get(source.suffix.lower(), source.suffix)
     elif photo_file.is_animated_gif(source):
         suffix = ".mp4"
     elif source.suffix.lower() in IMAGE_SUFFIXES:
@@ -173,31 +181,22 @@ def _name_result(source: Path) -> str:
         suffix = photo_file.suffix_of_content(source) or video_file.suffix_of_content(source) or source.suffix
     if suffix == source.suffix:
         return source.name
-    others = [suffix, suffix.upper(), *_suffixes_with_result(suffix)]
+    others = [suffix, suffix.upper(), *suffixes_with_result(suffix, _RESULT_SUFFIXES)]
     is_taken = any(source.with_suffix(other).exists() for other in others if other != source.suffix)
     is_free = source.suffix.lower() in SUFFIXES and not is_taken
     return (source.stem if is_free else source.name) + suffix
 
 
-def _suffixes_with_result(suffix: str) -> list[str]:
-    """The other suffixes whose results have `suffix`, in lower and in upper case."""
-    lower = [*photo_file.suffixes_with_result(suffix), *video_file.suffixes_with_result(suffix)]
-    return lower + [other.upper() for other in lower]
-
-
 def _insert_ending(name: str) -> str:
-    return f"{Path(name).stem}{_ENDING}{Path(name).suffix}"
+    return f"{Path(name).stem}{RESULT_ENDING}{Path(name).suffix}"
 
 
 def _is_result(path: Path) -> bool:
     """Whether it is the result of a file beside it."""
-    original = path.stem.removesuffix(_ENDING)
-    if original in ("", ".", "..", path.stem):
-        return False
-    others = [path.suffix, *_suffixes_with_result(path.suffix)]
-    if any(path.with_name(name).is_file() for name in (original, *(original + suffix for suffix in others))):
+    if is_result(path, _RESULT_SUFFIXES):
         return True
-    animations = (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES)) if path.suffix == ".mp4" else ()
+    original = original_stem(path) if path.suffix == ".mp4" else ""
+    animations = (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES)) if original else ()
     return any(photo_file.is_animated_gif(path.with_name(original + suffix)) for suffix in animations)
 
 

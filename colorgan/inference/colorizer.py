@@ -115,8 +115,9 @@ class Colorizer:
           saturation: 0 to 2, factor of the colors before they are limited to the range of RGB.
           border: "auto" colors the photograph inside the border of a scan, and leaves the border as it is, see
             `scan_border.find_photograph`; "color" colors all.
-          levels: "auto" predicts the colors of a faded photograph from its luma at full contrast; "write" also writes
-            this luma; "keep" does neither.
+          levels: "auto" predicts the colors of a faded photograph from its luma at full contrast, and multiplies their
+            chroma by the square root of its contrast: as predicted they look too strong beside its luma, and faded as
+            much as that, pale; "write" writes the luma at full contrast too; "keep" does neither.
 
         Returns:
           For a path, a Pillow image of 8 bits, "RGB", or "RGBA" if the photograph has transparency, with its ICC
@@ -184,7 +185,9 @@ class Colorizer:
         found = Levels.of(small)
         stretched = found.stretch(small)
         chroma = self.predict_chroma(stretched[None])[0]
-        return Prediction(stretched, chroma, box, found) if levels == "write" else Prediction(small, chroma, box)
+        if levels == "write":
+            return Prediction(stretched, chroma, box, found)
+        return Prediction(small, chroma * np.sqrt(np.float32(found.contrast)), box)
 
     def predict_chroma(self, gray: np.ndarray) -> np.ndarray:
         """Luma from `shrink`, [B,h,w] in [-1,1], to (Cb, Cr) [B,h,w,2] as in `color.chroma_to_rgb`."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from etils import epath
 
-from colorgan.data import held_out, sources
+from colorgan.data import folder, held_out, sources
 from colorgan.data.source import Source
 from colorgan.errors import UserError
 from colorgan.run import workdir as workdir_lib
@@ -35,8 +35,10 @@ class ImageSet(NamedTuple):
         """Opens the images; synthetic ones have `size` pixels. Raises UserError."""
         if not self.is_split:
             return sources.open_source(self.data, size)
-        source = sources.open_source(self.data, self.size or size, sources.TRAIN_SEED)
         names = self.held_out
+        # Runs that were trained by earlier versions may hold out results of `colorgan colorize`.
+        with_results = names is not None and any(folder.RESULT_ENDING in name for name in names.values())
+        source = sources.open_source(self.data, self.size or size, sources.TRAIN_SEED, with_results)
         indices = held_out.find_again(source, names) if names else held_out.choose(source)
         return held_out.split(source, indices)[1]
 

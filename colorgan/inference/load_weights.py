@@ -31,7 +31,7 @@ class LoadedGenerator:
       config: that of its run after `migrate_config`, a nested dict; of a file, the keys that determine the generator.
         Keys of other versions are kept, and some may be missing.
       step: of the checkpoint.
-      checkpoint: which one of the run it is: "best" or "latest".
+      checkpoint: which one of the run it is: "best" or "latest", or "shipped" for the network that ships.
       generator: the network.
       variables: for `generator.apply`.
       description: that of the file; empty for a run.

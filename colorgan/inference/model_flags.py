@@ -1,6 +1,7 @@
 """The flags that choose a generator: --workdir, or --model, and --checkpoint; without them the one that ships."""
 
 import argparse
+import dataclasses
 from typing import TYPE_CHECKING
 
 from colorgan.errors import UserError
@@ -36,10 +37,11 @@ def load_generator(arguments: argparse.Namespace) -> "LoadedGenerator":
     if arguments.workdir:
         return load_run.load_run(arguments.workdir, arguments.checkpoint or "best")
     _check_no_checkpoint(arguments)
-    path = arguments.model or SHIPPED
-    if path.suffix != SUFFIX:
-        raise UserError(f"--model={path} must be a {SUFFIX} file here: other files are programs")
-    return load_weights.load_weights(path)
+    if arguments.model is None:
+        return dataclasses.replace(load_weights.load_weights(SHIPPED), checkpoint="shipped")
+    if arguments.model.suffix != SUFFIX:
+        raise UserError(f"--model={arguments.model} must be a {SUFFIX} file here: other files are programs")
+    return load_weights.load_weights(arguments.model)
 
 
 def _check_no_checkpoint(arguments: argparse.Namespace) -> None:

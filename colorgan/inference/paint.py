@@ -29,6 +29,11 @@ class Levels(NamedTuple):
         black, white = np.percentile(gray, (100 * _OUTLIERS, 100 * (1 - _OUTLIERS)))
         return cls(float(black), float(white)) if white - black >= _MIN_RANGE else cls(-1.0, 1.0)
 
+    @property
+    def contrast(self) -> float:
+        """The share of the range of luma between the two."""
+        return (self.white - self.black) / 2
+
     def stretch(self, gray: np.ndarray) -> np.ndarray:
         """Luma in [-1,1] with full contrast, float32."""
         stretched = (gray - self.black) * np.float32(2 / (self.white - self.black)) - 1

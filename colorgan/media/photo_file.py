@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin, TiffImagePlugin
 
 from colorgan.data import png_chunks, transforms
-from colorgan.data.folder import read_image_file
+from colorgan.data.folder import RESULT_SUFFIXES, read_image_file
 from colorgan.errors import printable
 from colorgan.media import color_profiles, exif, jpeg2000, png_tiff
 from colorgan.run import storage
@@ -22,9 +22,6 @@ log = logging.getLogger(__name__)
 
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 _FORMATS |= {".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".avif": "AVIF", ".jp2": "JPEG2000"}
-# What is not written, and the nearest that is: HEIC has no free encoder, GIF 256 colors, MPO two images.
-_NEAREST = {".heic": ".jpg", ".heif": ".jpg", ".hif": ".jpg", ".mpo": ".jpg", ".gif": ".png"}
-_NEAREST |= dict.fromkeys((".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), ".jp2")
 _BIG_ENDIAN_BIGTIFF = b"MM\0+"
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", _BIG_ENDIAN_BIGTIFF)
 # Color at full resolution, which matters here. Each format uses the options that it knows.
@@ -72,12 +69,7 @@ class Photo:
 
 def suffix_of_result(suffix: str) -> str:
     """The suffix of the file that is written for one with `suffix`: its own, or of the nearest format."""
-    return _NEAREST.get(suffix.lower(), suffix)
-
-
-def suffixes_with_result(suffix: str) -> list[str]:
-    """The other suffixes whose results have `suffix`, in lower case."""
-    return [other for other, nearest in _NEAREST.items() if nearest == suffix.lower()]
+    return RESULT_SUFFIXES.get(suffix.lower(), suffix)
 
 
 def suffix_of_content(path: Path) -> str:

@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 # Containers that keep the time of every frame and the rotation: those that are written.
 WRITTEN_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 # What is not written, and the nearest that is. MKV holds nearly every kind of sound and subtitles.
-_NEAREST = {".qt": ".mov"} | dict.fromkeys((".3gp", ".3g2", ".f4v"), ".mp4")
-_NEAREST |= dict.fromkeys((".avi", ".divx", ".wmv", ".asf", ".flv", ".ogv", ".dv", ".mxf"), ".mkv")
-_NEAREST |= dict.fromkeys((".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".mod", ".mts", ".m2ts"), ".mkv")
-VIDEO_SUFFIXES = (*WRITTEN_SUFFIXES, *_NEAREST)
+RESULT_SUFFIXES = {".qt": ".mov"} | dict.fromkeys((".3gp", ".3g2", ".f4v"), ".mp4")
+RESULT_SUFFIXES |= dict.fromkeys((".avi", ".divx", ".wmv", ".asf", ".flv", ".ogv", ".dv", ".mxf"), ".mkv")
+RESULT_SUFFIXES |= dict.fromkeys((".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".mod", ".mts", ".m2ts"), ".mkv")
+VIDEO_SUFFIXES = (*WRITTEN_SUFFIXES, *RESULT_SUFFIXES)
 # FFmpeg's names of these formats, and of MPEG-TS in a .ts, a suffix that other files have too.
 _READ_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "asf", "flv", "ogg", "dv", "mxf"}
 _READ_FORMATS |= {"mpeg", "mpegvideo", "mpegts"}
@@ -35,16 +35,6 @@ _H264 = ("libx264", {"crf": "18", "preset": "medium"})
 _HEVC = ("libx265", {"crf": "20", "preset": "fast", "x265-params": "log-level=error"})
 _VP9 = ("libvpx-vp9", {"crf": "24", "b": "0", "cpu-used": "4", "row-mt": "1"})
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # of sound that is encoded, by the number of channels
-
-
-def suffix_of_result(suffix: str) -> str:
-    """The suffix of the file that is written for one with `suffix`: its own, or of the nearest format."""
-    return _NEAREST.get(suffix.lower(), suffix)
-
-
-def suffixes_with_result(suffix: str) -> list[str]:
-    """The other suffixes whose results have `suffix`, in lower case."""
-    return [other for other, nearest in _NEAREST.items() if nearest == suffix.lower()]
 
 
 def suffix_of_content(path: Path) -> str:

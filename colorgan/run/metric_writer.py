@@ -123,7 +123,7 @@ def cut_metrics(path: epath.Path, last_step: int) -> None:
         except (ValueError, KeyError, TypeError):
             num_bad += line.endswith(b"\n")  # else it was cut off when the run was, and is written again
     if num_bad:
-        log.warning("%s: %d damaged lines are removed; TensorBoard may still have these steps", path, num_bad)
+        log.warning("%s: damaged lines that are removed: %d; TensorBoard may still have these steps", path, num_bad)
     if kept != before:
         write_whole(path, kept)
 

@@ -135,7 +135,8 @@ def _decode_all(
     chunk = batch_size * -(-_FILL_IMAGES // batch_size)
     num_rows, row_size = -(-len(images) // chunk) * chunk, math.prod(images.shape)
     _check_memory(num_rows * row_size, mesh)
-    log.info("decoding %d images into device memory, %.0f MB on each device", len(images), num_rows * row_size / 1e6)
+    message = "decoding all images into device memory: %d, %.0f MB on each device"
+    log.info(message, len(images), num_rows * row_size / 1e6)
     cache = sharding.jit(lambda: jnp.zeros((num_rows, row_size), jnp.uint8), mesh, (), "replicated")()
 
     def write(cache: jax.Array, chunk: jax.Array, first: jax.Array) -> jax.Array:

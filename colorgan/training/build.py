@@ -3,7 +3,7 @@
 import functools
 import logging
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -37,12 +37,14 @@ class ImageSets(NamedTuple):
       validation: validation images.
       validation_name: for messages.
       held_out: names, by index in the set, of the images in `validation` if they are of the training set.
+      open_without_results: opens the same sets without results of `colorgan colorize`; None if they have none.
     """
 
     train: pipeline.Images
     validation: pipeline.Images
     validation_name: str
     held_out: Mapping[int, str] | None = None
+    open_without_results: Callable[[], "ImageSets"] | None = None
 
 
 def create_gan(config: ConfigDict, platform: str) -> GAN:
@@ -123,12 +125,15 @@ def compile_train_step(config: ConfigDict, gan: GAN, mesh: Mesh, state: GANState
         raise
 
 
-def open_images(config: ConfigDict, names_before: Mapping[int, str] | None = None) -> ImageSets:
+def open_images(
+    config: ConfigDict, names_before: Mapping[int, str] | None = None, with_results: bool = False
+) -> ImageSets:
     """Training and validation images.
 
     Args:
       config: a valid config.
       names_before: `ImageSets.held_out` of the run that is resumed.
+      with_results: whether results of `colorgan colorize` are training images, as in runs of earlier versions.
 
     Raises:
       UserError: there are none, fewer than a batch, or other ones in different processes.
@@ -141,7 +146,7 @@ def open_images(config: ConfigDict, names_before: Mapping[int, str] | None = Non
             "new run, to nothing, which holds out some of yours",
             data.validation,
         )
-    train = sources.open_source(data.train, data.load_size, sources.TRAIN_SEED)
+    train = sources.open_source(data.train, data.load_size, sources.TRAIN_SEED, with_results)
     names, checksum, max_bad = None, 0, None
     if data.validation:
         name = data.validation
@@ -155,13 +160,17 @@ def open_images(config: ConfigDict, names_before: Mapping[int, str] | None = Non
     if not all(map(sharding.same_everywhere, (len(train), len(validation), checksum))):
         raise UserError(f"not all processes see the same images in {data.train} and {name}")
     if len(train) < config.batch_size:
-        split = f", and {len(validation)} of them for validation" if names else ""
-        number = len(train) + (len(validation) if names else 0)
-        raise UserError(f"config.batch_size is {config.batch_size} but {data.train} holds only {number} images{split}")
+        split = f" ({len(validation)} more for validation)" if names else ""
+        raise UserError(
+            f"config.batch_size is {config.batch_size}, more than the training images in {data.train}: "
+            f"{len(train)}{split}"
+        )
     validation_images = pipeline.Images(validation, config.image_size, data.max_bad_fraction)
     if max_bad is not None:  # as many as in the whole set: 5% of it can have more than 5% of them
         validation_images.max_bad = max_bad
-    return ImageSets(pipeline.Images(train, data.load_size, data.max_bad_fraction), validation_images, name, names)
+    train_images = pipeline.Images(train, data.load_size, data.max_bad_fraction)
+    open_without = functools.partial(open_images, config, names_before) if with_results else None
+    return ImageSets(train_images, validation_images, name, names, open_without)
 
 
 def create_loading(config: ConfigDict) -> pipeline.Loading:

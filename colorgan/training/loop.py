@@ -53,7 +53,8 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
     else:
         initial_values.check_source(config)
     is_split = before and not config.data.validation
-    image_sets = build.open_images(config, workdir_lib.read_held_out(workdir) if is_split else None)
+    names_before = workdir_lib.read_held_out(workdir) if is_split else None
+    image_sets = build.open_images(config, names_before, with_results=before is not None)
     with contextlib.ExitStack() as stack:
         stack.enter_context(workdir_lib.locked(workdir))
         stack.enter_context(run_log.logging_to(workdir, jax.process_index() == 0))
@@ -61,7 +62,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
         trainer = Trainer(config, workdir, mesh, image_sets, checkpoints)
         if trainer.is_complete:
             key = "config.num_epochs" if trainer.step >= trainer.num_steps else "config.early_stop (or set it to 0)"
-            message = "the run is complete: %d of %d steps are done; increase %s to continue"
+            message = "the run is complete, steps done: %d of %d; increase %s to continue"
             log.info(message, trainer.step, trainer.num_steps, key)
             return
         trainer.open(stack)
@@ -71,7 +72,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
             is_stopping = trainer.train_epoch(epoch, stop)
             trainer.end_epoch(epoch, is_stopping)
             if trainer.early_stopping.is_due:
-                log.info("%s did not improve %d times in a row", config.best_metric, config.early_stop)
+                log.info("validations in a row without a better %s: %d", config.best_metric, config.early_stop)
                 break
             if is_stopping and trainer.step < trainer.num_steps:
                 checkpoints.finish()
@@ -79,7 +80,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
                     f"stopped at step {trainer.step} of {trainer.num_steps}; the same command resumes from there"
                 )
         checkpoints.finish()
-        log.info("the run is complete after %d steps: %s", trainer.step, trainer.early_stopping.best)
+        log.info("the run is complete after step %d: %s", trainer.step, trainer.early_stopping.best)
 
 
 class Trainer:
@@ -103,12 +104,13 @@ class Trainer:
     ) -> None:
         """Restores the newest good checkpoint, or creates a new state. Writes config.json and networks.json."""
         self._config, self._workdir, self._mesh, self._checkpoints = config, workdir, mesh, checkpoints
-        self._image_sets, self._images = image_sets, image_sets.train
+        self._image_sets = image_sets
         self._plain_config = config_lib.to_plain(config)
-        self.epochs = Epochs(len(self._images), config.batch_size)
-        self.num_steps = self.epochs.last_step(config.num_epochs)
         self._gan = build.create_gan(config, sharding.platform_of(mesh))
         self.state, self.step, meta = self._restore_or_create()
+        image_sets = self._image_sets
+        self.epochs = Epochs(len(image_sets.train), config.batch_size)
+        self.num_steps = self.epochs.last_step(config.num_epochs)
         validated_on = f"{len(image_sets.validation)} of {image_sets.validation_name}"
         counted = meta.get("early_stop", {})
         self.early_stopping = EarlyStopping(config.early_stop, config.best_metric, validated_on, counted)
@@ -128,21 +130,30 @@ class Trainer:
         def restore(step: int) -> tuple[GANState, dict[str, Any], list[str]]:
             meta = self._checkpoints.restore_meta(step)
             fixed, free = config_lib.changes(migrations.migrate_config(meta["config"]), self._plain_config)
-            if meta["num_images"] != len(self._images):
-                fixed.append(f"number of training images: {meta['num_images']} -> {len(self._images)}")
             workdir_lib.refuse_changes(fixed, self._workdir)
             networks = self._checkpoints.restore(step, abstract_state(self._gan, shardings).networks())
             return GANState(sharding.replicate(self._mesh, np.asarray(step, np.int32)), **networks), meta, free
 
         found = self._checkpoints.first_good(self._checkpoints.steps(), restore)
         if found is None:
+            self._leave_out_results()
             initial = initial_values.load(self._config, self._gan, self._mesh)
             return create_state(self._gan, self._config.seed, shardings, initial), 0, {}
         step, (state, meta, changes) = found
+        if meta["num_images"] != len(self._image_sets.train):
+            self._leave_out_results()
+        if meta["num_images"] != (num_images := len(self._image_sets.train)):
+            difference = f"number of training images: {meta['num_images']} -> {num_images}"
+            workdir_lib.refuse_changes([difference], self._workdir)
         log.info("resuming from step %d", step)
         for change in changes:
             log.info("changed since the checkpoint: %s", change)
         return state, step, meta
+
+    def _leave_out_results(self) -> None:
+        """Results of `colorgan colorize` are images only in runs of earlier versions that were started with them."""
+        if self._image_sets.open_without_results:
+            self._image_sets = self._image_sets.open_without_results()
 
     @property
     def is_complete(self) -> bool:
@@ -152,12 +163,13 @@ class Trainer:
     def open(self, stack: contextlib.ExitStack) -> None:
         """Compiles the step, and opens what the run reads from and writes to; `stack` closes it."""
         config, mesh = self._config, self._mesh
-        train, validation, _, held_out = self._image_sets
-        if held_out:
-            log.info("%d images of %s are held out for validation", len(validation), config.data.train)
-        message = "%d training images, %d epochs, batch size %d, %d of %d steps done, on %d %s device(s)"
+        train, validation = self._image_sets.train, self._image_sets.validation
+        if self._image_sets.held_out:
+            num_all = len(train) + len(validation)
+            log.info("held out for validation: %d of %d images of %s", len(validation), num_all, config.data.train)
+        message = "training images: %d, epochs: %d, batch size: %d, steps done: %d of %d, %s devices: %d"
         sizes = (len(train), config.num_epochs, config.batch_size, self.step, self.num_steps)
-        log.info(message, *sizes, mesh.size, sharding.platform_of(mesh))
+        log.info(message, *sizes, sharding.platform_of(mesh), mesh.size)
         if jax.process_index() == 0:
             for problem in check.check_images(train.source, validation.source, config.image_size):
                 log.warning(problem)
@@ -240,7 +252,7 @@ class Trainer:
             self._writer.sync()
             meta = {
                 "config": migrations.with_format_version(self._plain_config),
-                "num_images": len(self._images),
+                "num_images": len(self._image_sets.train),
                 "skipped": self._pending.skipped,
                 "early_stop": self.early_stopping.saved,
             }
