@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import jax
+
 from colorgan import command_line
 from colorgan.errors import UserError
 from colorgan.inference import colorize_files, model_flags
@@ -35,6 +37,8 @@ def main(arguments: argparse.Namespace) -> None:
         print(line, file=sys.stderr)
     devices.select_platform("")
     colorizer = model_flags.load_colorizer(arguments)
+    if jax.default_backend() != "cpu":
+        colorizer.set_batch_size(colorize_files.MAX_THREADS)
     names = [field.name for field in dataclasses.fields(colorize_files.Settings)]
     settings = colorize_files.Settings(**{name: getattr(arguments, name) for name in names})
     try:

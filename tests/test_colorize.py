@@ -494,6 +494,16 @@ def test_photographs_are_colored_at_the_same_time(orange, tmp_path, monkeypatch)
             assert np.asarray(colored)[0, 0] @ (0.299, 0.587, 0.114) == pytest.approx(50 + n, abs=1)
 
 
+def test_an_accelerator_gets_photographs_in_batches(tmp_path, monkeypatch):
+    colorizer = Colorizer(lambda gray: np.repeat(gray, 3, -1), 32)
+    monkeypatch.setattr(Colorizer, "from_workdir", classmethod(lambda *_: colorizer))
+    Image.new("L", (16, 16), 50).save(tmp_path / "a.png")
+    for platform, size in (("cpu", 1), ("gpu", colorize_files.MAX_THREADS)):
+        monkeypatch.setattr("jax.default_backend", lambda platform=platform: platform)
+        main(_arguments(tmp_path, tmp_path))
+        assert colorizer._predict_fn.max_size == size
+
+
 def test_an_interruption_counts_what_is_done(orange, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(colorize_files, "num_cores", lambda: 1)
     read = photo_file.read_photo

@@ -35,7 +35,7 @@ from colorgan.media.video_file import VIDEO_SUFFIXES, WRITTEN_SUFFIXES
 
 SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
 _RESULT_SUFFIXES = {**RESULT_SUFFIXES, **video_file.RESULT_SUFFIXES}
-_MAX_THREADS = 4
+MAX_THREADS = 8
 _MAX_SHARED_PIXELS = 16_000_000  # of photographs that are in memory together: up to 0.1 GB each, 0.3 GB with 16 bits
 
 
@@ -256,7 +256,7 @@ def colorize_files(
     """
     taken = {_real(source): source for source, _ in files}
     pending: collections.deque[tuple[Path, Path, Future[bool]]] = collections.deque()
-    num_threads = min(_MAX_THREADS, num_cores())
+    num_threads = min(MAX_THREADS, num_cores())
     threads, large = ThreadPoolExecutor(num_threads), threading.Lock()
     try:
         for source, target in tqdm(files, unit=" files", dynamic_ncols=True, disable=None):  # no bar in a pipe

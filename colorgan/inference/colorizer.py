@@ -1,7 +1,6 @@
 """A trained generator as a function from photographs to colored photographs."""
 
 import functools
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, overload
@@ -11,6 +10,7 @@ from PIL import Image
 
 from colorgan import color
 from colorgan.data import transforms
+from colorgan.inference.batching import BatchedPredict
 from colorgan.inference.load_exported import ColorizeFn
 from colorgan.inference.paint import Levels, Prediction, paint, shrink
 from colorgan.inference.scan_border import find_photograph
@@ -38,8 +38,12 @@ class Colorizer:
 
     def __init__(self, predict_fn: ColorizeFn, image_size: int) -> None:
         """`predict_fn` takes gray float32 [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in [-1,1], S being `image_size`."""
-        self._predict_fn, self.image_size = predict_fn, image_size
-        self._lock = threading.Lock()  # of several threads the first one compiles the program
+        self.image_size = image_size
+        self._predict_fn = BatchedPredict(predict_fn)
+
+    def set_batch_size(self, max_size: int) -> None:
+        """Lets the network see up to `max_size` photographs of several threads at once, which is faster on a GPU."""
+        self._predict_fn.max_size = max_size
 
     @classmethod
     def default(cls) -> Self:
@@ -196,8 +200,7 @@ class Colorizer:
         # The rest of the square is filled with the mirrored image.
         padding = ((0, 0), (top, self.image_size - height - top), (left, self.image_size - width - left))
         padded = np.pad(gray, padding, mode="symmetric")[..., None]
-        with self._lock:
-            rgb = self._predict_fn(padded)
+        rgb = self._predict_fn(padded)
         return color.rgb_to_chroma(np.asarray(rgb, np.float32)[:, top : top + height, left : left + width])
 
 
