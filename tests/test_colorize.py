@@ -310,7 +310,7 @@ def test_existing_files_are_kept_and_left_out_files_reported(orange, tmp_path, c
     assert (tmp_path / "out" / "x.png").read_bytes() == b"another"
     with pytest.raises(UserError, match="1 of 1 files failed"):
         main(_arguments(tmp_path, tmp_path / "a.cr2"))
-    assert "neither a photograph nor a video by its suffix" in capsys.readouterr().err
+    assert "neither a photograph nor a video that can be read: save it as JPEG or MP4" in capsys.readouterr().err
 
 
 def _heic() -> bytes:

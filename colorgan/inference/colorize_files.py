@@ -219,7 +219,7 @@ def describe_files(inputs: Sequence[Path], files: Sequence[tuple[Path, Path]]) -
     found = [path for folder, name in names if (path := folder / name).is_file()]
     others = collections.Counter(path.suffix or "no suffix" for path in found if path.suffix.lower() not in SUFFIXES)
     counts = ", ".join(f"{count} {printable(suffix)}" for suffix, count in sorted(others.items()))
-    lines += [f"left out, as neither photographs nor videos ({', '.join(SUFFIXES)}): {counts}"] if others else []
+    lines += [f"left out, as neither photographs nor videos by their suffixes: {counts}"] if others else []
     if num_results := sum(map(_is_result, {*found, *inputs})):
         lines.append(f"left out, as results that have their original beside them: {num_results}")
     return lines
@@ -319,10 +319,7 @@ def _colorize_photograph(
 ) -> bool:
     """Returns whether the photograph has color already. `large` is held by the one large photograph in work."""
     if target.suffix.lower() not in IMAGE_SUFFIXES:
-        raise ValueError(
-            f"neither a photograph nor a video by its suffix ({', '.join(SUFFIXES)}); "
-            "save others (such as raw files) as JPEG or MP4"
-        )
+        raise ValueError("neither a photograph nor a video that can be read: save it as JPEG or MP4")
     try:
         return _colorize_pixels(photo_file.read_photo(source, _MAX_SHARED_PIXELS), target, colorizer, settings)
     except transforms.TooManyPixelsError:
