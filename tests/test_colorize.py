@@ -302,7 +302,7 @@ def test_existing_files_are_kept_and_left_out_files_reported(orange, tmp_path, c
         (tmp_path / name).write_bytes(b"")
     main(_arguments(tmp_path, tmp_path))
     output = capsys.readouterr()
-    assert output.err.partition("): ")[2].splitlines()[0] == "2 .cr2, 1 no suffix"
+    assert output.err.partition("suffixes: ")[2].splitlines()[0] == "2 .cr2, 1 no suffix"
     (tmp_path / "out" / "x.png").write_bytes(b"another")
     main(_arguments(tmp_path, tmp_path))
     result = json.loads(capsys.readouterr().out)
