@@ -1,9 +1,11 @@
 """Checkpoints are restored as they were saved, damaged ones are skipped, and the right ones are kept."""
 
+import contextlib
 import gc
 import logging
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import jax
@@ -74,6 +76,22 @@ def test_training_goes_on_while_a_checkpoint_is_transferred(tiny_gan, tmp_path, 
         assert all(x.is_deleted() for x in jax.tree.leaves(copies))  # the devices have their memory back
         restored = checkpoints.restore(1, train_state.abstract_state(tiny_gan, shardings).networks())
     jax.tree.map(np.testing.assert_array_equal, restored, wanted)
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt, ValueError])
+def test_the_end_of_a_run_waits_for_the_transfer(state, tmp_path, monkeypatch, error):
+    transfer = ocp.StandardCheckpointHandler.async_save
+
+    async def transfer_slowly(self, directory, args):
+        time.sleep(0.3)
+        return await transfer(self, directory, args=args)
+
+    monkeypatch.setattr(ocp.StandardCheckpointHandler, "async_save", transfer_slowly)
+    with pytest.raises(error) if error else contextlib.nullcontext(), Checkpoints(tmp_path, METRIC, 2) as checkpoints:
+        checkpoints.save(1, state.networks(), {}, {METRIC: 20.0})
+        if error:
+            raise error
+    assert _steps(tmp_path) == [1]
 
 
 def test_a_transfer_that_fails_is_reported(state, tmp_path, monkeypatch):
