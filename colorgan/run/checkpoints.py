@@ -77,8 +77,8 @@ class _BackgroundHandler(ocp.StandardCheckpointHandler):
 
     Orbax's own handler (0.12.8) waits for the transfers (`transfer_arrays_to_host` in
     orbax/checkpoint/_src/serialization/replica_slices.py), since the next step may donate what it saves. This one
-    starts them in the thread that waits for the writes anyway. They are local to each process: all that the processes
-    agree on is still called by the main thread.
+    leaves them to a thread of Orbax. What runs there is local to each device; the barriers between processes are where
+    they were.
     """
 
     @classmethod
@@ -374,6 +374,7 @@ def _create_reader() -> ocp.Checkpointer:
 
 def _copy(tree: Any) -> Any:
     """A copy of arrays on their devices, which the next step cannot donate; placed in the same way."""
+    # `_copied` is not a lambda: jax.jit finds the compiled program by its function.
     return jax.jit(_copied, out_shardings=jax.tree.map(lambda x: x.sharding, tree))(tree)
 
 
