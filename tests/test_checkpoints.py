@@ -1,12 +1,16 @@
 """Checkpoints are restored as they were saved, damaged ones are skipped, and the right ones are kept."""
 
+import contextlib
 import gc
 import logging
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from conftest import run_command, tiny_flags
 from etils import epath
@@ -42,6 +46,67 @@ def test_a_state_is_restored_exactly_on_any_devices(tiny_gan, state, tmp_path):
     assert str(jax.tree.structure(restored)) == str(jax.tree.structure(state.networks()))
     jax.tree.map(np.testing.assert_array_equal, restored, state.networks())
     assert all(x.sharding == everywhere for x in jax.tree.leaves(restored))
+
+
+@pytest.mark.parametrize("num_devices", [1, 8])
+def test_training_goes_on_while_a_checkpoint_is_transferred(tiny_gan, tmp_path, monkeypatch, num_devices):
+    """The next step gets the buffers of the state before any of it has been read."""
+    monkeypatch.setattr(sharding, "_MIN_SPREAD", 64)
+    shardings = train_state.state_shardings(tiny_gan, sharding.create_mesh(jax.devices()[:num_devices]))
+    state = train_state.create_state(tiny_gan, 3, shardings)
+    wanted = jax.tree.map(np.array, state.networks())
+    placed = [x.sharding for x in jax.tree.leaves(state.networks())]
+    step_fn = jax.jit(lambda tree: jax.tree.map(lambda x: x + 1, tree), donate_argnums=0)
+    is_trained, copies = threading.Event(), dict[str, list[jax.Array]]()
+    transfer = ocp.StandardCheckpointHandler.async_save
+
+    async def transfer_late(self, directory, args):
+        assert is_trained.wait(10)
+        copies[directory.name] = jax.tree.leaves(args.item)
+        return await transfer(self, directory, args=args)
+
+    monkeypatch.setattr(ocp.StandardCheckpointHandler, "async_save", transfer_late)
+    with Checkpoints(tmp_path, METRIC, 2) as checkpoints:
+        checkpoints.save(1, state.networks(), {"epoch": 1}, {METRIC: 20.0})
+        jax.block_until_ready(step_fn(step_fn(state)))
+        assert not copies
+        is_trained.set()
+        checkpoints.finish()
+        assert [x.sharding for _, network in sorted(copies.items()) for x in network] == placed
+        assert all(x.is_deleted() for x in jax.tree.leaves(copies))  # the devices have their memory back
+        restored = checkpoints.restore(1, train_state.abstract_state(tiny_gan, shardings).networks())
+    jax.tree.map(np.testing.assert_array_equal, restored, wanted)
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt, ValueError])
+def test_the_end_of_a_run_waits_for_the_transfer(state, tmp_path, monkeypatch, error):
+    transfer = ocp.StandardCheckpointHandler.async_save
+
+    async def transfer_slowly(self, directory, args):
+        time.sleep(0.3)
+        return await transfer(self, directory, args=args)
+
+    monkeypatch.setattr(ocp.StandardCheckpointHandler, "async_save", transfer_slowly)
+    with pytest.raises(error) if error else contextlib.nullcontext(), Checkpoints(tmp_path, METRIC, 2) as checkpoints:
+        checkpoints.save(1, state.networks(), {}, {METRIC: 20.0})
+        if error:
+            raise error
+    assert _steps(tmp_path) == [1]
+
+
+def test_a_transfer_that_fails_is_reported(state, tmp_path, monkeypatch):
+    with Checkpoints(tmp_path, METRIC, 2) as checkpoints:
+        checkpoints.save(1, state.networks(), {}, {METRIC: 20.0})
+        checkpoints.finish()
+
+        async def fail(*_, **__):
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9G")
+
+        monkeypatch.setattr(ocp.StandardCheckpointHandler, "async_save", fail)
+        checkpoints.save(2, state.networks(), {}, {METRIC: 21.0})
+        with pytest.raises(UserError, match="checkpoints/2 cannot be written: .*RESOURCE_EXHAUSTED: 9G"):
+            checkpoints.finish()
+    assert _steps(tmp_path) == [1]
 
 
 def test_the_average_is_restored_alone(tiny_gan, state, tmp_path):

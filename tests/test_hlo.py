@@ -5,6 +5,7 @@ import pytest
 from colorgan.profiling import benchmarks, compile_ahead
 from colorgan.profiling import operations as operations_lib
 from colorgan.profiling.device_peaks import DevicePeaks
+from colorgan.profiling.hlo import Program
 from colorgan.profiling.program_cost import ProgramCost
 
 PROGRAM = """HloModule step, is_scheduled=true, entry_computation_layout={(f32[8]{0})->f32[8]{0}}
@@ -100,7 +101,7 @@ DENSE = 4 * 64 * 32  # bytes of f32[64,32]
 @pytest.fixture(scope="module")
 def operations():
     found: dict[str, list[operations_lib.Operation]] = {}
-    for operation in operations_lib.operations(PROGRAM):
+    for operation in operations_lib.operations(Program(PROGRAM)):
         found.setdefault(operation.name, []).append(operation)
     return found
 
@@ -149,7 +150,7 @@ ENTRY %main {{
   ROOT %y = f32[1,{output},{output},2]{{3,2,1,0}} convolution(%x, %k), window={{{window}}}, dim_labels=b01f_01io->b01f
 }}
 """
-    (operation,) = operations_lib.operations(text)
+    (operation,) = operations_lib.operations(Program(text))
     assert operation.flop == 2 * num_products**2 * 8 * 2
 
 

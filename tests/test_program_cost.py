@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from colorgan import sharding
-from colorgan.profiling import program_cost
+from colorgan.profiling import hlo, program_cost
 
 HLO = """
 HloModule step
@@ -32,14 +32,14 @@ metadata={op_name="jit(train_step)/jvp(Generator)/encoder_norms_0/BatchNorm_0/re
 
 
 def test_combined_and_asynchronous_exchanges_count_once():
-    found = program_cost.find_collectives(HLO)
+    found = program_cost.find_collectives(hlo.Program(HLO))
     kinds = ["all-reduce", "all-reduce", "all-reduce", "collective-permute", "all-gather", "all-gather"]
     assert [c.kind for c in found] == kinds
     assert [c.num_bytes for c in found] == [1024, 2 + 2 * 16 * 64 * 128 + 256, 4 * 6553600, 64, 32, 32]
 
 
 def test_gradients_and_batch_norm_are_distinguished():
-    groups = program_cost.describe_collectives(program_cost.find_collectives(HLO))
+    groups = program_cost.describe_collectives(program_cost.find_collectives(hlo.Program(HLO)))
     assert groups["batch_norm"] == {"number": 1, "bytes": 1024}
     assert groups["gradients"]["number"] == 5
 

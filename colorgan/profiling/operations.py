@@ -64,9 +64,8 @@ class Operation:
         return self.kind.startswith(("__cudnn$", "__cublas$"))
 
 
-def operations(hlo: str) -> list[Operation]:
+def operations(program: Program) -> list[Operation]:
     """The operations of an optimized program in its order. The body of a loop counts as often as it is known to run."""
-    program = Program(hlo)
     return list(_operations(program, program.entry))
 
 

@@ -76,8 +76,8 @@ def program_cost(compiled: jax.stages.Compiled, platform: str) -> ProgramCost:
 
     By XLA's analysis, but on GPU by the sum over the operations: there XLA counts those of cuDNN and cuBLAS as nothing.
     """
-    text = compiled.as_text() or ""
-    launched = () if platform == "cpu" else tuple(operations(text))
+    program = hlo.Program(compiled.as_text() or "")
+    launched = () if platform == "cpu" else tuple(operations(program))
     costs: Any = {"flops": sum(operation.flop for operation in launched)}
     costs["bytes accessed"] = sum(operation.num_bytes for operation in launched)
     if platform != "gpu":
@@ -89,20 +89,20 @@ def program_cost(compiled: jax.stages.Compiled, platform: str) -> ProgramCost:
         argument_bytes=memory.argument_size_in_bytes,
         output_bytes=memory.output_size_in_bytes - memory.alias_size_in_bytes,
         temporary_bytes=memory.temp_size_in_bytes,
-        collectives=find_collectives(text),
+        collectives=find_collectives(program),
         operations=launched,
     )
 
 
-def find_collectives(text: str) -> tuple[Collective, ...]:
-    """Returns the exchanges in the text of an HLO module.
+def find_collectives(program: hlo.Program) -> tuple[Collective, ...]:
+    """Returns the exchanges of an optimized program, in the order of its text.
 
     An asynchronous one has a start, which counts, and an end. Those that XLA:TPU computes piece by piece, fused into
     other operations, are repeated there with the same "chain_id" and count once.
     """
     found = []
     chains = set()
-    for computation in hlo.Program(text).computations.values():
+    for computation in program.computations.values():
         for instruction in computation.values():
             kind = instruction.opcode.removesuffix("-start")
             if kind not in _KINDS:
