@@ -14,6 +14,7 @@ COMMANDS = {
     "colorize": ("colorize", "color photographs and videos"),
     "prepare": ("prepare", "write a set of images as shards, which load faster"),
     "export": ("export", "write a run's generator to one file"),
+    "report": ("report", "draw the report of a run, or of several side by side"),
     "page": ("page", "color photographs in the browser"),
     "benchmark": ("benchmark", "measure the speed of training and of its parts"),
     "compile-ahead": ("compile_ahead", "compile the training step for absent TPUs, and print its cost"),

@@ -23,7 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "media": {"data", "run"},
     "evaluation": {"data"},
     "inference": {"evaluation", "media", "data", "models", "run"},
-    "training": {"evaluation", "data", "models", "run"},
+    "reporting": {"evaluation", "run"},
+    "training": {"reporting", "evaluation", "data", "models", "run"},
     "profiling": {"training", "evaluation", "data", "models", "run"},
     "configs": set(),
 }

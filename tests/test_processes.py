@@ -203,7 +203,7 @@ import orbax.checkpoint as ocp
 restore = ocp.Checkpointer.restore
 def fail(self, path, *arguments, **options):
     if path.name == "6":
-        raise OSError(116, "Stale file handle")
+        raise FileNotFoundError(2, "No such file or directory")
     return restore(self, path, *arguments, **options)
 ocp.Checkpointer.restore = fail
 runpy.run_module("colorgan.main", run_name="__main__", alter_sys=True)
@@ -217,5 +217,5 @@ def test_a_checkpoint_that_one_process_cannot_read_is_used_by_none(finished_run,
     codes, output = _disagree(["-m", "colorgan.main", *flags], ["-c", CANNOT_READ_STEP_6, *flags])
     assert codes == [0, 0], output
     assert "resuming from step 3\n" in output[0]
-    assert "checkpoints/6 is damaged (it cannot be read: [Errno 116] Stale file handle)" in output[1]
+    assert "checkpoints/6 is damaged (it cannot be read: [Errno 2] No such file or directory)" in output[1]
     assert [line["step"] for line in read_lines(workdir)] == list(range(1, 10))

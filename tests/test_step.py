@@ -271,8 +271,15 @@ def test_evaluation_sums_over_the_mask(tiny_gan, images):
     variables = train_state.create_state(tiny_gan, 0, sharding.replicated(mesh)).generator_ema
     evaluate = jax.jit(functools.partial(steps.sum_step, predict_fn=functools.partial(predict, tiny_gan.generator)))
     small = images[:, 2:34, 2:34]
-    whole = jax.device_get(evaluate(variables, small, np.ones(8, bool)))
-    halves = [evaluate(variables, small, np.arange(8) // 4 == half) for half in (0, 1)]
+    *whole, of_images = jax.device_get(evaluate(variables, small, np.ones(8, bool)))
+    results = [evaluate(variables, small, np.arange(8) // 4 == half) for half in (0, 1)]
+    for half, (_, _, of_half) in enumerate(results):
+        for kind, values in of_half.items():
+            for name, value in values.items():
+                expected = np.where(np.arange(8) // 4 == half, of_images[kind][name], np.nan)
+                np.testing.assert_allclose(value, expected, rtol=1e-5)
+    halves = [result[:2] for result in results]
+    whole = tuple(whole)
     assert float(whole[1]) == 8
     assert [float(count) for _, count in halves] == [4, 4]
     together = jax.tree.map(lambda a, b: np.asarray(a) + np.asarray(b), *halves)

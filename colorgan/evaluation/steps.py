@@ -3,7 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,16 +46,38 @@ def compare_step(
     return prediction, metrics.compare(images.astype(jnp.float32), prediction, gray_rgb, image_metrics)
 
 
+class Evaluation(NamedTuple):
+    """The result of an evaluation.
+
+    Attributes:
+      rows: of `metrics.summarize`.
+      num_images: that were evaluated.
+      image_values: by "prediction" and "gray" and the metric, the value of each image of the set, in its order; NaN for
+        images that cannot be read.
+      histograms: by "prediction" and "truth", the mean ab histogram, [45,45].
+    """
+
+    rows: dict[str, dict[str, float]]
+    num_images: int
+    image_values: dict[str, dict[str, np.ndarray]]
+    histograms: dict[str, np.ndarray]
+
+
 def sum_step(
     variables: Any, images: jax.Array, mask: jax.Array, *, predict_fn: PredictFn
-) -> tuple[metrics.Comparison, jax.Array]:
-    """Sums of what `compare_step` returns over the images where `mask` [B] is true, and their number."""
+) -> tuple[metrics.Comparison, jax.Array, dict[str, dict[str, jax.Array]]]:
+    """Sums of what `compare_step` returns over the images where `mask` [B] is true, and their number.
+
+    The third result is the metrics of each image, for "prediction" and "gray", [B], with NaN where `mask` is false.
+    """
     _, rows = compare_step(variables, images, predict_fn=predict_fn)
 
     def masked_sum(value: jax.Array) -> jax.Array:
         return jnp.where(mask.reshape(-1, *[1] * (value.ndim - 1)), value, 0).sum(axis=0)
 
-    return jax.tree.map(masked_sum, rows), mask.sum()
+    values = {"prediction": rows.prediction.values, "gray": rows.gray.values}
+    image_values = jax.tree.map(lambda value: jnp.where(mask, value, jnp.nan), values)
+    return jax.tree.map(masked_sum, rows), mask.sum(), image_values
 
 
 def create_sum_step(predict_fn: PredictFn, mesh: Mesh) -> SumStepFn:
@@ -64,25 +86,28 @@ def create_sum_step(predict_fn: PredictFn, mesh: Mesh) -> SumStepFn:
     return sharding.jit(step, mesh, ("replicated", "batch", "batch"), "replicated")
 
 
-def evaluate(
-    sum_step_fn: SumStepFn, variables: Any, batches: Iterable[tuple[jax.Array, jax.Array]]
-) -> tuple[dict[str, dict[str, float]], int]:
-    """The rows of `metrics.summarize` over all images of `batches`, and the number of images.
+def evaluate(sum_step_fn: SumStepFn, variables: Any, batches: Iterable[tuple[jax.Array, jax.Array]]) -> Evaluation:
+    """Evaluates all images of `batches`.
 
-    The sums stay on the devices and are fetched at the end, so that no batch waits for the one before.
+    The results stay on the devices and are fetched at the end, so that no batch waits for the one before.
 
     Args:
       sum_step_fn: from `create_sum_step`.
       variables: of the generator.
-      batches: global images and masks, as `sum_step` takes them.
+      batches: global images and masks, as `sum_step` takes them, in the order of the set.
     """
-    sums: list[Any] = []
+    results: list[Any] = []
     for images, mask in batches:
-        sums.append(sum_step_fn(variables, images, mask))
-        jax.block_until_ready(sums[-1 - _MAX_AHEAD : -_MAX_AHEAD])  # bounds the batches in memory
+        results.append(sum_step_fn(variables, images, mask))
+        jax.block_until_ready(results[-1 - _MAX_AHEAD : -_MAX_AHEAD])  # bounds the batches in memory
+    sums, counts, values = zip(*jax.device_get(results), strict=True)
     # In float64: float32 sums over large sets lose digits.
-    rows, count = jax.tree.map(lambda *values: np.sum(values, axis=0, dtype=np.float64), *jax.device_get(sums))
-    return metrics.summarize(jax.tree.map(lambda value: value / max(count, 1.0), rows)), int(count)
+    total = jax.tree.map(lambda *parts: np.sum(parts, axis=0, dtype=np.float64), *sums)
+    count = int(np.sum(counts))
+    means = jax.tree.map(lambda value: value / max(count, 1.0), total)
+    histograms = {"prediction": means.prediction.ab_histogram, "truth": means.truth.ab_histogram}
+    image_values = jax.tree.map(lambda *parts: np.concatenate(parts), *values)
+    return Evaluation(metrics.summarize(means), count, image_values, histograms)
 
 
 def warn_about_gray(rows: dict[str, dict[str, float]], name: str) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import os
 import re
 import uuid
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from etils import epath
+from PIL import Image
 
 from colorgan.errors import Unreachable, UserError
 
@@ -116,3 +118,12 @@ def write_whole(path: epath.Path, data: bytes) -> None:
     # Always the same name: a run that is killed again and again leaves only one such file.
     with whole_file(local, local.with_name(local.name + ".tmp")) as scratch:
         scratch.write_bytes(data)
+
+
+def write_image(path: epath.Path, image: Image.Image) -> None:
+    """Writes a PNG like `write_whole`, into a folder that is created if it is missing. Raises OSError."""
+    encoded = io.BytesIO()
+    image.save(encoded, "PNG")
+    with bucket_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, encoded.getvalue())

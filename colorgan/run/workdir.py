@@ -22,6 +22,8 @@ from colorgan.run.storage import bucket_errors, check_bucket, folder_errors, is_
 
 CONFIG_FILE, NETWORKS_FILE = "config.json", "networks.json"
 HELD_OUT_FILE = "validation.json"
+VALIDATION_FILE, BEST_AND_WORST_FILE = "validation/metrics.json", "validation/best_and_worst.png"
+REPORT_FILE = "report.html"
 METRICS_FILE, LOG_FILE = "metrics.jsonl", "log.txt"
 CHECKPOINTS_FOLDER, DAMAGED_FOLDER = "checkpoints", "damaged"
 SAMPLES_FOLDER, TENSORBOARD_FOLDER, EVALUATION_FOLDER = "samples", "tensorboard", "evaluation"

@@ -20,6 +20,7 @@ from colorgan.errors import StoppedTogether
 from colorgan.evaluation import metrics, steps
 from colorgan.models.build import num_values
 from colorgan.models.generator import predict
+from colorgan.reporting import report_page, validation_record
 from colorgan.run import migrations, run_log
 from colorgan.run import workdir as workdir_lib
 from colorgan.run.checkpoints import METRICS_VERSION, Checkpoints
@@ -31,7 +32,7 @@ from colorgan.training import build, initial_values
 from colorgan.training.batches import ValidationBatches
 from colorgan.training.early_stopping import EarlyStopping
 from colorgan.training.epochs import Epochs
-from colorgan.training.samples import create_sampler
+from colorgan.training.samples import Sampler
 from colorgan.training.state import GANState, abstract_state, create_state, state_shardings
 
 log = logging.getLogger(__name__)
@@ -180,7 +181,7 @@ class Trainer:
         self._validation_batches = ValidationBatches(validation, config.batch_size, validation_loading, mesh)
         self._sum_step_fn = steps.create_sum_step(functools.partial(predict, self._gan.generator), mesh)
         self._gather = sharding.jit(lambda tree: tree, mesh, ("any",), "replicated")
-        self._draw_samples = create_sampler(self._gan, mesh, validation, config.num_samples)
+        self._sampler = Sampler(self._gan, mesh, validation, config.num_samples)
         self._batches = build.create_train_batches(config, train, self.step, mesh)
         stack.callback(self._batches.close)
         log.info("compiling the training step")
@@ -226,7 +227,7 @@ class Trainer:
         if is_finished:
             if epoch in self._config.sample_epochs or is_last or self.early_stopping.is_due:
                 with self._costs.of("sampling"):
-                    self._writer.write_samples(epoch, self.step, self._draw_samples(self.state))
+                    self._writer.write_samples(epoch, self.step, self._sampler.draw(self.state))
             self._writer.write(self.step, step_metrics | validation | self._costs.read())
             best = "" if self.early_stopping.is_last_best else self.early_stopping.best
             self._writer.log_epoch(epoch, self._config.num_epochs, step_metrics | validation, best)
@@ -234,18 +235,35 @@ class Trainer:
             self._writer.write(self.step, step_metrics)
         if is_stopping or is_due:
             self._save(validation)
+            with self._costs.of("logging"):
+                if jax.process_index() == 0:
+                    report_page.write_report(self._workdir)
         self._timer.restart()
 
     def _validate(self, epoch: int) -> dict[str, float]:
         """The validation metrics of the moving average, which `early_stopping` sees too."""
         with self._costs.of("validation"):
             average = self._gather(self.state.generator_ema)
-            rows, count = steps.evaluate(self._sum_step_fn, average, self._validation_batches)
-        steps.warn_about_gray(rows, self._image_sets.validation_name)
-        validation = steps.validation_metrics(rows, count)
+            evaluation = steps.evaluate(self._sum_step_fn, average, self._validation_batches)
+        steps.warn_about_gray(evaluation.rows, self._image_sets.validation_name)
+        validation = steps.validation_metrics(evaluation.rows, evaluation.num_images)
         check_finite(self.step, validation)
         self.early_stopping.add(epoch, validation)
+        with self._costs.of("sampling"):
+            self._record_validation(evaluation)
         return validation
+
+    def _record_validation(self, evaluation: steps.Evaluation) -> None:
+        """Writes what the report shows of a validation. All processes call it."""
+        name_fn = self._image_sets.validation.source.name
+        shown = validation_record.best_and_worst(evaluation, self._sampler.num_samples)
+        if not shown:
+            return
+        captions = validation_record.captions(evaluation, shown, name_fn)
+        images = self._sampler.draw_images(self.state, shown, captions)
+        if jax.process_index() == 0:
+            record = validation_record.describe(evaluation, name_fn, self.step)
+            validation_record.write(self._workdir, record, images)
 
     def _save(self, validation: dict[str, float]) -> None:
         with self._costs.of("checkpoint"):  # logged at the end of the next epoch: metrics are saved first
