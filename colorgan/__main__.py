@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import os
 import runpy
 import sys
 
@@ -17,7 +18,7 @@ COMMANDS = {
     "report": ("report", "draw the report of a run, or of several side by side"),
     "page": ("page", "color photographs in the browser"),
     "benchmark": ("benchmark", "measure the speed of training and of its parts"),
-    "compile-ahead": ("compile_ahead", "compile the training step for absent TPUs, and print its cost"),
+    "compile-ahead": ("compile_ahead", "compile the training step for absent GPUs or TPUs, and print its cost"),
 }
 
 
@@ -41,7 +42,11 @@ def main() -> None:
         sys.exit(2)
     module, _ = COMMANDS[name]
     sys.argv = [f"colorgan {name}", *sys.argv[2:]]
-    runpy.run_module(f"colorgan.{module}", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(f"colorgan.{module}", run_name="__main__", alter_sys=True)
+    except KeyboardInterrupt:  # while libraries are loaded: later, the command itself answers
+        print("colorgan: interrupted", file=sys.stderr)
+        sys.exit(os.EX_TEMPFAIL)
 
 
 def _print(text: str) -> None:

@@ -52,8 +52,8 @@ def main(arguments: argparse.Namespace) -> None:
         outputs = {"output": str(output) if output else None}
         print(json.dumps(counts | outputs | ({"videos": videos} if videos else {})))
     if result.failures:
-        missing = f"; files and folders that cannot be found or read: {num_missing}" if num_missing else ""
-        raise UserError(f"{len(result.failures) - num_missing} of {len(files)} files failed{missing}")
+        what = "files and folders" if num_missing else "files"
+        raise UserError(f"{len(result.failures)} of {len(files) + num_missing} {what} failed")
 
 
 def _check_writable(output: Path) -> None:

@@ -38,7 +38,7 @@ def test_missing_input_is_reported(tmp_path):
 
 def test_a_misspelt_name_does_not_stop_the_others(orange, tmp_path, capsys):
     Image.new("L", (8, 8), 90).save(tmp_path / "a.png")
-    with pytest.raises(UserError, match="0 of 1 files failed; files and folders that cannot be found or read: 1"):
+    with pytest.raises(UserError, match="1 of 2 files and folders failed"):
         main(_arguments(tmp_path, tmp_path / "misspelt.png", tmp_path / "a.png"))
     output = capsys.readouterr()
     assert output.err.splitlines()[1] == f"failed: there is no file or folder {tmp_path / 'misspelt.png'}"
@@ -78,8 +78,19 @@ def test_the_output_of_a_video_has_its_suffix(tmp_path):
     for output in ("c.MP4", "c.mkv", "c.webm"):
         assert list(find_files([tmp_path / "a.mp4"], tmp_path / output)) == [(tmp_path / "a.mp4", tmp_path / output)]
     for name, output in (("a.mp4", "c.avi"), ("a.mp4", "c.jpg"), ("b.png", "c.mp4")):
-        with pytest.raises(UserError, match=f"c{output[1:]} must end in {name[1:]}, as {name} does"):
+        suffixes = ".mp4, .m4v, .mov, .mkv, .webm" if name == "a.mp4" else ".jpg, .jpeg, .jpe, .jfif, .png, "
+        with pytest.raises(UserError, match=f"c{output[1:]} must end in one of {suffixes}"):
             list(find_files([tmp_path / name], tmp_path / output))
+
+
+def test_the_output_of_one_file_has_a_suffix_that_can_be_written(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    for output in ("c.pdf", "c.doc"):
+        with pytest.raises(UserError, match=f"{output}: .{output[2:]} is no format that can be written"):
+            list(find_files([tmp_path / "a.png"], tmp_path / output))
+    (tmp_path / "c.pdf").mkdir()
+    for output in ("c.pdf", "scans.2020", "v1.5"):  # folders
+        assert list(find_files([tmp_path / "a.png"], tmp_path / output))[0][1] == tmp_path / output / "a.png"
 
 
 def test_hidden_and_system_folders_are_left_out(tmp_path):
@@ -139,7 +150,7 @@ def test_a_folder_without_permission_is_named_and_the_rest_colored(finished_run,
         f"colored, into {tmp_path / 'out'}: 1, the last one {tmp_path / 'out' / 'open' / 'c.png'}",
         f"failed: {tmp_path / 'closed'}: Permission denied",
         f"failed: {tmp_path / 'listed'}: Permission denied",
-        "colorgan: 0 of 1 files failed; files and folders that cannot be found or read: 2",
+        "colorgan: 2 of 3 files and folders failed",
     ]
 
 

@@ -12,6 +12,7 @@ import pytest
 from conftest import COMMAND_ENVIRONMENT, ROOT, run_command
 from etils import epath
 
+from colorgan import __main__ as entry
 from colorgan import command_line, config_file, main
 from colorgan.__main__ import COMMANDS
 from colorgan.configs import default
@@ -45,7 +46,7 @@ DEFAULT = "--config=default"
         (
             "main",
             [DEFAULT, "--config.batch_size=64", "--config.data.train=procedural:9"],
-            "config.batch_size is 64, more than the training images in procedural:9: 8 (1 more for validation)\n",
+            "config.batch_size is 64, more than the training images in procedural:9: 8 (1 more for validation); set a smaller one, or add images\n",
         ),
         ("main", [DEFAULT, "--workdir=empty.py"], "cannot write empty.py"),
         ("main", ["--config=tpu"], "config.platform is 'tpu' but JAX finds no such device here"),
@@ -366,6 +367,17 @@ def test_a_config_of_a_checkout_imports_its_neighbors(tmp_path, module):
     names = ["train"] if module == "colorgan" else []
     done = run_command(module, *names, "--config=mine.py", check=False, cwd=tmp_path)
     assert "config.image_size is 65" in done.stderr
+
+
+def test_an_interruption_while_libraries_are_loaded(monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runpy.run_module", interrupt)
+    monkeypatch.setattr("sys.argv", ["colorgan", "colorize", "a.jpg"])
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    assert (ended.value.code, capsys.readouterr().err) == (75, "colorgan: interrupted\n")
 
 
 def test_no_test_uses_the_home_folder():

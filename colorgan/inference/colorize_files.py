@@ -4,6 +4,7 @@ import collections
 import contextlib
 import dataclasses
 import functools
+import mimetypes
 import os
 import stat
 import sys
@@ -98,7 +99,7 @@ def find_files(
       UserError: no input exists, one is the output, or is a folder without photographs and videos; or, without
         `failures`, an input does not exist or a folder cannot be read.
     """
-    missing = [f"there is no file or folder {printable(str(path))}" for path in inputs if not _exists(path)]
+    missing = [_describe_missing(path) for path in inputs if not _exists(path)]
     if missing and (failures is None or len(missing) == len(inputs)):
         raise UserError(missing[0])
     if failures is not None:
@@ -132,9 +133,11 @@ def is_file_name(inputs: Sequence[Path], output: Path) -> bool:
     """Whether `output` names a file, not a folder: it has the suffix of one. There must be one input then, a file.
 
     Raises:
-      UserError: it has the suffix of a file but there are several inputs or a folder, or the format is another one.
+      UserError: it has the suffix of a file but there are several inputs or a folder, or the format cannot be written.
     """
     if output.suffix.lower() not in SUFFIXES or output.is_dir():
+        if len(inputs) == 1 and inputs[0].is_file() and mimetypes.guess_type(output.name)[0] and not output.is_dir():
+            raise UserError(f"--output={printable(str(output))}: {output.suffix} is no format that can be written")
         return False
     if len(inputs) != 1 or not inputs[0].is_file():
         raise UserError(
@@ -146,7 +149,8 @@ def is_file_name(inputs: Sequence[Path], output: Path) -> bool:
     is_video = expected in VIDEO_SUFFIXES
     is_written = suffix in WRITTEN_SUFFIXES if is_video else photo_file.suffix_of_result(suffix) == suffix
     if expected in SUFFIXES and not (is_written and (suffix in VIDEO_SUFFIXES) == is_video):
-        raise UserError(f"--output={printable(str(output))} must end in {expected}, as {printable(result)} does")
+        written = WRITTEN_SUFFIXES if is_video else photo_file.WRITTEN_SUFFIXES
+        raise UserError(f"--output={printable(str(output))} must end in one of {', '.join(written)}")
     return True
 
 
@@ -158,6 +162,11 @@ def _exists(path: Path) -> bool:
         return False
     except OSError as error:
         raise UserError(f"cannot read {printable(str(path))}: {error.strerror}") from error
+
+
+def _describe_missing(path: Path) -> str:
+    name = printable(str(path))
+    return f"{name} is neither a file nor a folder" if path.exists() else f"there is no file or folder {name}"
 
 
 def _report(failures: list[str], error: OSError) -> None:

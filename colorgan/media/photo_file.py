@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 _FORMATS |= {".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".avif": "AVIF", ".jp2": "JPEG2000"}
+WRITTEN_SUFFIXES = tuple(_FORMATS)
 _BIG_ENDIAN_BIGTIFF = b"MM\0+"
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", _BIG_ENDIAN_BIGTIFF)
 # Color at full resolution, which matters here. Each format uses the options that it knows.
@@ -96,7 +97,7 @@ def is_animated_gif(path: Path) -> bool:
         return False
 
 
-def read_photo(path: Path, max_pixels: int = transforms.MAX_PIXELS) -> Photo:
+def read_photo(path: str | Path, max_pixels: int = transforms.MAX_PIXELS) -> Photo:
     """Reads a photograph, upright; of several pages the first.
 
     Values are those of the file, with 16 bits if it has more than 8; palettes and CMYK become RGB. Gray values with a
@@ -110,7 +111,7 @@ def read_photo(path: Path, max_pixels: int = transforms.MAX_PIXELS) -> Photo:
       transforms.UnknownFormatError, transforms.TooManyPixelsError: before it is decoded.
       Exception: of many types, from the decoder, for files that `transforms.decode_image` does not read either.
     """
-    samples, orientation, metadata = _decode(path, max_pixels)
+    samples, orientation, metadata = _decode(Path(path), max_pixels)
     rows = slice(None, None, -1 if orientation in (3, 4, 6, 7) else 1)
     columns = slice(None, None, -1 if orientation in (2, 3, 7, 8) else 1)
     samples = samples[rows, columns]
@@ -119,7 +120,7 @@ def read_photo(path: Path, max_pixels: int = transforms.MAX_PIXELS) -> Photo:
     return Photo(np.ascontiguousarray(samples), metadata)
 
 
-def write_photo(path: Path, photo: Photo) -> None:
+def write_photo(path: str | Path, photo: Photo) -> None:
     """Writes a file atomically, in the format of the suffix of `path`.
 
     What the format cannot hold is left out: JPEG, WebP, AVIF and BMP get 8 bits, and JPEG and BMP a white background.
@@ -128,6 +129,7 @@ def write_photo(path: Path, photo: Photo) -> None:
       ValueError: the suffix is not that of a format.
       OSError: it cannot be written.
     """
+    path = Path(path)
     image_format = _FORMATS.get(path.suffix.lower(), "")
     if not image_format:
         raise ValueError(f"{path.suffix!r} is not the suffix of a format: use one of {', '.join(_FORMATS)}")

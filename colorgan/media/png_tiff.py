@@ -22,6 +22,7 @@ from colorgan.media import color_profiles, exif
 log = logging.getLogger(__name__)
 
 _ROWS = 256  # converted at a time
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it reports what it ignores, in terms of its code
 _BUFFER_BYTES = 2**24  # of strips, read or written at a time; tifffile's default is 256 MB
 _PNG_HEADER_BYTES = 33  # signature and IHDR
 _PNG_LEVEL = 3  # the size of level 6 for photographs, and a quarter faster

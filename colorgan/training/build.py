@@ -163,7 +163,7 @@ def open_images(
         split = f" ({len(validation)} more for validation)" if names else ""
         raise UserError(
             f"config.batch_size is {config.batch_size}, more than the training images in {data.train}: "
-            f"{len(train)}{split}"
+            f"{len(train)}{split}; set a smaller one, or add images"
         )
     validation_images = pipeline.Images(validation, config.image_size, data.max_bad_fraction)
     if max_bad is not None:  # as many as in the whole set: 5% of it can have more than 5% of them
