@@ -20,7 +20,7 @@ from colorgan.errors import StoppedTogether
 from colorgan.evaluation import metrics, steps
 from colorgan.models.build import num_values
 from colorgan.models.generator import predict
-from colorgan.run import migrations, run_log
+from colorgan.run import compile_progress, migrations, run_log
 from colorgan.run import workdir as workdir_lib
 from colorgan.run.checkpoints import METRICS_VERSION, Checkpoints
 from colorgan.run.metric_writer import MetricWriter
@@ -183,8 +183,9 @@ class Trainer:
         self._draw_samples = create_sampler(self._gan, mesh, validation, config.num_samples)
         self._batches = build.create_train_batches(config, train, self.step, mesh)
         stack.callback(self._batches.close)
-        log.info("compiling the training step")
-        self._train_step_fn = build.compile_train_step(config, self._gan, mesh, self.state)
+        program, is_first = build.describe_program(config, self._gan), jax.process_index() == 0
+        with compile_progress.compiling(program, self.step, self.num_steps, is_first):
+            self._train_step_fn = build.compile_train_step(config, self._gan, mesh, self.state)
         self._hyperparameters = sharding.replicate(mesh, build.create_hyperparameters(config, self.num_steps))
         self._writer = MetricWriter(self._workdir, self.step, self.num_steps, jax.process_index() == 0)
         stack.callback(self._writer.close)
