@@ -19,7 +19,7 @@ from colorgan.inference.colorizer import Colorizer
 from colorgan.models.generator import predict
 from colorgan.run import devices
 from colorgan.run.storage import bucket_errors, folder_errors, parse_local_path, parse_path, write_whole
-from colorgan.run.workdir import EVALUATION_FOLDER
+from colorgan.run.workdir import CONTACT_SHEET_FILE, EVALUATION_FOLDER
 
 _BATCH_SIZE = 32
 
@@ -75,7 +75,7 @@ def main(arguments: argparse.Namespace) -> None:
     contact_sheet.draw(source, result.ranked, predict_set, heading).save(encoded, "PNG")
     with folder_errors(output, "--output"):
         write_whole(output / "metrics.json", (json.dumps(values, indent=2) + "\n").encode())
-        write_whole(output / "contact_sheet.png", encoded.getvalue())
+        write_whole(output / CONTACT_SHEET_FILE, encoded.getvalue())
     print(f"metrics.json and contact_sheet.png are in {output}", file=sys.stderr)
 
 

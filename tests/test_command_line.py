@@ -184,6 +184,31 @@ def test_next_commands_can_be_pasted_into_the_shell_that_started_the_run(tmp_pat
         assert not done.stderr
 
 
+def test_tensorboard_names_runs_by_their_folder():
+    assert "tensorboard --logdir=my/runs\n" in main._next_commands(epath.Path("my/runs/mine"), "validation")
+    alone = main._next_commands(epath.Path("photos/mine"), "validation")  # the other folder may be large
+    assert "tensorboard --logdir=photos/mine/tensorboard\n" in alone
+
+
+def test_the_end_of_a_run_names_three_pictures(tmp_path):
+    def pictures():
+        text = main._next_commands(epath.Path(tmp_path), "validation").partition("\n\nNext:")[0]
+        return [line.strip() for line in text.partition("Worth opening:\n")[2].splitlines()]
+
+    assert pictures() == []
+    paths = [*("samples/epoch_0001.png", "samples/epoch_0010.png"), "evaluation/contact_sheet.png", "report.html"]
+    first, last, sheet, report = (str(tmp_path / path) for path in paths)
+    for path, expected in (
+        (first, [first]),
+        (last, [last, first]),
+        (sheet, [last, sheet, first]),
+        (report, [report, last, sheet]),
+    ):
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).touch()
+        assert pictures() == expected
+
+
 def test_programs_that_are_not_installed_have_no_path(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     assert command_line.program("colorgan") == "colorgan"

@@ -87,6 +87,17 @@ class MetricWriter:
         if self._enabled:
             self._events.text(step, name, "\n".join("    " + line for line in text.splitlines()))
 
+    def start_session(self, hyperparameters: Mapping[str, bool | float | str]) -> None:
+        """Writes to TensorBoard what compares this run with others: its hyperparameters, and a layout of charts."""
+        if self._enabled:
+            self._events.layout(self._first_step)
+            self._events.start_session(self._first_step, hyperparameters)
+
+    def end_session(self) -> None:
+        """Marks the run as complete in TensorBoard."""
+        if self._enabled:
+            self._events.end_session(self._step)
+
     def write_samples(self, epoch: int, step: int, grid: Image.Image) -> None:
         """Writes a sample grid to TensorBoard and to samples/epoch_NNNN.png."""
         if self._enabled:

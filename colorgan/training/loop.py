@@ -80,6 +80,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
                     f"stopped at step {trainer.step} of {trainer.num_steps}; the same command resumes from there"
                 )
         checkpoints.finish()
+        trainer.finish()
         log.info("the run is complete after step %d: %s", trainer.step, trainer.early_stopping.best)
 
 
@@ -189,6 +190,7 @@ class Trainer:
         self._hyperparameters = sharding.replicate(mesh, build.create_hyperparameters(config, self.num_steps))
         self._writer = MetricWriter(self._workdir, self.step, self.num_steps, jax.process_index() == 0)
         stack.callback(self._writer.close)
+        self._writer.start_session(config_lib.hyperparameters(self._plain_config))
         self._writer.write_text("config", json.dumps(self._plain_config, indent=2), self.step)
         self._writer.write_text("networks", _overview(self.state), self.step)
         self._profiler = Profiler(self._workdir / workdir_lib.TENSORBOARD_FOLDER, config.profile_steps)
@@ -236,6 +238,10 @@ class Trainer:
         if is_stopping or is_due:
             self._save(validation)
         self._timer.restart()
+
+    def finish(self) -> None:
+        """Marks the run as complete."""
+        self._writer.end_session()
 
     def _validate(self, epoch: int) -> dict[str, float]:
         """The validation metrics of the moving average, which `early_stopping` sees too."""
