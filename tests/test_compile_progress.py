@@ -37,7 +37,7 @@ def test_the_line_has_the_step_and_the_time_left(cache, monkeypatch, caplog):
     shown, (message,) = _compile(monkeypatch, caplog, ["a"])
     assert "compiling, 0 s of up to a minute  33%|" in shown
     assert "| step 3/9" in shown
-    assert message == "compiling the training step (up to a minute, or minutes for a large encoder)"
+    assert message == "compiling the training step (usually up to a minute, longer for a large encoder)"
     (file,) = cache.iterdir()
     assert 0 <= float(file.read_text()) < 10
     file.write_text("31.2")

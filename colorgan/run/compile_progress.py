@@ -37,17 +37,16 @@ def compiling(program: Any, step: int, num_steps: int, enabled: bool) -> Iterato
         return
     path = _path(program)
     last = _read(path)
-    expected = "up to a minute, or minutes for a large encoder" if last is None else f"{last:.0f} s the last time"
+    expected = "usually up to a minute, longer for a large encoder" if last is None else f"{last:.0f} s the last time"
     log.info("compiling the training step (%s)", expected)
     start, is_done = time.monotonic(), threading.Event()
     # disable=None: nothing in a file or a pipe.
-    with tqdm(total=num_steps, initial=step, bar_format=_BAR, disable=None, dynamic_ncols=True, leave=False) as bar:
+    form = {"bar_format": _BAR, "disable": None, "dynamic_ncols": True, "leave": False}
+    with tqdm(desc=_describe(0, last), total=num_steps, initial=step, **form) as bar:
 
         def show() -> None:
-            while True:
+            while not is_done.wait(1):
                 bar.set_description_str(_describe(time.monotonic() - start, last))
-                if is_done.wait(1):
-                    return
 
         thread = threading.Thread(target=show, daemon=True)
         if not bar.disable:
