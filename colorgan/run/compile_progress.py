@@ -26,8 +26,8 @@ def compiling(program: Any, step: int, num_steps: int, enabled: bool) -> Iterato
     """Logs that the training step is compiled and, on a terminal, shows a line with the time left.
 
     Args:
-      program: what determines the program, in values that JSON can hold; the time of an earlier compilation is found
-        by it, in the folder where JAX keeps compiled programs.
+      program: what determines the program; by it the time of an earlier compilation is found, in the folder where JAX
+        keeps compiled programs.
       step: the number of finished steps.
       num_steps: of the whole run.
       enabled: False in processes other than 0.
@@ -72,7 +72,7 @@ def _path(program: Any) -> epath.Path | None:
     """The file with the time of `program`; None if compiled programs are not kept."""
     folder = jax.config.values["jax_compilation_cache_dir"]
     device = jax.local_devices()[0].device_kind
-    key = json.dumps([program, device, jax.device_count(), jax.__version__], sort_keys=True)
+    key = json.dumps([program, device, jax.device_count(), jax.__version__], sort_keys=True, default=str)
     return epath.Path(folder) / f"seconds-{hashlib.sha256(key.encode()).hexdigest()[:16]}" if folder else None
 
 

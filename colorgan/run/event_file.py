@@ -67,7 +67,7 @@ class EventFile:
         """Writes hyperparameters for the HParams page. TensorBoard keeps the first ones of a folder."""
         experiment = api_pb2.Experiment()
         for name, value in hyperparameters.items():
-            # Those that differ come first on the page, and it shows the first five.
+            # The page lists those that differ between runs first, and shows a column for five.
             info = experiment.hparam_infos.add(name=name, differs=name in dashboard.FIRST_HYPERPARAMETERS)
             info.type = _HPARAM_TYPES.get(type(value), api_pb2.DATA_TYPE_FLOAT64)
         for name in dashboard.COMPARED_METRICS:
