@@ -1,7 +1,7 @@
 """Checks of a config, and which keys a run may change when it resumes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -158,11 +158,17 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], 
     for key in sorted(flat_old.keys() | flat_new.keys()):
         before, after = (repr(flat[key]) if key in flat else "no such key" for flat in (flat_old, flat_new))
         if before != after:
-            is_fixed = key not in INITIAL_KEYS and any(f"{key}.".startswith(f"{name}.") for name in FIXED_KEYS)
+            is_fixed = key not in INITIAL_KEYS and _is_among(key, FIXED_KEYS)
             if key == "data.validation":  # with or without images of data.train
                 is_fixed = not (flat_old.get(key) and flat_new.get(key))
             (fixed if is_fixed else free).append(f"{key}: {before} -> {after}")
     return fixed, free
+
+
+def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, by dotted key, that tell a run from others and that stay the same when it resumes."""
+    names = [*FIXED_KEYS, *INITIAL_KEYS, "data.train"]
+    return {key: value for key, value in flatten(config).items() if _is_among(key, names)}
 
 
 def to_plain(config: ConfigDict) -> dict[str, Any]:
@@ -172,6 +178,11 @@ def to_plain(config: ConfigDict) -> dict[str, Any]:
 
 def _whole_numbers(values: Any) -> bool:
     return isinstance(values, tuple | list) and all(type(value) is int and value >= 1 for value in values)
+
+
+def _is_among(key: str, names: Sequence[str]) -> bool:
+    """Whether `names` has `key` or a group that it is in."""
+    return any(f"{key}.".startswith(f"{name}.") for name in names)
 
 
 def _list(values: tuple[Any, ...]) -> str:

@@ -5,7 +5,6 @@ Prints a table and one JSON object, and draws the best, median and worst images.
 
 import argparse
 import functools
-import io
 import json
 import sys
 
@@ -18,8 +17,8 @@ from colorgan.inference import evaluation_images, model_flags
 from colorgan.inference.colorizer import Colorizer
 from colorgan.models.generator import predict
 from colorgan.run import devices
-from colorgan.run.storage import bucket_errors, folder_errors, parse_local_path, parse_path, write_whole
-from colorgan.run.workdir import EVALUATION_FOLDER
+from colorgan.run.storage import bucket_errors, folder_errors, parse_local_path, parse_path, write_image, write_whole
+from colorgan.run.workdir import CONTACT_SHEET_FILE, EVALUATION_FOLDER
 
 _BATCH_SIZE = 32
 
@@ -71,11 +70,10 @@ def main(arguments: argparse.Namespace) -> None:
     print(json.dumps(values), flush=True)  # before the files: a full disk does not lose the metrics
     data = printable(image_set.name) + (", degraded" if arguments.degrade else "")
     heading = f"by AuC, from best to worst: step {loaded.step}, size {arguments.size}, {data}"
-    encoded = io.BytesIO()
-    contact_sheet.draw(source, result.ranked, predict_set, heading).save(encoded, "PNG")
+    sheet = contact_sheet.draw(source, result.ranked, predict_set, heading)
     with folder_errors(output, "--output"):
         write_whole(output / "metrics.json", (json.dumps(values, indent=2) + "\n").encode())
-        write_whole(output / "contact_sheet.png", encoded.getvalue())
+        write_image(output / CONTACT_SHEET_FILE, sheet)
     print(f"metrics.json and contact_sheet.png are in {output}", file=sys.stderr)
 
 

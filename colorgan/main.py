@@ -34,18 +34,22 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _next_commands(workdir: epath.Path, validation: str) -> str:
-    from colorgan.run.workdir import SAMPLES_FOLDER, TENSORBOARD_FOLDER
+    from colorgan.run.workdir import SAMPLES_FOLDER, TENSORBOARD_FOLDER, find_pictures
 
     logs, colorgan = workdir / TENSORBOARD_FOLDER, command_line.program("colorgan")
+    # TensorBoard names a run by its path in --logdir: "mine/tensorboard" in runs/, "." in the folder itself.
+    shown = workdir.parent if workdir.parent.name == "runs" else logs
+    pictures = "".join(f"\n  {printable(str(path))}" for path in find_pictures(workdir))
+    worth_opening = f"\n\nWorth opening:{pictures}" if pictures else ""
     return f"""
 The run is complete.
   folder            {printable(str(workdir))}
   sample grids      {printable(str(workdir / SAMPLES_FOLDER))}
-  TensorBoard logs  {printable(str(logs))}
+  TensorBoard logs  {printable(str(logs))}{worth_opening}
 
 Next:
   {colorgan} evaluate {shlex.quote(f"--workdir={workdir}")} {shlex.quote(f"--data={validation}")}
-  {command_line.program("tensorboard")} {shlex.quote(f"--logdir={logs}")}
+  {command_line.program("tensorboard")} {shlex.quote(f"--logdir={shown}")}
 To color photographs, name them or their folder at the end:
   {colorgan} colorize {shlex.quote(f"--workdir={workdir}")} --output=colored
 """

@@ -46,7 +46,8 @@ DEFAULT = "--config=default"
         (
             "main",
             [DEFAULT, "--config.batch_size=64", "--config.data.train=procedural:9"],
-            "config.batch_size is 64, more than the training images in procedural:9: 8 (1 more for validation); set a smaller one, or add images\n",
+            "config.batch_size is 64, more than the training images in procedural:9: 8 (1 more for validation); "
+            "set a smaller one, or add images\n",
         ),
         ("main", [DEFAULT, "--workdir=empty.py"], "cannot write empty.py"),
         ("main", ["--config=tpu"], "config.platform is 'tpu' but JAX finds no such device here"),
@@ -183,6 +184,31 @@ def test_next_commands_can_be_pasted_into_the_shell_that_started_the_run(tmp_pat
             *("colorgan", "colorize", workdir, "--output=colored"),
         ]
         assert not done.stderr
+
+
+def test_tensorboard_names_runs_by_their_folder():
+    assert "tensorboard --logdir=my/runs\n" in main._next_commands(epath.Path("my/runs/mine"), "validation")
+    alone = main._next_commands(epath.Path("photos/mine"), "validation")  # the other folder may be large
+    assert "tensorboard --logdir=photos/mine/tensorboard\n" in alone
+
+
+def test_the_end_of_a_run_names_three_pictures(tmp_path):
+    def pictures():
+        text = main._next_commands(epath.Path(tmp_path), "validation").partition("\n\nNext:")[0]
+        return [line.strip() for line in text.partition("Worth opening:\n")[2].splitlines()]
+
+    assert pictures() == []
+    paths = [*("samples/epoch_0001.png", "samples/epoch_0010.png"), "evaluation/contact_sheet.png", "report.html"]
+    first, last, sheet, report = (str(tmp_path / path) for path in paths)
+    for path, expected in (
+        (first, [first]),
+        (last, [last, first]),
+        (sheet, [last, sheet, first]),
+        (report, [report, last, sheet]),
+    ):
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).touch()
+        assert pictures() == expected
 
 
 def test_programs_that_are_not_installed_have_no_path(monkeypatch):

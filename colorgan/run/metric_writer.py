@@ -1,7 +1,6 @@
 """Metrics, texts and sample grids of a run: TensorBoard, metrics.jsonl, samples and a progress bar."""
 
 import collections
-import io
 import json
 import logging
 import math
@@ -17,7 +16,7 @@ from colorgan.errors import Unreachable
 from colorgan.run import workdir as workdir_lib
 from colorgan.run.append_file import AppendFile
 from colorgan.run.event_file import EventFile
-from colorgan.run.storage import bucket_errors, folder_errors, write_whole
+from colorgan.run.storage import bucket_errors, folder_errors, write_image, write_whole
 
 _BAR = "{desc} {percentage:3.0f}%|{bar:20}| step {n}/{total}, {elapsed} elapsed, {remaining} left{postfix}"
 
@@ -87,17 +86,24 @@ class MetricWriter:
         if self._enabled:
             self._events.text(step, name, "\n".join("    " + line for line in text.splitlines()))
 
+    def start_session(self, hyperparameters: Mapping[str, bool | float | str]) -> None:
+        """Writes to TensorBoard what compares this run with others: its hyperparameters, and a layout of charts."""
+        if self._enabled:
+            self._events.layout(self._first_step)
+            self._events.start_session(self._first_step, hyperparameters)
+
+    def end_session(self) -> None:
+        """Marks the run as complete in TensorBoard."""
+        if self._enabled:
+            self._events.end_session(self._step)
+
     def write_samples(self, epoch: int, step: int, grid: Image.Image) -> None:
         """Writes a sample grid to TensorBoard and to samples/epoch_NNNN.png."""
         if self._enabled:
             self._events.image(step, "samples", np.asarray(grid))
-            encoded = io.BytesIO()
-            grid.save(encoded, "PNG")
             path = self._workdir / workdir_lib.sample_file(epoch)
             try:
-                with bucket_errors(path):
-                    path.parent.mkdir(exist_ok=True)
-                write_whole(path, encoded.getvalue())
+                write_image(path, grid)
             except (OSError, Unreachable) as error:
                 log.warning("cannot write %s: %s", path, error)
 

@@ -16,20 +16,21 @@ import numpy as np
 from etils import epath
 from jax.experimental import multihost_utils
 
-from colorgan.errors import Stopped, UserError
+from colorgan.errors import Stopped, Unreachable, UserError
 from colorgan.run import migrations
 from colorgan.run.storage import bucket_errors, check_bucket, folder_errors, is_remote, write_whole
 
 CONFIG_FILE, NETWORKS_FILE = "config.json", "networks.json"
 HELD_OUT_FILE = "validation.json"
 VALIDATION_FILE, BEST_AND_WORST_FILE = "validation/metrics.json", "validation/best_and_worst.png"
-REPORT_FILE = "report.html"
 METRICS_FILE, LOG_FILE = "metrics.jsonl", "log.txt"
 CHECKPOINTS_FOLDER, DAMAGED_FOLDER = "checkpoints", "damaged"
 SAMPLES_FOLDER, TENSORBOARD_FOLDER, EVALUATION_FOLDER = "samples", "tensorboard", "evaluation"
+REPORT_FILE, CONTACT_SHEET_FILE = "report.html", "contact_sheet.png"
 
 log = logging.getLogger(__name__)
 
+_NUM_PICTURES = 3  # that the end of a run names
 _NUM_NAMED = 10  # runs in a message
 _SHARED_SECONDS = 30  # until a network file system shows a new file on all hosts
 
@@ -43,6 +44,16 @@ def find_samples(workdir: epath.Path) -> dict[int, epath.Path]:
     """A run's sample grids by epoch, in order."""
     named = {path.stem.removeprefix("epoch_"): path for path in (workdir / SAMPLES_FOLDER).glob("epoch_*.png")}
     return dict(sorted((int(number), path) for number, path in named.items() if number.isdecimal()))
+
+
+def find_pictures(workdir: epath.Path) -> list[epath.Path]:
+    """Up to three files worth opening: the report, the newest sample grid, the contact sheet, the first sample grid."""
+    with contextlib.suppress(OSError, Unreachable), bucket_errors(workdir):
+        grids = list(find_samples(workdir).values())
+        contact_sheet = workdir / EVALUATION_FOLDER / CONTACT_SHEET_FILE
+        pictures = dict.fromkeys([workdir / REPORT_FILE, *grids[-1:], contact_sheet, *grids[:1]])
+        return [path for path in pictures if path.exists()][:_NUM_PICTURES]
+    return []
 
 
 def read_config(workdir: epath.Path) -> dict[str, Any]:

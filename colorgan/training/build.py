@@ -4,7 +4,7 @@ import functools
 import logging
 import zlib
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -107,6 +107,18 @@ def compiler_options(config: ConfigDict, platform: str) -> dict[str, str | bool]
     if config.deterministic and platform == "gpu":
         options["xla_gpu_deterministic_ops"] = True  # no atomic sums, and no choice of algorithms by their speed
     return options
+
+
+def describe_program(config: ConfigDict, gan: GAN) -> list[Any]:
+    """What determines the program that `compile_train_step` returns, besides the devices."""
+    keys = ("image_size", "batch_size", "precision", "deterministic", "skip_nonfinite_steps", "compiler_options")
+    return [
+        [config[key] for key in keys],
+        config.model.to_dict(),
+        gan.losses,
+        config.data.load_size,
+        config.data.degrade,
+    ]
 
 
 def compile_train_step(config: ConfigDict, gan: GAN, mesh: Mesh, state: GANState) -> jax.stages.Compiled:

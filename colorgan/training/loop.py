@@ -21,7 +21,7 @@ from colorgan.evaluation import metrics, steps
 from colorgan.models.build import num_values
 from colorgan.models.generator import predict
 from colorgan.reporting import report_page, validation_record
-from colorgan.run import migrations, run_log
+from colorgan.run import compile_progress, migrations, run_log
 from colorgan.run import workdir as workdir_lib
 from colorgan.run.checkpoints import METRICS_VERSION, Checkpoints
 from colorgan.run.metric_writer import MetricWriter
@@ -81,6 +81,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
                     f"stopped at step {trainer.step} of {trainer.num_steps}; the same command resumes from there"
                 )
         checkpoints.finish()
+        trainer.finish()
         log.info("the run is complete after step %d: %s", trainer.step, trainer.early_stopping.best)
 
 
@@ -184,11 +185,13 @@ class Trainer:
         self._sampler = Sampler(self._gan, mesh, validation, config.num_samples)
         self._batches = build.create_train_batches(config, train, self.step, mesh)
         stack.callback(self._batches.close)
-        log.info("compiling the training step")
-        self._train_step_fn = build.compile_train_step(config, self._gan, mesh, self.state)
+        program, is_first = build.describe_program(config, self._gan), jax.process_index() == 0
+        with compile_progress.compiling(program, self.step, self.num_steps, is_first):
+            self._train_step_fn = build.compile_train_step(config, self._gan, mesh, self.state)
         self._hyperparameters = sharding.replicate(mesh, build.create_hyperparameters(config, self.num_steps))
         self._writer = MetricWriter(self._workdir, self.step, self.num_steps, jax.process_index() == 0)
         stack.callback(self._writer.close)
+        self._writer.start_session(config_lib.hyperparameters(self._plain_config))
         self._writer.write_text("config", json.dumps(self._plain_config, indent=2), self.step)
         self._writer.write_text("networks", _overview(self.state), self.step)
         self._profiler = Profiler(self._workdir / workdir_lib.TENSORBOARD_FOLDER, config.profile_steps)
@@ -239,6 +242,10 @@ class Trainer:
                 if jax.process_index() == 0:
                     report_page.write_report(self._workdir)
         self._timer.restart()
+
+    def finish(self) -> None:
+        """Marks the run as complete."""
+        self._writer.end_session()
 
     def _validate(self, epoch: int) -> dict[str, float]:
         """The validation metrics of the moving average, which `early_stopping` sees too."""
