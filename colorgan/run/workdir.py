@@ -23,6 +23,7 @@ from colorgan.run.storage import bucket_errors, check_bucket, folder_errors, is_
 CONFIG_FILE, NETWORKS_FILE = "config.json", "networks.json"
 HELD_OUT_FILE = "validation.json"
 METRICS_FILE, LOG_FILE = "metrics.jsonl", "log.txt"
+REPORT_FILE = "report.html"
 CHECKPOINTS_FOLDER, DAMAGED_FOLDER = "checkpoints", "damaged"
 SAMPLES_FOLDER, TENSORBOARD_FOLDER, EVALUATION_FOLDER = "samples", "tensorboard", "evaluation"
 
