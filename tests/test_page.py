@@ -5,6 +5,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -39,15 +40,13 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell"))), None
 )
 NEEDS_GRADIO = pytest.mark.skipif(importlib.util.find_spec("gradio") is None, reason="pip install 'colorgan[page]'")
-NEEDS_BROWSER = pytest.mark.skipif(
-    CHROMIUM is None or importlib.util.find_spec("playwright") is None,
-    reason="pip install playwright, and Chromium in PATH or in the variable CHROMIUM",
-)
 TINTED = Colorizer(lambda gray: 0 * gray + np.array((0.3, 0, -0.3), np.float32), 32)
 # The command with a network of one color. It prints when the network runs and when another machine is looked up. The
 # network waits while there is a file $HOLD.
 SERVER = """
-import os, runpy, socket, time
+import os, runpy, socket, sys, time
+if os.environ.get("WITHOUT_VIDEOS"):
+    sys.modules["av"] = None
 import numpy as np
 from colorgan.inference import page_app, page_visits
 from colorgan.inference.colorizer import Colorizer
@@ -55,6 +54,7 @@ from colorgan.inference.colorizer import Colorizer
 def predict(gray):
     while os.path.exists(os.environ.get("HOLD", "")):
         time.sleep(0.05)
+    time.sleep(0.5 if len(gray) > 1 else 0)  # of a video, so that its progress is seen
     print("the network runs", flush=True)
     return 0 * gray + np.float32((0.3, 0, -0.3))
 
@@ -188,8 +188,8 @@ def test_the_zip_has_the_files_of_the_command(tmp_path):
     files = list(colorize_files.find_files(uploads, None))
     colorize_files.colorize_files(files, None, TINTED, colorize_files.Settings(), colorize_files.Result())
     visit = page_visits.Visits(tmp_path).of("session")
-    for number, upload in enumerate(uploads):
-        visit.photos[str(number)] = page_visits.open_photo(TINTED, visit.take(upload), 200)
+    for upload in uploads:
+        page_visits.add_photo(TINTED, visit, upload, 200)
     numbers: list[int] = []
     with zipfile.ZipFile(page_visits.write_zip(visit, 200, numbers.append)) as written:
         names = ["wedding-colorized.jpg", "wedding-colorized.png", "wedding-colorized (2).jpg"]
@@ -199,9 +199,8 @@ def test_the_zip_has_the_files_of_the_command(tmp_path):
         with Image.open(io.BytesIO(written.read(names[0]))) as image:
             assert image.getexif()[0x010F] == "Leica"
     assert numbers == [1, 2, 3]
-    first = visit.downloads
+    first = visit.downloads["photographs"]
     assert page_visits.write_zip(visit, 200).parent != first
-    assert first is not None
     assert not first.exists()  # one file for download is kept
 
 
@@ -212,12 +211,26 @@ def test_visitors_with_equal_uploads_have_files_of_their_own(tmp_path, photo):
     paths = [visit.take(photo) for visit in (first, second)]
     assert paths[0] != paths[1]
     assert all(len(visit.folder.name) > 20 for visit in (first, second))  # as long as random keys that are safe
+    added = first.photos[page_visits.add_photo(TINTED, first, photo, 200)]
     first.clear()
-    assert not paths[0].exists()
+    assert not added.source.exists()
     assert paths[1].read_bytes() == photo.read_bytes()
     photo.unlink()
     with pytest.raises(UserError, match="^grandmother.jpg has been deleted from this machine: drop it again.$"):
         first.take(photo)
+
+
+def test_new_photographs_leave_a_video_alone(tmp_path, photo):
+    visit = page_visits.Visits(tmp_path).of("a")
+    in_work, done = visit.take(photo), visit.new_download("clip.mp4", "video")
+    page_visits.add_photo(TINTED, visit, photo, 200)
+    (tmp_path / "notes.jpg").write_text("no photograph")
+    with pytest.raises(UserError):
+        page_visits.add_photo(TINTED, visit, tmp_path / "notes.jpg", 200)
+    page_visits.write_zip(visit, 200)
+    visit.clear()
+    assert {path.name for path in visit.folder.iterdir()} == {in_work.parent.name, done.parent.name}
+    assert (visit.photos, visit.shown) == ({}, "")
 
 
 def test_files_of_visitors_who_left_or_are_idle_are_deleted(tmp_path, photo):
@@ -249,8 +262,12 @@ def test_the_disk_is_bounded(tmp_path):
     visits.of("a").used, visits.of("c").used = time.time() + 1, time.time() - 10
     visits.sweep(max_bytes=2500)
     assert [folder.exists() for folder in folders] == [False, True, True]
-    visits.sweep(max_bytes=0)
+    (tmp_path / "flood.jpg").write_bytes(bytes(1000))  # uploaded, and not colored
+    visits.sweep(now=time.time() + 100, max_bytes=3000)
+    assert (tmp_path / "flood.jpg").exists()
+    visits.sweep(now=time.time() + 100, max_bytes=0)
     assert [folder.exists() for folder in folders] == [False, False, False]
+    assert not (tmp_path / "flood.jpg").exists()
 
 
 def test_old_uploads_and_empty_folders_are_deleted(tmp_path):
@@ -414,6 +431,14 @@ def test_it_is_served_where_a_proxy_is_set_and_behind_another_server(workdir, tm
         request = urllib.request.Request(address, headers={"X-Forwarded-Host": "host", "X-Forwarded-Proto": "https"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         assert b'"root":"https://host/photos"' in opener.open(request).read()
+
+
+@NEEDS_GRADIO
+def test_without_pyav_the_page_names_what_to_install(workdir, tmp_path):
+    with _serving(workdir, tmp_path, WITHOUT_VIDEOS="1") as (address, _):
+        content = urllib.request.urlopen(address).read()
+        assert b"Videos need PyAV on the machine that serves this page" in content
+        assert b"up to 60 seconds" not in content
 
 
 @pytest.fixture(scope="module")
@@ -596,6 +621,7 @@ def test_a_video_is_colored_with_progress_and_played(site, tab, tmp_path):
         expect(tab.get_by_text("clip.mkv - 0.0%")).to_be_visible()
     finally:
         site.hold.unlink()
+    expect(tab.get_by_text(re.compile(r"clip\.mkv - [1-9]"))).to_be_visible()
     player = tab.locator("video")
     expect(player).to_have_js_property("videoWidth", videos.WIDTH)
     assert player.evaluate("video => video.duration") == pytest.approx(videos.TIMES[-1] / 1000, abs=0.3)

@@ -64,6 +64,12 @@ def _say(gr: Any, sentences: list[str]) -> Any:
     return gr.HTML(text, visible=bool(sentences))
 
 
+def _sentence(error: UserError | OSError) -> str:
+    if isinstance(error, OSError):  # its text has paths of this machine
+        return f"The machine that serves this page reports: {error.strerror}."
+    return str(error)
+
+
 def create_page(colorizer: Colorizer, network: str, workdir: epath.Path | None, folder: Path, visits: Visits) -> Any:
     """Gradio's Blocks, ready to launch.
 
@@ -159,15 +165,13 @@ def _add_photographs(gr: Any, colorizer: Colorizer, visits: Visits, examples: li
         for number, upload in enumerate(uploads):
             progress((number, len(uploads)), desc=upload.name, unit="photographs")
             try:
-                opened = page_visits.open_photo(colorizer, visit.take(upload), megapixels)
+                key = page_visits.add_photo(colorizer, visit, upload, megapixels)
             except (UserError, OSError) as error:
-                visit.messages.append(str(error))
+                visit.messages.append(_sentence(error))
                 continue
-            key = opened.gray.parent.name  # a new one for each upload
-            visit.photos[key] = opened
             if len(visit.photos) == 1:
                 visit.shown = key
-                yield show(key, opened) | {results: gr.Column(visible=True)}
+                yield show(key, visit.photos[key]) | {results: gr.Column(visible=True)}
             elif time.monotonic() - last > 1:  # the browser loses some of the changes that follow each other quickly
                 last = time.monotonic()
                 yield show_all(visit)
@@ -208,7 +212,7 @@ def _add_photographs(gr: Any, colorizer: Colorizer, visits: Visits, examples: li
             opened = find(key, request)
             page_visits.repaint(opened, strength, saturation)
         except (UserError, OSError) as error:
-            return {messages: say([str(error)])}
+            return {messages: say([_sentence(error)])}
         return {images: (opened.gray, opened.colored)}
 
     # `input` for the keyboard; `release` for the button that resets. Of changes in the meantime only the last counts.
@@ -225,7 +229,7 @@ def _add_photographs(gr: Any, colorizer: Colorizer, visits: Visits, examples: li
             page_visits.write_colored(opened, target, megapixels)
             yield done | {path: str(target), messages: say([])}
         except (UserError, OSError) as error:
-            yield done | {path: "", messages: say([str(error)])}
+            yield done | {path: "", messages: say([_sentence(error)])}
 
     def write_all(request: gr.Request) -> Iterator[dict]:
         visit = visits.of(request.session_hash)
@@ -234,7 +238,7 @@ def _add_photographs(gr: Any, colorizer: Colorizer, visits: Visits, examples: li
         try:
             yield done | {path: str(page_visits.write_zip(visit, megapixels)), messages: say([])}
         except (UserError, OSError) as error:
-            yield done | {path: "", messages: say([str(error)])}
+            yield done | {path: "", messages: say([_sentence(error)])}
 
     hidden = {"show_progress": "hidden", **_ONE_AT_A_TIME}
     for button, write, inputs in ((save, write_one, shown), (save_all, write_all, None)):
@@ -262,9 +266,9 @@ def _add_video(gr: Any, colorizer: Colorizer, visits: Visits) -> None:
             progress(0, desc=Path(file).name)
             report = functools.partial(progress, desc=Path(file).name)
             path = page_visits.color_video(colorizer, visit, Path(file), report)
-        except UserError as error:
+        except (UserError, OSError) as error:
             hidden = {player: gr.Video(None, visible=False), download: gr.DownloadButton(visible=False)}
-            return hidden | {drop: None, messages: say([str(error)])}
+            return hidden | {drop: None, messages: say([_sentence(error)])}
         shown = {player: gr.Video(path, visible=True), download: gr.DownloadButton(value=path, visible=True)}
         return shown | {drop: None, messages: say([])}
 

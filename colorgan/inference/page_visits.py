@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 MAX_PHOTOS = 50  # of one visitor
 MAX_VIDEO_SECONDS = 60
 _VISITS = "visits"  # the folder with those of the visitors
-_KEPT_SECONDS, _KEPT_AFTER_LEAVING, _KEPT_UPLOADS = 3600, 300, 900
+_KEPT_SECONDS, _KEPT_AFTER_LEAVING = 3600, 300
+_KEPT_UPLOADS, _KEPT_UPLOADS_IF_FULL = 900, 60  # seconds, for those that wait for their turn
 _MAX_BYTES = 10 * 10**9  # of all visitors together
 _BYTES_PER_PIXEL = 20  # of the rare photographs that take most: docs/photographs.md
 _PREVIEW_SIZE, _THUMBNAIL_SIZE = 1600, 320  # pixels; the first is for large screens
@@ -72,7 +73,7 @@ class Visit:
       messages: about the last uploads.
       used: the time of the last event.
       left: the time at which the page was closed, or lost its connection.
-      downloads: the folder of the last file for download.
+      downloads: the folders of the last files for download, one for photographs and one for videos.
     """
 
     folder: Path
@@ -81,7 +82,7 @@ class Visit:
     messages: list[str] = dataclasses.field(default_factory=list)
     used: float = 0.0
     left: float | None = None
-    downloads: Path | None = None
+    downloads: dict[str, Path] = dataclasses.field(default_factory=dict)
 
     def take(self, upload: Path) -> Path:
         """An upload under its name in a new folder. The upload itself stays: Gradio has one for equal files."""
@@ -94,18 +95,22 @@ class Visit:
             shutil.copy(upload, path)
         return path
 
-    def new_download(self, name: str) -> Path:
-        """A path for a file for download, which replaces the one before."""
-        if self.downloads:
-            shutil.rmtree(self.downloads, ignore_errors=True)
-        self.downloads = Path(tempfile.mkdtemp(dir=self.folder))
-        return self.downloads / name
+    def new_download(self, name: str, kind: str = "photographs") -> Path:
+        """A path for a file for download, which replaces the one before of its kind."""
+        self._delete_download(kind)
+        self.downloads[kind] = Path(tempfile.mkdtemp(dir=self.folder))
+        return self.downloads[kind] / name
+
+    def _delete_download(self, kind: str) -> None:
+        if folder := self.downloads.pop(kind, None):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def clear(self) -> None:
-        """Deletes everything but the folder."""
-        self.photos, self.shown, self.messages, self.downloads = {}, "", [], None
-        for path in self.folder.iterdir():
-            shutil.rmtree(path, ignore_errors=True)
+        """Deletes the photographs. A video may be in work, or be played."""
+        self._delete_download("photographs")
+        for opened in self.photos.values():
+            shutil.rmtree(opened.source.parent, ignore_errors=True)
+        self.photos, self.shown, self.messages = {}, "", []
 
 
 class Visits:
@@ -141,16 +146,19 @@ class Visits:
           max_bytes: of all files.
         """
         now = now or time.time()
+        num_bytes = _num_bytes(self._root)
+        seconds = _KEPT_UPLOADS if num_bytes <= max_bytes else _KEPT_UPLOADS_IF_FULL
+        for path in self._root.iterdir():
+            if path.name not in (_VISITS, *kept):
+                delete_older(path, seconds, now)
         with self._lock:
             longest_ago = sorted(self._visits.items(), key=lambda item: item[1].used)
             for session, visit in longest_ago:
                 is_gone = visit.left is not None and now - visit.left > _KEPT_AFTER_LEAVING
-                if is_gone or now - visit.used > _KEPT_SECONDS or _num_bytes(self._root) > max_bytes:
+                if is_gone or now - visit.used > _KEPT_SECONDS or num_bytes > max_bytes:
+                    num_bytes -= _num_bytes(visit.folder)
                     del self._visits[session]
                     shutil.rmtree(visit.folder, ignore_errors=True)
-        for path in self._root.iterdir():
-            if path.name not in (_VISITS, *kept):
-                delete_older(path, _KEPT_UPLOADS, now)
 
 
 def _num_bytes(folder: Path) -> int:
@@ -225,6 +233,19 @@ def open_photo(colorizer: "Colorizer", source: Path, megapixels: int) -> Opened:
     return opened
 
 
+def add_photo(colorizer: "Colorizer", visit: Visit, upload: Path, megapixels: int) -> str:
+    """Opens an upload as a further photograph of a visitor, and returns its key. Raises the errors of `open_photo`."""
+    source = visit.take(upload)
+    try:
+        opened = open_photo(colorizer, source, megapixels)
+    except BaseException:
+        shutil.rmtree(source.parent, ignore_errors=True)
+        raise
+    key = opened.gray.parent.name  # a new one for each upload
+    visit.photos[key] = opened
+    return key
+
+
 def repaint(opened: Opened, strength: float, saturation: float) -> None:
     """Draws the preview again, without the network. Deletes the one before the last: the browser may load the last."""
     number = int(opened.colored.stem.partition("-")[2])
@@ -285,7 +306,8 @@ def color_video(colorizer: "Colorizer", visit: Visit, upload: Path, progress_fn:
         raise UserError(
             f"{source.name} is longer than {MAX_VIDEO_SECONDS} seconds: colorgan colorize takes any length."
         )
-    path = visit.new_download(target.with_suffix(".webm" if target.suffix.lower() == ".webm" else ".mp4").name)
+    suffix = ".webm" if target.suffix.lower() == ".webm" else ".mp4"
+    path = visit.new_download(target.with_suffix(suffix).name, "video")
 
     def report(share: float) -> None:
         if not path.parent.exists():
