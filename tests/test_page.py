@@ -202,6 +202,9 @@ def test_the_zip_has_the_files_of_the_command(tmp_path):
     first = visit.downloads["photographs"]
     assert page_visits.write_zip(visit, 200).parent != first
     assert not first.exists()  # one file for download is kept
+    visit.clear()
+    with pytest.raises(UserError, match="^The photographs have been deleted from this machine: drop them again.$"):
+        page_visits.write_zip(visit, 200)
 
 
 def test_visitors_with_equal_uploads_have_files_of_their_own(tmp_path, photo):

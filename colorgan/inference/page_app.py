@@ -231,18 +231,21 @@ def _add_photographs(gr: Any, colorizer: Colorizer, visits: Visits, examples: li
         except (UserError, OSError) as error:
             yield done | {path: "", messages: say([_sentence(error)])}
 
-    def write_all(request: gr.Request) -> Iterator[dict]:
+    def write_all(request: gr.Request, progress: Any = gr.Progress()) -> Iterator[dict]:  # noqa: B008
         visit = visits.of(request.session_hash)
-        yield {save_all: gr.Button(f"Writing {len(visit.photos)} files ...", interactive=False)}
+        yield {save_all: gr.Button("Writing the files ...", interactive=False)}
         done = {save_all: gr.Button("Download all as a zip", interactive=True)}
         try:
-            yield done | {path: str(page_visits.write_zip(visit, megapixels)), messages: say([])}
+            target = page_visits.write_zip(
+                visit, megapixels, lambda number: progress((number, len(visit.photos)), unit="photographs")
+            )
+            yield done | {path: str(target), messages: say([])}
         except (UserError, OSError) as error:
             yield done | {path: "", messages: say([_sentence(error)])}
 
-    hidden = {"show_progress": "hidden", **_ONE_AT_A_TIME}
     for button, write, inputs in ((save, write_one, shown), (save_all, write_all, None)):
-        written = button.click(write, inputs, [button, path, messages], **hidden)
+        options = {"show_progress_on": images, **_ONE_AT_A_TIME}
+        written = button.click(write, inputs, [button, path, messages], **options)
         written.success(None, path, None, js=_SAVE)
 
 

@@ -86,6 +86,7 @@ class Visit:
 
     def take(self, upload: Path) -> Path:
         """An upload under its name in a new folder. The upload itself stays: Gradio has one for equal files."""
+        self.used = time.time()  # many large photographs take their time
         path = Path(tempfile.mkdtemp(dir=self.folder), upload.name)
         try:
             os.link(upload, path)
@@ -275,6 +276,8 @@ def write_zip(visit: Visit, megapixels: int, progress_fn: Callable[[int], None] 
 
     `progress_fn` gets the number of each photograph, from 1. Raises the errors of `read_upload`.
     """
+    if not visit.photos:
+        raise UserError("The photographs have been deleted from this machine: drop them again.")
     path, names = visit.new_download("photographs-colorized.zip"), set[str]()
     with zipfile.ZipFile(path, "w") as file:
         for number, opened in enumerate(visit.photos.values(), 1):
