@@ -1,4 +1,4 @@
-"""Serves a page for the browser: drop a photograph, see it in color, download it at full size. Needs no network."""
+"""Serves a page for the browser: drop photographs or a video, see them in color, download them. Needs no network."""
 
 import argparse
 import importlib.util
@@ -8,7 +8,7 @@ from etils import epath
 
 from colorgan import command_line
 from colorgan.errors import UserError
-from colorgan.inference import model_flags, page_app
+from colorgan.inference import model_flags, page_app, page_heading
 from colorgan.run import devices
 
 
@@ -23,7 +23,9 @@ def main(arguments: argparse.Namespace) -> None:
         raise UserError("the page needs Gradio: pip install 'colorgan[page]'")
     devices.select_platform("")
     workdir = epath.Path(arguments.workdir) if arguments.workdir else None
-    page_app.serve(model_flags.load_colorizer(arguments), workdir, host, port)
+    colorizer = model_flags.load_colorizer(arguments)
+    network = page_heading.describe_network(workdir, arguments.model, colorizer.description)
+    page_app.serve(colorizer, network, workdir, host, port)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -30,9 +30,11 @@ from colorgan.data.folder import find_files as find_folder_files
 from colorgan.data.workers import num_cores
 from colorgan.errors import UserError, printable, reason
 from colorgan.inference import color_detection, video
-from colorgan.inference.colorizer import Colorizer
 from colorgan.media import photo_file, video_file
 from colorgan.media.video_file import VIDEO_SUFFIXES, WRITTEN_SUFFIXES
+
+if TYPE_CHECKING:
+    from colorgan.inference.colorizer import Colorizer
 
 SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
 _RESULT_SUFFIXES = {**RESULT_SUFFIXES, **video_file.RESULT_SUFFIXES}
@@ -250,7 +252,7 @@ def describe_result(result: Result, settings: Settings, output: Path | None) -> 
 
 
 def colorize_files(
-    files: Sequence[tuple[Path, Path]], output: Path | None, colorizer: Colorizer, settings: Settings, result: Result
+    files: Sequence[tuple[Path, Path]], output: Path | None, colorizer: "Colorizer", settings: Settings, result: Result
 ) -> None:
     """Colors files, with a progress bar on a terminal. One that fails does not stop the others.
 
@@ -324,7 +326,7 @@ def _check_target(target: Path, output: Path, taken: Mapping[Path, Path]) -> Non
 
 
 def _colorize_photograph(
-    source: Path, target: Path, colorizer: Colorizer, settings: Settings, large: threading.Lock
+    source: Path, target: Path, colorizer: "Colorizer", settings: Settings, large: threading.Lock
 ) -> bool:
     """Returns whether the photograph has color already. `large` is held by the one large photograph in work."""
     if target.suffix.lower() not in IMAGE_SUFFIXES:
@@ -336,7 +338,7 @@ def _colorize_photograph(
             return _colorize_pixels(photo_file.read_photo(source), target, colorizer, settings)
 
 
-def _colorize_pixels(photo: photo_file.Photo, target: Path, colorizer: Colorizer, settings: Settings) -> bool:
+def _colorize_pixels(photo: photo_file.Photo, target: Path, colorizer: "Colorizer", settings: Settings) -> bool:
     had_color = color_detection.has_color(photo.pixels)
     if had_color and settings.skip_color:
         return True
@@ -348,7 +350,7 @@ def _colorize_pixels(photo: photo_file.Photo, target: Path, colorizer: Colorizer
     return had_color
 
 
-def _colorize_video(source: Path, target: Path, colorizer: Colorizer, settings: Settings) -> video.VideoReport:
+def _colorize_video(source: Path, target: Path, colorizer: "Colorizer", settings: Settings) -> video.VideoReport:
     bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} elapsed, {remaining} left"
     options: dict[str, Any] = {"leave": False, "dynamic_ncols": True, "disable": None}
     with tqdm(total=1.0, desc=printable(source.name), bar_format=bar_format, file=sys.stderr, **options) as bar:

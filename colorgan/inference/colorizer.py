@@ -1,9 +1,10 @@
 """A trained generator as a function from photographs to colored photographs."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, overload
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 from PIL import Image
@@ -34,11 +35,14 @@ class Colorizer:
 
     Attributes:
       image_size: side of the network's square, in pixels.
+      description: of the network, such as its step and checkpoint, as far as it is known.
     """
 
-    def __init__(self, predict_fn: ColorizeFn, image_size: int) -> None:
+    def __init__(
+        self, predict_fn: ColorizeFn, image_size: int, description: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         """`predict_fn` takes gray float32 [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in [-1,1], S being `image_size`."""
-        self.image_size = image_size
+        self.image_size, self.description = image_size, description
         self._predict_fn = BatchedPredict(predict_fn)
 
     def set_batch_size(self, max_size: int) -> None:
@@ -75,12 +79,13 @@ class Colorizer:
         from colorgan.inference import load_exported
 
         model = load_exported.load(Path(path))
-        return cls(model.predict, model.image_size)
+        return cls(model.predict, model.image_size, model.description)
 
     @classmethod
     def from_loaded(cls, loaded: "LoadedGenerator") -> Self:
         """A generator that is loaded already."""
-        return cls(loaded.create_predict_fn(), loaded.image_size)
+        description = {"step": loaded.step, "checkpoint": loaded.checkpoint, **loaded.description}
+        return cls(loaded.create_predict_fn(), loaded.image_size, description)
 
     @overload
     def __call__(
