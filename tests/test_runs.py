@@ -69,8 +69,10 @@ def _assert_same_arrays(workdir, expected_workdir):
 def test_folder_of_a_run(finished_run):
     names = {path.name for path in finished_run.iterdir()}
     assert names == {
-        *("config.json", "networks.json", "checkpoints", "tensorboard", "samples", "metrics.jsonl", "log.txt")
+        *("config.json", "networks.json", "checkpoints", "tensorboard", "samples", "metrics.jsonl", "log.txt"),
+        *("report.html", "validation"),
     }
+    assert {path.name for path in (finished_run / "validation").iterdir()} == {"metrics.json", "best_and_worst.png"}
     config = json.loads((finished_run / "config.json").read_text())
     assert (config["image_size"], config["data"]["train"]) == (32, "procedural:24")
     networks = json.loads((finished_run / "networks.json").read_text())
