@@ -34,8 +34,8 @@ _NUM_WEAKEST = 3  # folders that the summary names
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1400px; padding: 0 16px 48px; color: #222; }
 h1 { font-size: 26px; overflow-wrap: anywhere; } h2 { font-size: 20px; margin-top: 40px; }
-table { border-collapse: collapse; } th, td { padding: 4px 12px 4px 0; text-align: right; }
-th:first-child, td:first-child { text-align: left; min-width: 8em; } tr { border-bottom: 1px solid #ddd; }
+table { border-collapse: collapse; } th, td { padding: 4px 8px 4px 0; text-align: right; }
+th:first-child, td:first-child { text-align: left; min-width: 6em; } tr { border-bottom: 1px solid #ddd; }
 .scroll { overflow-x: auto; } .better { color: #00703c; } .worse { color: #b00020; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 12px; }
 .images { display: flex; flex-wrap: wrap; gap: 0 32px; } .images > div { max-width: 100%; }
@@ -123,15 +123,12 @@ def _summary(run: RunRecord, with_name: bool) -> str:
         if value is None or gray is None:
             continue
         is_better = value > gray if higher_is_better else value < gray
-        verdict = '<span class="better">better</span>' if is_better else '<span class="worse">not better</span>'
+        verdict = '<span class="better">yes</span>' if is_better else '<span class="worse">no</span>'
         rows.append(f"<tr><td>{title}</td><td>{value:.3f}</td><td>{gray:.3f}</td><td>{verdict}</td></tr>")
-    table = (
-        '<div class="scroll"><table><tr><th>last validation</th><th>prediction</th><th>gray image</th><th></th></tr>'
-        + "".join(rows)
-        + "</table></div>"
-        if rows
-        else "<p>There was no validation yet.</p>"
-    )
+    head = "<tr><th>last validation</th><th>prediction</th><th>gray image</th><th>better?</th></tr>"
+    table = f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'
+    if not rows:
+        table = "<p>There was no validation yet.</p>"
     sentences = [_progress(run), _convergence(run), _weakest(run), _speed(run)]
     points = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences if sentence)
     heading = f"<h2>{html.escape(run.name)}</h2>" if with_name else ""
@@ -155,8 +152,8 @@ def _convergence(run: RunRecord) -> str:
     best = max(range(len(scores)), key=scores.__getitem__)
     verdict = "hardly changed" if abs(change) < _FLAT else "was still rising" if change > 0 else "fell"
     return (
-        f"The score {verdict} from epoch {epochs[start]:.4g} to {epochs[-1]:.4g} ({change:+.3f}); "
-        f"its best value is {scores[best]:.3f}, in epoch {epochs[best]:.4g}."
+        f"The score {verdict} from epoch {epochs[start]:.3g} to {epochs[-1]:.3g} ({change:+.3f}); "
+        f"its best value is {scores[best]:.3f}, in epoch {epochs[best]:.3g}."
     )
 
 
