@@ -328,6 +328,7 @@ def test_a_run_that_receives_a_signal_saves_after_the_step(tmp_path, number):
     assert "the same command resumes" in (tmp_path / "run" / "log.txt").read_text().splitlines()[-1]
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == [str(step)]
     assert [line["step"] for line in read_lines(tmp_path / "run")] == list(range(7, step + 1, 7))
+    assert " of 2 epochs are done." in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_a_run_that_receives_a_signal_while_it_starts_ends_at_once(tmp_path):

@@ -77,6 +77,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> None:
                 break
             if is_stopping and trainer.step < trainer.num_steps:
                 checkpoints.finish()
+                trainer.write_report()  # after the checkpoint, since the machine may be lost at any moment
                 raise StoppedTogether(
                     f"stopped at step {trainer.step} of {trainer.num_steps}; the same command resumes from there"
                 )
@@ -238,14 +239,20 @@ class Trainer:
             self._writer.write(self.step, step_metrics)
         if is_stopping or is_due:
             self._save(validation)
+        if is_due and not is_stopping:
             with self._costs.of("logging"):
-                if jax.process_index() == 0:
-                    report_page.write_report(self._workdir)
+                self.write_report()
         self._timer.restart()
+
+    def write_report(self) -> None:
+        """Writes report.html, of what is logged so far."""
+        if jax.process_index() == 0:
+            report_page.write_report(self._workdir)
 
     def finish(self) -> None:
         """Marks the run as complete."""
         self._writer.end_session()
+        self.write_report()
 
     def _validate(self, epoch: int) -> dict[str, float]:
         """The validation metrics of the moving average, which `early_stopping` sees too."""
