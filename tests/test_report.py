@@ -48,13 +48,16 @@ def _figures(page):
 
 def test_the_summary_compares_with_the_gray_image():
     page = report_page.render([_record()])
-    rows = re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td><td>.*?>(yes|no)<", page)
+    rows = re.findall(r"<tr><td>(.*?)<br>.*?</td><td>(.*?)</td><td>(.*?)</td><td>.*?>(yes|no)<", page)
     assert rows == [("score", "0.500", "0.000", "yes"), ("PSNR (dB)", "27.000", "25.500", "yes")]
     worse = report_page.render([_record(scores=(-0.1,))])
     assert re.findall(r">(yes|no)<", worse) == ["no", "no"]
     assert "4 of 4 epochs are done." in page
-    assert "160 images per second" in page
-    assert "25% of the time it waited for data; more" not in page  # validation takes its part
+    # 640 images in 4 s of steps and waiting, and 8 s of validation
+    assert "at 53.3 images per second with validation and checkpoints" in page
+    assert "The prediction is better than the gray image in score, PSNR (dB)." in page
+    assert "worse than the gray image in score, PSNR (dB)." in report_page.render([_record(scores=(-0.1,))])
+    assert "8% of the time it waited for data." in page
     assert "no validation yet" in report_page.render([_record(scores=())])
 
 
@@ -98,7 +101,9 @@ def test_folders_are_listed_with_the_weakest_first():
         for n, auc in enumerate((0.95, 0.85, 0.91))
     }
     page = report_page.render([_record(validation={"num_images": 15, "folders": folders})])
-    assert "in these folders: class_1 (-0.050), class_2 (+0.010), class_0 (+0.050)." in page
+    assert (
+        "in 2 of 3 folders; the difference is lowest in class_1 (-0.050), class_2 (+0.010), class_0 (+0.050)." in page
+    )
     assert re.findall(r"<td>(class_\d)</td>", page) == ["class_1", "class_2", "class_0"]
 
 
@@ -137,16 +142,21 @@ def test_a_curve_is_thinned_and_keeps_its_ends():
 
 def test_the_best_and_the_worst_images_by_rank():
     aucs = np.array([0.5, np.nan, 0.9, 0.7, 0.8, 0.6], np.float32)
-    values = {kind: {"auc": aucs, "psnr": 10 * aucs} for kind in ("prediction", "gray")}
+    gray = np.array([0.52, 0.5, 0.5, 0.5, 0.5, 0.5], np.float32)
+    values = {kind: {"auc": auc, "psnr": 10 * auc} for kind, auc in (("prediction", aucs), ("gray", gray))}
     evaluation = Evaluation({}, 5, values, {"prediction": np.ones((45, 45)), "truth": np.ones((45, 45))})
-    assert validation_record.best_and_worst(evaluation, 4) == [2, 4, 5, 0]
-    assert validation_record.best_and_worst(evaluation, 9) == [2, 4, 3, 5, 0]
+    ranks = {2: "1 of 5", 4: "2 of 5", 3: "3 of 5", 5: "4 of 5", 0: "5 of 5"}
+    for number, expected in ((4, [2, 4, 5, 0]), (9, [2, 4, 3, 5, 0])):
+        shown = validation_record.best_and_worst(evaluation, number)
+        assert list(shown) == expected
+        assert shown == {index: ranks[index] for index in expected}
     names = ["a/0", "a/1", "b/2", "b/3", "a/4", "a/5"]
     record = validation_record.describe(evaluation, names.__getitem__, 7)
     assert {name: folder["num_images"] for name, folder in record["folders"].items()} == {"a": 3, "b": 2}
     assert record["folders"]["b"]["prediction"]["auc"] == pytest.approx(0.8)
-    (caption,) = validation_record.captions(evaluation, [2], names.__getitem__)
-    assert caption == ("b/2", "AuC 0.900, 9.0 dB", "gray: 0.900, 9.0 dB")
+    assert record["num_better"] == 4
+    (caption,) = validation_record.captions(evaluation, {2: "1 of 5"}, names.__getitem__)
+    assert caption == ("AuC 0.500, 5.0 dB", "AuC 0.900, 9.0 dB", "1 of 5: b/2")
 
 
 def test_every_run_has_a_report(finished_run):
@@ -187,7 +197,7 @@ def test_a_report_of_a_long_run_is_below_15_megabytes(finished_run, tmp_path):
     assert (min(images), max(images)) == (1, 150)
 
 
-@pytest.mark.parametrize("damage", ["no run", "metrics", "disk"])
+@pytest.mark.parametrize("damage", ["no run", "metrics", "disk", "a fault of the report"])
 def test_a_report_that_cannot_be_written_is_a_warning(finished_run, tmp_path, monkeypatch, caplog, damage):
     if damage != "no run":
         (tmp_path / "config.json").write_bytes((epath.Path(finished_run) / "config.json").read_bytes())
@@ -195,6 +205,8 @@ def test_a_report_that_cannot_be_written_is_a_warning(finished_run, tmp_path, mo
         (tmp_path / "metrics.jsonl").write_text("no JSON\n")
     if damage == "disk":
         monkeypatch.setattr(report_page, "write_whole", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    if damage == "a fault of the report":
+        monkeypatch.setattr(report_page, "render", lambda runs: runs[0].no_such_attribute)
     with caplog.at_level(logging.WARNING):
         report_page.write_report(epath.Path(tmp_path))
     (message,) = caplog.messages

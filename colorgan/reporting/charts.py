@@ -54,6 +54,12 @@ def losses(runs: Sequence[RunRecord]) -> list[Figure]:
         ]
         title = "Probability of being real, by the critic: near 50% where it cannot tell"
         figures.append(_figure(_label(runs, run, title), judged, "epoch", range=[0, 1]))
+    for network in ("generator", "critic"):
+        rates = [
+            _curve(run, f"train/{network}/learning_rate", _label(runs, run, network), _color(n))
+            for n, run in enumerate(runs)
+        ]
+        figures.append(_figure(f"Learning rate of the {network}", rates, "epoch"))
     return [figure for figure in figures if figure["data"]]
 
 
@@ -62,10 +68,11 @@ def speed(runs: Sequence[RunRecord]) -> list[Figure]:
     rates = [_curve(run, "perf/images_per_second", run.name, _color(n)) for n, run in enumerate(runs)]
     bars = []
     for n, run in enumerate(runs):
-        seconds = time_spent(run)
+        seconds = dict(sorted(time_spent(run).items(), key=lambda item: item[1]))
         minutes = [value / 60 for value in seconds.values()]
-        bars.append({"type": "bar", "name": run.name, "x": minutes, "y": list(seconds), "orientation": "h",
-                     "marker": {"color": _color(n)}})  # fmt: skip
+        bar = {"type": "bar", "name": run.name, "x": minutes, "y": list(seconds), "orientation": "h"}
+        bar |= {"text": [f"{value:.1f}" for value in minutes], "hoverinfo": "skip", "marker": {"color": _color(n)}}
+        bars.append(bar)
     figures = [_figure("Images per second", rates, "epoch", rangemode="tozero")]
     figures.append(_figure("Minutes, by what they were spent on", bars, "minutes", type="category"))
     return [figure for figure in figures if figure["data"]]
@@ -82,10 +89,13 @@ def histograms(run: RunRecord) -> list[Figure]:
             # log10 of the share; a is the first axis of the counts, drawn to the right.
             share = [[_log10(rows[a][b] / total) for a in range(len(rows))] for b in range(len(rows))]
             centers = [5 * (n - len(rows) // 2) for n in range(len(rows))]
-            trace = {"type": "heatmap", "z": share, "x": centers, "y": centers, "zmin": -6, "zmax": 0,
-                     "colorscale": "Viridis", "colorbar": {"title": {"text": "log10 of the share"}}}  # fmt: skip
+            trace = {"type": "heatmap", "z": share, "x": centers, "y": centers, "zmin": -6, "zmax": 0}
+            trace |= {"colorscale": "Viridis", "colorbar": {"title": {"text": "log10 of the share"}}}
+            trace["hoverinfo"] = "skip"
             figure = _figure(title, [trace], "a: green to red")
-            figure["layout"]["yaxis"] |= {"title": {"text": "b: blue to yellow"}, "scaleanchor": "x"}
+            square = {"range": [-112, 112], "constrain": "domain"}
+            figure["layout"]["xaxis"] |= square
+            figure["layout"]["yaxis"] |= square | {"title": {"text": "b: blue to yellow"}, "scaleanchor": "x"}
             figures.append(figure)
     return figures
 
@@ -121,7 +131,9 @@ def _curve(run: RunRecord, metric: str, name: str, color: str, markers: bool = F
     epochs, values = run.curve(metric)
     mode = "lines+markers" if markers else "lines"
     line = {"color": color, "dash": dash}
-    return {"type": "scatter", "mode": mode, "name": name, "x": epochs, "y": values, "line": line}
+    rounded = [round(epoch, 2) for epoch in epochs]
+    return {"type": "scatter", "mode": mode, "name": name, "x": rounded, "y": values, "line": line,
+            "hovertemplate": "%{y:.4g}"}  # fmt: skip
 
 
 def _truth(run: RunRecord, metric: str, name: str) -> Figure:
@@ -151,7 +163,9 @@ def _figure(title: str, traces: Sequence[Mapping[str, Any]], x_title: str, log: 
         "margin": {"l": 56, "r": 12, "t": 40, "b": 80},
         "height": 340,
         "legend": {"orientation": "h", "y": -0.28},
-        "xaxis": {"title": {"text": x_title}, "automargin": True},
-        "yaxis": {"automargin": True, "type": "log" if log else "linear"} | y_axis,
+        "dragmode": False,  # a finger on a chart scrolls the page
+        "hovermode": "x unified" if x_title == "epoch" else "closest",
+        "xaxis": {"title": {"text": x_title, "standoff": 4}, "automargin": True},
+        "yaxis": {"automargin": True, **({"type": "log", "dtick": "D2"} if log else {}), **y_axis},
     }
     return {"data": [trace for trace in traces if trace.get("y")], "layout": layout}

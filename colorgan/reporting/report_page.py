@@ -4,13 +4,12 @@ import html
 import importlib.resources
 import json
 import logging
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
 
-from colorgan.errors import Unreachable, UserError, reason
+from colorgan.errors import reason
 from colorgan.reporting import charts
 from colorgan.reporting.run_record import RunRecord
 from colorgan.run import workdir as workdir_lib
@@ -18,14 +17,25 @@ from colorgan.run.storage import write_whole
 
 log = logging.getLogger(__name__)
 
-# Metrics of the summary: name, title, whether higher is better.
+# Metrics of the summary: name, title, whether higher is better, and what it is.
 _METRICS = (
-    ("score", "score", True),
-    ("psnr", "PSNR (dB)", True),
-    ("auc", "AuC", True),
-    ("ab_histogram_distance", "ab histogram distance", False),
-    ("ciede2000", "CIEDE2000", False),
-    ("delta_colorfulness", "difference of colorfulness", False),
+    (
+        "score",
+        "score",
+        True,
+        "mean of two fractions of the way from gray (0) to real (1), of AuC and histograms",
+    ),
+    ("psnr", "PSNR (dB)", True, "error of all pixels; pale colors do best"),
+    ("ssim", "SSIM", True, "similarity of structure, 1 for equal images"),
+    ("auc", "AuC", True, "share of pixels with a color error below t, averaged over t from 0 to 150"),
+    ("ciede2000", "CIEDE2000", False, "mean visible difference of colors; 1 is just visible"),
+    (
+        "ab_histogram_distance",
+        "ab histogram distance",
+        False,
+        "whether the set has the same colors anywhere, 0 to 1",
+    ),
+    ("delta_colorfulness", "difference of colorfulness", False, "of the means of the set"),
 )
 _FLAT = 0.01  # change of the score that counts as none: what differs between seeds (benchmarks/LADDER.md)
 _WAITS = 0.2  # share of the time spent waiting for data that is worth a hint
@@ -39,17 +49,24 @@ th:first-child, td:first-child { text-align: left; min-width: 6em; } tr { border
 .scroll { overflow-x: auto; } .better { color: #00703c; } .worse { color: #b00020; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 12px; }
 .images { display: flex; flex-wrap: wrap; gap: 0 32px; } .images > div { max-width: 100%; }
-img { max-width: 100%; height: auto; } input[type=range] { width: min(100%, 480px); }
+img { height: auto; max-width: max(100%, 620px); }
+.samples p { position: sticky; top: 0; background: white; margin: 0; }
+@media (max-width: 500px) { table { font-size: 13px; } th, td { padding-right: 5px; } }
+.images > div { overflow-x: auto; } input[type=range] { width: min(100%, 480px); }
 li, pre { overflow-wrap: anywhere; } pre { white-space: pre-wrap; font-size: 13px; }
 """
 _SCRIPT = """
 const figures = JSON.parse(document.getElementById("figures").textContent);
 figures.forEach((figure, n) => Plotly.newPlot("figure" + n, figure.data, figure.layout,
-  {responsive: true, displaylogo: false}));
+  {responsive: true, displayModeBar: false}));
 document.querySelectorAll(".samples").forEach(samples => {
   const grids = JSON.parse(samples.querySelector("script").textContent);
   const [slider, image, label] = ["input", "img", "output"].map(name => samples.querySelector(name));
-  const show = () => { image.src = grids[slider.value][1]; label.textContent = "epoch " + grids[slider.value][0]; };
+  const show = () => {
+    image.src = grids[slider.value][1];
+    label.textContent = `epoch ${grids[slider.value][0]} (${+slider.value + 1} of ${grids.length})`;
+    slider.setAttribute("aria-valuetext", label.textContent);
+  };
   slider.addEventListener("input", show);
   show();
 });
@@ -61,7 +78,7 @@ def write_report(workdir: epath.Path) -> None:
     path = workdir / workdir_lib.REPORT_FILE
     try:
         write_whole(path, render([RunRecord.read(workdir)]).encode())
-    except (OSError, ValueError, KeyError, ImportError, UserError, Unreachable) as error:
+    except Exception as error:  # of any type: a fault here would end a training of days
         log.warning("cannot write %s: %s", path, reason(error))
 
 
@@ -79,7 +96,7 @@ def render(runs: Sequence[RunRecord]) -> str:
     title = " and ".join(run.name for run in runs)
     parts = [f"<h1>{html.escape(title)}</h1>"]
     parts += [_summary(run, with_name=len(runs) > 1) for run in runs]
-    parts += ["<h2>Validation</h2>", draw(charts.validation(runs))]
+    parts += ["<h2>Validation</h2><p>Of the moving average of the network.</p>", draw(charts.validation(runs))]
     for run in runs:
         parts += [_images(run, _heading(runs, run))]
     for run in runs:
@@ -118,18 +135,22 @@ def _json_script(values: Any, attributes: str = "") -> str:
 def _summary(run: RunRecord, with_name: bool) -> str:
     """The metrics beside those of the gray image, and what the run says about itself in sentences."""
     rows = []
-    for name, title, higher_is_better in _METRICS:
+    better, worse = list[str](), list[str]()
+    for name, title, higher_is_better, about in _METRICS:
         value, gray = run.last(f"validation/{name}"), run.last(f"validation/gray_{name}")
         if value is None or gray is None:
             continue
         is_better = value > gray if higher_is_better else value < gray
+        (better if is_better else worse).append(title)
         verdict = '<span class="better">yes</span>' if is_better else '<span class="worse">no</span>'
+        direction = "higher" if higher_is_better else "lower"
+        title = f"{title}<br><small>{direction} is better: {about}</small>"
         rows.append(f"<tr><td>{title}</td><td>{value:.3f}</td><td>{gray:.3f}</td><td>{verdict}</td></tr>")
     head = "<tr><th>last validation</th><th>prediction</th><th>gray image</th><th>better?</th></tr>"
     table = f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'
     if not rows:
         table = "<p>There was no validation yet.</p>"
-    sentences = [_progress(run), _convergence(run), _weakest(run), _speed(run)]
+    sentences = [_progress(run), _verdict(run, better, worse), _convergence(run), _weakest(run), _speed(run), run.setup]
     points = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences if sentence)
     heading = f"<h2>{html.escape(run.name)}</h2>" if with_name else ""
     return f"{heading}<ul>{points}</ul>{table}"
@@ -137,8 +158,22 @@ def _summary(run: RunRecord, with_name: bool) -> str:
 
 def _progress(run: RunRecord) -> str:
     epoch, images = run.last("train/epoch"), run.validation.get("num_images")
-    done = f"{epoch or 0:.4g} of {run.config.get('num_epochs')} epochs are done"
+    num_epochs = run.config["num_epochs"]
+    done = f"{min(epoch or 0, num_epochs):.3g} of {num_epochs} epochs are done"
     return f"{done}; the validation set has {images} images." if images else f"{done}."
+
+
+def _verdict(run: RunRecord, better: Sequence[str], worse: Sequence[str]) -> str:
+    """Whether the colors are nearer to the real ones than gray is."""
+    if not better and not worse:
+        return ""
+    compared = (("better", better), ("worse", worse))
+    said = [f"{kind} than the gray image in {', '.join(names)}" for kind, names in compared if names]
+    sentence = f"The prediction is {' and '.join(said)}."
+    if "num_better" in run.validation:
+        share = run.validation["num_better"] / max(run.validation["num_images"], 1)
+        sentence += f" {share:.0%} of the validation images have a better AuC than their gray images."
+    return sentence
 
 
 def _convergence(run: RunRecord) -> str:
@@ -152,8 +187,8 @@ def _convergence(run: RunRecord) -> str:
     best = max(range(len(scores)), key=scores.__getitem__)
     verdict = "hardly changed" if abs(change) < _FLAT else "was still rising" if change > 0 else "fell"
     return (
-        f"The score {verdict} from epoch {epochs[start]:.3g} to {epochs[-1]:.3g} ({change:+.3f}); "
-        f"its best value is {scores[best]:.3f}, in epoch {epochs[best]:.3g}."
+        f"The score {verdict} from epoch {epochs[start]:.0f} to {epochs[-1]:.0f} ({change:+.3f}); "
+        f"its best value is {scores[best]:.3f}, in epoch {epochs[best]:.0f}."
     )
 
 
@@ -164,7 +199,11 @@ def _weakest(run: RunRecord) -> str:
         return ""
     weakest = sorted(folders, key=lambda name: _gain(folders[name]))[:_NUM_WEAKEST]
     listed = ", ".join(f"{name or '(top folder)'} ({_gain(folders[name]):+.3f})" for name in weakest)
-    return f"It gains least on the gray image, in AuC, in these folders: {listed}."
+    num_better = sum(_gain(folder) > 0 for folder in folders.values())
+    return (
+        f"Its AuC is better than that of the gray image in {num_better} of {len(folders)} folders; "
+        f"the difference is lowest in {listed}."
+    )
 
 
 def _gain(folder: Mapping[str, Any]) -> float:
@@ -172,16 +211,16 @@ def _gain(folder: Mapping[str, Any]) -> float:
 
 
 def _speed(run: RunRecord) -> str:
-    rates = run.curve("perf/images_per_second")[1]
-    if not rates:
-        return ""
     spent = charts.time_spent(run)
-    total = sum(spent.values()) or 1.0
+    total = sum(spent.values())
+    if not total:
+        return ""
+    num_images = run.last("step") * run.config["batch_size"]
     share = spent["waiting for data"] / total
     hint = "; more data.num_workers, shards or data.cache=device may help" if share > _WAITS else ""
     return (
-        f"It trained at {statistics.median(rates):.4g} images per second, for {total / 60:.3g} minutes so far; "
-        f"{share:.0%} of the time it waited for data{hint}."
+        f"It took {total / 60:.3g} minutes after compiling, at {num_images / total:.3g} images per second with "
+        f"validation and checkpoints; {share:.0%} of the time it waited for data{hint}."
     )
 
 
@@ -197,7 +236,10 @@ def _images(run: RunRecord, heading: str) -> str:
             + "</div>"
         )
     if run.best_and_worst:
-        about = "By AuC: the best images first, then the worst. They are chosen by rank, never by eye."
+        about = (
+            "The best images first, then the worst, by AuC minus that of the gray image; with their ranks. They are "
+            "chosen by rank, never by eye."
+        )
         image = f'<img alt="best and worst validation images" src="{run.best_and_worst}">'
         parts.append(f"<div><h2>{heading}Best and worst validation images</h2><p>{about}</p>{image}</div>")
     return f'<div class="images">{"".join(parts)}</div>'
@@ -209,11 +251,11 @@ def _folders(run: RunRecord, heading: str) -> str:
         return ""
     rows = "".join(
         f"<tr><td>{html.escape(name) or '(top folder)'}</td><td>{folder['num_images']}</td>"
-        f"<td>{folder['prediction']['psnr']:.2f} ({folder['gray']['psnr']:.2f})</td>"
+        f"<td>{folder['prediction']['psnr']:.1f} ({folder['gray']['psnr']:.1f})</td>"
         f"<td>{folder['prediction']['auc']:.3f} ({folder['gray']['auc']:.3f})</td><td>{_gain(folder):+.3f}</td></tr>"
         for name, folder in sorted(folders.items(), key=lambda item: _gain(item[1]))
     )
-    head = "<tr><th>folder</th><th>images</th><th>PSNR (gray)</th><th>AuC (gray)</th><th>gain of AuC</th></tr>"
+    head = "<tr><th>folder</th><th>images</th><th>PSNR (gray)</th><th>AuC (gray)</th><th>difference</th></tr>"
     return f'<h2>{heading}Metrics by folder</h2><div class="scroll"><table>{head}{rows}</table></div>'
 
 

@@ -24,6 +24,7 @@ _MAX_LINES = 100  # warnings and changes that are listed
 _MAX_SIDE = 2000  # pixels of an image
 _QUALITY = 80
 _LOG_LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ ([A-Z]+) (.*)$")
+_STARTED = "training images: "
 _CHANGED = "changed since the checkpoint: "
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class RunRecord:
       images: sample grids by epoch, as data URIs.
       best_and_worst: the same; "" if there is none.
       warnings, changes: lines of the log, with their time.
+      setup: what the log says about the devices, and the sizes of the networks.
     """
 
     name: str
@@ -51,6 +53,7 @@ class RunRecord:
     best_and_worst: str
     warnings: Sequence[str]
     changes: Sequence[str]
+    setup: str = ""
 
     @classmethod
     def read(cls, workdir: epath.Path, max_bytes: int = MAX_BYTES) -> Self:
@@ -67,6 +70,7 @@ class RunRecord:
         config = workdir_lib.read_config(workdir)
         with bucket_errors(workdir):
             lines = [json.loads(line) for line in _read(workdir / workdir_lib.METRICS_FILE).splitlines() if line]
+            networks = json.loads(_read(workdir / workdir_lib.NETWORKS_FILE) or "{}")
             record = json.loads(_read(workdir / workdir_lib.VALIDATION_FILE) or "{}")
             grids = _spaced(list(workdir_lib.find_samples(workdir).items()), MAX_GRIDS)
             images = [(epoch, _data_uri(path)) for epoch, path in grids]
@@ -78,10 +82,11 @@ class RunRecord:
         parsed = [entry.groups() for entry in entries]
         warnings = [f"{time}: {text}" for time, level, text in parsed if level in ("WARNING", "ERROR")]
         changes = [f"{time}: {text}" for time, _, text in parsed if text.startswith(_CHANGED)]
-        name = workdir.name or str(workdir)
-        return cls(
-            name, config, lines, record, dict(images), best_and_worst, warnings[-_MAX_LINES:], changes[-_MAX_LINES:]
-        )
+        started = [text for _, _, text in parsed if text.startswith(_STARTED)]
+        sizes = ", ".join(f"{name.removeprefix('num_').replace('_', ' ')}: {size:,}" for name, size in networks.items())
+        setup = "; ".join(filter(None, [*started[-1:], sizes]))
+        said = warnings[-_MAX_LINES:], changes[-_MAX_LINES:], setup
+        return cls(workdir.name or str(workdir), config, lines, record, dict(images), best_and_worst, *said)
 
     def curve(self, metric: str) -> tuple[list[float], list[float]]:
         """Epochs and finite values of a metric, at most `MAX_POINTS`, evenly spaced, with the last one."""

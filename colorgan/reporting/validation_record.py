@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,28 +18,38 @@ from colorgan.run.storage import write_image, write_whole
 log = logging.getLogger(__name__)
 
 MAX_FOLDERS = 200  # that are listed: a set may have one for each photographer
-_NAME_LENGTH = 22  # characters that fit below an image
+_NAME_LENGTH = 14  # characters that fit below an image
 
 
-def best_and_worst(evaluation: Evaluation, number: int) -> list[int]:
-    """Positions of the best and then of the worst images by AuC, `number` in all, or all of a small set."""
-    aucs = evaluation.image_values["prediction"]["auc"]
-    ranked = [index for index in np.argsort(-aucs, kind="stable").tolist() if not np.isnan(aucs[index])]
-    if len(ranked) <= number:
-        return ranked
-    return ranked[: number // 2] + ranked[number // 2 - number :]
+def _gains(evaluation: Evaluation) -> np.ndarray:
+    """AuC of each prediction minus that of the gray image, [N]: AuC alone ranks images by how gray they are."""
+    return evaluation.image_values["prediction"]["auc"] - evaluation.image_values["gray"]["auc"]
 
 
-def captions(evaluation: Evaluation, indices: Sequence[int], name_fn: Callable[[int], str]) -> list[tuple[str, ...]]:
-    """The texts below the images of a row: name, AuC and PSNR, and the same of the gray image."""
+def best_and_worst(evaluation: Evaluation, number: int) -> dict[int, str]:
+    """Positions of the best and then of the worst images, by the gain of AuC over the gray image, with their rank.
+
+    They are `number` in all, or all of a small set.
+    """
+    gains = _gains(evaluation)
+    ranked = [index for index in np.argsort(-gains, kind="stable").tolist() if not np.isnan(gains[index])]
+    ranks = {index: f"{n + 1} of {len(ranked)}" for n, index in enumerate(ranked)}
+    shown = ranked if len(ranked) <= number else ranked[: number // 2] + ranked[number // 2 - number :]
+    return {index: ranks[index] for index in shown}
+
+
+def captions(
+    evaluation: Evaluation, indices: Mapping[int, str], name_fn: Callable[[int], str]
+) -> list[tuple[str, ...]]:
+    """The texts below the images of a row: metrics of the gray image, of the prediction, and the rank and the name."""
     prediction, gray = (evaluation.image_values[kind] for kind in ("prediction", "gray"))
     return [
         (
-            name_fn(index)[-_NAME_LENGTH:],
+            f"AuC {gray['auc'][index]:.3f}, {gray['psnr'][index]:.1f} dB",
             f"AuC {prediction['auc'][index]:.3f}, {prediction['psnr'][index]:.1f} dB",
-            f"gray: {gray['auc'][index]:.3f}, {gray['psnr'][index]:.1f} dB",
+            f"{rank}: {name_fn(index)[-_NAME_LENGTH:]}",
         )
-        for index in indices
+        for index, rank in indices.items()
     ]
 
 
@@ -67,6 +77,7 @@ def describe(evaluation: Evaluation, name_fn: Callable[[int], str], step: int) -
     return {
         "step": step,
         "num_images": evaluation.num_images,
+        "num_better": int((_gains(evaluation) > 0).sum()),
         "rows": evaluation.rows,
         "folders": by_folder,
         "histograms": {kind: np.round(counts, 3).tolist() for kind, counts in evaluation.histograms.items()},

@@ -274,7 +274,7 @@ class Trainer:
         if not shown:
             return
         captions = validation_record.captions(evaluation, shown, name_fn)
-        images = self._sampler.draw_images(self.state, shown, captions)
+        images = self._sampler.draw_images(self.state, list(shown), captions)
         if jax.process_index() == 0:
             record = validation_record.describe(evaluation, name_fn, self.step)
             validation_record.write(self._workdir, record, images)
