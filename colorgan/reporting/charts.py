@@ -70,7 +70,7 @@ def speed(runs: Sequence[RunRecord]) -> list[Figure]:
     for n, run in enumerate(runs):
         seconds = dict(sorted(time_spent(run).items(), key=lambda item: item[1]))
         minutes = [value / 60 for value in seconds.values()]
-        bar = {"type": "bar", "name": run.name, "x": minutes, "y": list(seconds), "orientation": "h"}
+        bar: Figure = {"type": "bar", "name": run.name, "x": minutes, "y": list(seconds), "orientation": "h"}
         bar |= {"text": [f"{value:.1f}" for value in minutes], "hoverinfo": "skip", "marker": {"color": _color(n)}}
         bars.append(bar)
     figures = [_figure("Images per second", rates, "epoch", rangemode="tozero")]
