@@ -6,6 +6,7 @@ import os
 import runpy
 import sys
 
+from colorgan.errors import flush_stdout
 from colorgan.version import __version__
 
 # The module of each command, and what it does.
@@ -50,8 +51,9 @@ def main() -> None:
 
 
 def _print(text: str) -> None:
-    with contextlib.suppress(BrokenPipeError):  # as after `| head`
-        print(text, flush=True)
+    with contextlib.suppress(BrokenPipeError):  # as after `| head`, where stdout has no buffer
+        print(text)
+    flush_stdout()
 
 
 def _usage() -> str:

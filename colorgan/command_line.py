@@ -19,7 +19,7 @@ import jax
 
 from colorgan import config_file, library_patches
 from colorgan.configs import default
-from colorgan.errors import Stopped, StoppedTogether, UserError, printable
+from colorgan.errors import Stopped, StoppedTogether, UserError, flush_stdout, printable
 from colorgan.run.preemption import EXIT_TRY_AGAIN, leave_at_once
 
 EXIT_ERROR, EXIT_USAGE = 1, 2
@@ -94,7 +94,11 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
       parser: from `create_parser`, with the flags of the command.
     """
     overrides, others = config_file.split_overrides(sys.argv[1:])
-    arguments, unknown = parser.parse_known_args(others)
+    try:
+        arguments, unknown = parser.parse_known_args(others)
+    except SystemExit:  # after --help
+        flush_stdout()
+        raise
     has_config = "config" in arguments
     if not has_config:
         unknown = [*overrides, *unknown]
@@ -143,9 +147,9 @@ def _call(main: Callable[[], None]) -> None:
     logging.getLogger("colorgan").setLevel(logging.INFO)
     try:
         main()
-        _flush_stdout()
+        flush_stdout()
     except BrokenPipeError:
-        _flush_stdout()
+        flush_stdout()
     except UserError as error:
         _exit(str(error), EXIT_ERROR, at_once=jax.distributed.is_initialized())
     except StoppedTogether as stopped:
@@ -161,14 +165,6 @@ def _call(main: Callable[[], None]) -> None:
         _exit("unexpected error (traceback above)", EXIT_ERROR, at_once=True)
 
 
-def _flush_stdout() -> None:
-    """Flushes stdout, also if its reader has ended, as after `| head`: Python would set an exit code for that."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _exit(message: str, code: int, at_once: bool = False) -> NoReturn:
     """Prints a message and ends the process.
 
@@ -178,7 +174,7 @@ def _exit(message: str, code: int, at_once: bool = False) -> NoReturn:
       at_once: skips Python's normal exit, which can crash while XLA's threads are running, and waits minutes for
         other processes of the run that have ended.
     """
-    _flush_stdout()
+    flush_stdout()
     print(f"colorgan: {printable(message)}", file=sys.stderr, flush=True)
     if at_once:
         os._exit(code)

@@ -1,4 +1,7 @@
-"""Exceptions that end a command, and text for messages."""
+"""Exceptions that end a command, text for messages, and the end of output."""
+
+import os
+import sys
 
 
 class UserError(Exception):
@@ -38,3 +41,11 @@ def reason(error: BaseException) -> str:
 def printable(text: str) -> str:
     """`text` with control characters, line breaks and bytes that are not UTF-8 written as escapes."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def flush_stdout() -> None:
+    """Flushes stdout, also if its reader has ended, as after `| head`: Python would set an exit code for that."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

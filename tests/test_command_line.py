@@ -229,12 +229,14 @@ def test_commands_are_listed():
     )
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["colorize", "--help"]])
-def test_output_that_nobody_reads_is_no_error(arguments):
+def test_output_that_nobody_reads_is_no_error(arguments, unbuffered):
     reader, writer = os.pipe()
     os.close(reader)  # as after `| head -1`
     command = [sys.executable, "-m", "colorgan", *arguments]
-    done = subprocess.run(command, env=COMMAND_ENVIRONMENT, stdout=writer, stderr=subprocess.PIPE, text=True)
+    environment = COMMAND_ENVIRONMENT | {"PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(command, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
 
