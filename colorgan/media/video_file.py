@@ -28,7 +28,6 @@ _READ_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "asf", "flv"
 _READ_FORMATS |= {"mpeg", "mpegvideo", "mpegts"}
 
 _OPTIONS = {"movflags": "faststart"}  # the index of an MP4 comes first, so that browsers play while loading
-_METADATA = {"metadata_errors": "surrogateescape"}  # tags are copied byte by byte, whatever their encoding
 
 # H.264 plays everywhere, but with 8 bits only; it and HEVC take no odd sizes in 4:2:0. WebM has neither.
 _H264 = ("libx264", {"crf": "18", "preset": "medium"})
@@ -56,14 +55,22 @@ def open_video(source: Path) -> "av.container.InputContainer":
     """The container of a file, to be closed. Raises `av.error.FFmpegError`."""
     import av
 
-    return av.open(source, **_METADATA)
+    return av.open(source, **_metadata_options())
 
 
 def create_video(target: Path) -> "av.container.OutputContainer":
     """A new file in the format of its suffix, to be closed. Raises `av.error.FFmpegError`."""
     import av
 
-    return av.open(target, "w", container_options=_OPTIONS, **_METADATA)
+    return av.open(target, "w", container_options=_OPTIONS, **_metadata_options())
+
+
+def _metadata_options() -> dict[str, str]:
+    """Options with which tags are copied byte by byte, whatever their encoding. PyAV does this from version 19 on."""
+    import av
+
+    is_earlier = int(av.__version__.partition(".")[0]) < 19
+    return {"metadata_errors": "surrogateescape"} if is_earlier else {}
 
 
 def add_video_stream(
