@@ -52,6 +52,12 @@ def _check(train, validation=OTHERS):
     return list(check_images(train, validation, CROP))
 
 
+def test_only_new_networks_are_advised_to_start_trained():
+    for is_fine_tuning in (False, True):
+        (sentence,) = check_images(Photographs(24), OTHERS, CROP, is_fine_tuning)
+        assert ("--config.init_from=shipped" in sentence) != is_fine_tuning
+
+
 @pytest.mark.parametrize(
     "train",
     [

@@ -21,6 +21,7 @@ _GRAY_SHARE = 0.25
 _MAX_DIFFERENCE = 4.0  # in 0..255, mean of an image
 # In 0..255. Gray images have 0, sepia ones 1 to 2.7, depending on their JPEG quality, photographs 2 (in fog) to 15.
 _MAX_TINT_ERROR = 2.0
+_START_TRAINED = ", or start from a trained network, as with --config.init_from=shipped"
 _NO_METRICS = "metrics of color mean nothing there"
 
 log = logging.getLogger(__name__)
@@ -34,18 +35,19 @@ class _Image(NamedTuple):
     pixels: np.ndarray
 
 
-def check_images(train: Source, validation: Source, crop_size: int) -> Iterator[str]:
+def check_images(train: Source, validation: Source, crop_size: int, is_fine_tuning: bool = False) -> Iterator[str]:
     """Yields a sentence for each problem. Reads up to 64 images of each and 20,000 names.
 
     Args:
       train: training images.
       validation: validation images, which should be other ones.
       crop_size: side in pixels of the squares that are trained on.
+      is_fine_tuning: whether the networks are trained already.
     """
     if len(train) < FEW_IMAGES:
         yield (
             f"few training images ({len(train)}), which the networks will learn by heart: use {FEW_IMAGES} or more, "
-            "better thousands, or start from a trained network, as with --config.init_from=shipped"
+            f"better thousands{'' if is_fine_tuning else _START_TRAINED}"
         )
     shared, num_compared = _find_shared(train, validation)
     if shared:

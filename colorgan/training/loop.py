@@ -174,7 +174,8 @@ class Trainer:
         sizes = (len(train), config.num_epochs, config.batch_size, self.step, self.num_steps)
         log.info(message, *sizes, sharding.platform_of(mesh), mesh.size)
         if jax.process_index() == 0:
-            for problem in check.check_images(train.source, validation.source, config.image_size):
+            sources = train.source, validation.source
+            for problem in check.check_images(*sources, config.image_size, bool(config.init_from)):
                 log.warning(problem)
         loading = build.create_loading(config)
         # One short pass: starting workers would take longer.
