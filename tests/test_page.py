@@ -402,7 +402,7 @@ def _serving(workdir: Path, tmp_path: Path, **variables: str) -> Iterator[tuple[
     assert not list(folder.glob("colorgan-page-*"))
 
 
-def _status(url: str) -> int:
+def _status(url: str | urllib.request.Request) -> int:
     try:
         with urllib.request.urlopen(url) as answer:
             return answer.status
@@ -680,12 +680,7 @@ def test_two_visitors_at_once_see_their_own_photographs_only(site, tab, tmp_path
 def _join_queue(site: SimpleNamespace, index: int, session: str, data: list) -> int:
     body = json.dumps({"fn_index": index, "session_hash": session, "data": data}).encode()
     request = urllib.request.Request(f"{site.address}gradio_api/queue/join", body, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
+    return _status(request)
 
 
 def test_a_visitor_beyond_the_queue_gets_a_sentence(site, tab, photo):

@@ -7,6 +7,7 @@ import numpy as np
 
 from colorgan.evaluation.metrics import METRICS
 from colorgan.reporting.run_record import RunRecord
+from colorgan.run.timing import SIDE_COSTS
 
 Figure = dict[str, Any]
 # Of Okabe and Ito 2008, which people with color blindness tell apart.
@@ -23,7 +24,6 @@ _TITLES = {
 }
 _PERFECT = {"score": 1.0, "auc": 1.0, "ssim": 1.0, "ab_histogram_distance": 0.0, "ciede2000": 0.0}
 _SQUEEZES = ("auc", "ssim")  # the line of the real image would leave no room for the others: a click shows it
-_SIDE_COSTS = ("validation", "sampling", "checkpoint", "logging")
 
 
 def validation(runs: Sequence[RunRecord]) -> list[Figure]:
@@ -112,7 +112,7 @@ def time_spent(run: RunRecord) -> dict[str, float]:
             computing += seconds * (1 - line.get("perf/data_wait_fraction", 0.0))
         step = line["step"]
     spent = {"training steps": computing, "waiting for data": waiting}
-    return spent | {kind: sum(line.get(f"perf/{kind}_seconds", 0.0) for line in run.lines) for kind in _SIDE_COSTS}
+    return spent | {kind: sum(line.get(f"perf/{kind}_seconds", 0.0) for line in run.lines) for kind in SIDE_COSTS}
 
 
 def _log10(share: float) -> float | None:

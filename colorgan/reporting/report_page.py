@@ -12,30 +12,21 @@ from etils import epath
 from colorgan.errors import reason
 from colorgan.reporting import charts
 from colorgan.reporting.run_record import RunRecord
+from colorgan.run import dashboard
 from colorgan.run import workdir as workdir_lib
 from colorgan.run.storage import write_whole
 
 log = logging.getLogger(__name__)
 
-# Metrics of the summary: name, title, whether higher is better, and what it is.
+# Metrics of the summary: name, title, whether higher is better. `dashboard.describe` says what each is.
 _METRICS = (
-    (
-        "score",
-        "score",
-        True,
-        "mean of two fractions of the way from gray (0) to real (1), of AuC and histograms",
-    ),
-    ("psnr", "PSNR (dB)", True, "error of all pixels; pale colors do best"),
-    ("ssim", "SSIM", True, "similarity of structure, 1 for equal images"),
-    ("auc", "AuC", True, "share of pixels with a color error below t, averaged over t from 0 to 150"),
-    ("ciede2000", "CIEDE2000", False, "mean visible difference of colors; 1 is just visible"),
-    (
-        "ab_histogram_distance",
-        "ab histogram distance",
-        False,
-        "whether the set has the same colors anywhere, 0 to 1",
-    ),
-    ("delta_colorfulness", "difference of colorfulness", False, "of the means of the set"),
+    ("score", "score", True),
+    ("psnr", "PSNR (dB)", True),
+    ("ssim", "SSIM", True),
+    ("auc", "AuC", True),
+    ("ciede2000", "CIEDE2000", False),
+    ("ab_histogram_distance", "ab histogram distance", False),
+    ("delta_colorfulness", "difference of colorfulness", False),
 )
 _FLAT = 0.01  # change of the score that counts as none: what differs between seeds (benchmarks/LADDER.md)
 _WAITS = 0.2  # share of the time spent waiting for data that is worth a hint
@@ -136,15 +127,14 @@ def _summary(run: RunRecord, with_name: bool) -> str:
     """The metrics beside those of the gray image, and what the run says about itself in sentences."""
     rows = []
     better, worse = list[str](), list[str]()
-    for name, title, higher_is_better, about in _METRICS:
+    for name, title, higher_is_better in _METRICS:
         value, gray = run.last(f"validation/{name}"), run.last(f"validation/gray_{name}")
         if value is None or gray is None:
             continue
         is_better = value > gray if higher_is_better else value < gray
         (better if is_better else worse).append(title)
         verdict = '<span class="better">yes</span>' if is_better else '<span class="worse">no</span>'
-        direction = "higher" if higher_is_better else "lower"
-        title = f"{title}<br><small>{direction} is better: {about}</small>"
+        title = f"{title}<br><small>{dashboard.describe(f'validation/{name}')}</small>"
         rows.append(f"<tr><td>{title}</td><td>{value:.3f}</td><td>{gray:.3f}</td><td>{verdict}</td></tr>")
     head = "<tr><th>last validation</th><th>prediction</th><th>gray image</th><th>better?</th></tr>"
     table = f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'

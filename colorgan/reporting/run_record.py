@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import io
 import json
-import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -26,8 +25,6 @@ _QUALITY = 80
 _LOG_LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ ([A-Z]+) (.*)$")
 _STARTED = "training images: "
 _CHANGED = "changed since the checkpoint: "
-
-log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)

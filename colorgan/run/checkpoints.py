@@ -100,8 +100,8 @@ class Checkpoints:
     """The checkpoints of one run; a context manager that ends when everything is on disk.
 
     Saving is asynchronous: it copies the state on the devices and returns; the state may be donated at once. The copy
-    is in the memory of the devices until it has been transferred to the host, while training goes on. A checkpoint that
-    cannot be written (a full disk) is logged, and the ones before it are kept.
+    is in the memory of the devices until it has been transferred to the host, while training continues. A checkpoint
+    that cannot be written (a full disk) is logged, and the ones before it are kept.
     """
 
     def __init__(self, workdir: epath.Path, best_metric: str, num_to_keep: int | None = None) -> None:

@@ -34,7 +34,7 @@ DESCRIPTIONS = {
     "validation/score": "Quality from 0, the gray image, to 1, the real image, by AuC and color histograms.",
     "validation/psnr": "Peak signal-to-noise ratio in dB; higher is better.",
     "validation/ssim": "Structural similarity, -1 to 1; higher is better.",
-    "validation/auc": "Area under the curve of color errors, 0 to 1; higher is better.",
+    "validation/auc": "Share of pixels with a color error below t, averaged over t from 0 to 150; higher is better.",
     "validation/ciede2000": "Mean color difference CIEDE2000; lower is better, and about 1 is just visible.",
     "validation/colorfulness": "Mean colorfulness; 0 is gray, and best is that of the real images.",
     "validation/delta_colorfulness": "Difference of the mean colorfulness from that of real images; lower is better.",
