@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import photographs
 
-from colorgan.inference import colorize_files
+from colorgan.inference import colorize_files, find_inputs
 from colorgan.inference.colorizer import Colorizer
 from colorgan.inference.paint import shrink
 from colorgan.media.photo_file import read_photo
@@ -45,7 +45,7 @@ def measure(colorizer: Colorizer, megapixels: float, count: int, repeats: int) -
         photographs.write_photograph(first, megapixels)
         for n in range(1, count):
             shutil.copy(first, place / f"{n:03d}.jpg")
-        files = list(colorize_files.find_files([place], output))
+        files = list(find_inputs.find_files([place], output))
         settings, result = colorize_files.Settings(overwrite=True), colorize_files.Result()
         whole = rate(lambda: colorize_files.colorize_files(files, output, colorizer, settings, result), count, repeats)
         if result.failures:

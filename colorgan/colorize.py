@@ -17,7 +17,7 @@ import jax
 
 from colorgan import command_line
 from colorgan.errors import UserError
-from colorgan.inference import colorize_files, model_flags
+from colorgan.inference import colorize_files, find_inputs, model_flags
 from colorgan.inference.colorizer import BORDERS, LEVELS
 from colorgan.inference.video import VideoReport
 from colorgan.run import devices
@@ -27,13 +27,13 @@ from colorgan.run.storage import parse_local_path
 def main(arguments: argparse.Namespace) -> None:
     """The last line printed is JSON; exit code 1 if a file could not be colored."""
     inputs, output = arguments.inputs, arguments.output
-    folder = output.parent if output and colorize_files.is_file_name(inputs, output) else output
+    folder = output.parent if output and find_inputs.is_file_name(inputs, output) else output
     result = colorize_files.Result()
-    files = list(colorize_files.find_files(inputs, output, result.failures))
+    files = list(find_inputs.find_files(inputs, output, result.failures))
     num_missing = len(result.failures)
     if folder:
         _check_writable(folder)
-    for line in colorize_files.describe_files(inputs, files):
+    for line in find_inputs.describe_files(inputs, files):
         print(line, file=sys.stderr)
     devices.select_platform("")
     colorizer = model_flags.load_colorizer(arguments)
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     smoothing = colorize_files.Settings.smoothing
     smoothing_help = f"of videos: weight of the previous frames where nothing moves, 0 to 0.99 (default: {smoothing})"
     parser.add_argument("--smoothing", type=command_line.between(0, 0.99), default=smoothing, help=smoothing_help)
-    inputs_help = f"photographs, videos and folders of them ({', '.join(colorize_files.SUFFIXES)})"
+    inputs_help = f"photographs, videos and folders of them ({', '.join(find_inputs.SUFFIXES)})"
     parser.add_argument("inputs", nargs="+", type=parse_local_path, metavar="INPUT", help=inputs_help)
     return parser
 

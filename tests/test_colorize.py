@@ -16,8 +16,8 @@ from colorgan.colorize import main
 from colorgan.data import sources
 from colorgan.errors import UserError
 from colorgan.inference import colorize_files, video
-from colorgan.inference.colorize_files import describe_files, find_files
 from colorgan.inference.colorizer import Colorizer
+from colorgan.inference.find_inputs import describe_files, find_files
 from colorgan.inference.model_flags import load_colorizer
 from colorgan.media import photo_file, png_tiff
 

@@ -204,7 +204,7 @@ def test_overwritten_bytes_in_a_shard_make_only_their_record_bad(shards, tmp_pat
 
 
 def test_colored_photographs_stay_in_the_output_folder(originals, tmp_path, monkeypatch):
-    from colorgan.inference.colorize_files import find_files
+    from colorgan.inference.find_inputs import find_files
 
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)

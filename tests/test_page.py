@@ -32,7 +32,7 @@ from PIL import Image
 from colorgan import page
 from colorgan.data import transforms
 from colorgan.errors import UserError
-from colorgan.inference import colorize_files, page_heading, page_visits
+from colorgan.inference import colorize_files, find_inputs, page_heading, page_visits
 from colorgan.inference.colorizer import Colorizer
 from colorgan.run.workdir import find_samples
 
@@ -185,7 +185,7 @@ def test_the_zip_has_the_files_of_the_command(tmp_path):
         uploads[-1].parent.mkdir()
         gray = np.random.default_rng(number).integers(90, 160, (20, 30), np.uint8)
         Image.fromarray(gray).resize((300, 200)).save(uploads[-1], exif=exif, dpi=(300, 300))
-    files = list(colorize_files.find_files(uploads, None))
+    files = list(find_inputs.find_files(uploads, None))
     colorize_files.colorize_files(files, None, TINTED, colorize_files.Settings(), colorize_files.Result())
     visit = page_visits.Visits(tmp_path).of("session")
     for upload in uploads:

@@ -26,7 +26,7 @@ from colorgan.data import tfds as tfds_source
 from colorgan.data.folder import IMAGE_SUFFIXES, find_images
 from colorgan.data.shards import write_shards
 from colorgan.errors import UserError
-from colorgan.inference.colorize_files import find_files
+from colorgan.inference.find_inputs import find_files
 from colorgan.media import photo_file
 from configs import tpu
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from videos import ORANGE, av, chroma, colorize_synthetic, read_frames, read_packets, scene, tint, write_video
 
-from colorgan.inference import colorize_files, video
+from colorgan.inference import find_inputs, video
 from colorgan.inference.colorizer import Colorizer
 from colorgan.media import video_file
 
@@ -81,7 +81,7 @@ def test_a_file_without_a_known_suffix_is_read_by_its_content(tmp_path):
 def test_results_of_videos_are_named_and_found_again(tmp_path):
     for name in ("a.avi", "b.AVI", "b.mkv", "c.3gp", "d.webm", "e.avi", "e.vob", "a-colorized.mkv", "c-colorized.mp4"):
         (tmp_path / name).touch()
-    names = [target.name for _, target in colorize_files.find_files([tmp_path], None)]
+    names = [target.name for _, target in find_inputs.find_files([tmp_path], None)]
     assert names == [
         "a-colorized.mkv",
         "b.AVI-colorized.mkv",

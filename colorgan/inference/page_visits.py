@@ -19,7 +19,7 @@ from PIL import Image
 from colorgan.data import transforms
 from colorgan.data.folder import IMAGE_SUFFIXES
 from colorgan.errors import UserError, reason
-from colorgan.inference import colorize_files, video
+from colorgan.inference import find_inputs, video
 from colorgan.inference.paint import Prediction, paint, shrink
 from colorgan.media import video_file
 from colorgan.media.photo_file import Photo, read_photo, write_photo
@@ -215,7 +215,7 @@ def open_photo(colorizer: "Colorizer", source: Path, megapixels: int) -> Opened:
     Raises:
       UserError: those of `read_upload`, or it is a video.
     """
-    ((_, target),) = colorize_files.find_files([source], None)
+    ((_, target),) = find_inputs.find_files([source], None)
     if target.suffix.lower() in video_file.VIDEO_SUFFIXES:
         raise UserError(f"{source.name} is a video: drop it on the tab Video.")
     pixels = read_upload(source, megapixels).pixels
@@ -302,7 +302,7 @@ def color_video(colorizer: "Colorizer", visit: Visit, upload: Path, progress_fn:
       UserError: it is not a video, too long, or cannot be read; or PyAV is missing.
     """
     source = visit.take(upload)
-    ((_, target),) = colorize_files.find_files([source], None)
+    ((_, target),) = find_inputs.find_files([source], None)
     if target.suffix.lower() not in video_file.VIDEO_SUFFIXES:
         raise UserError(f"{source.name} is not a video of a known format.")
     if _num_seconds(source) > MAX_VIDEO_SECONDS:

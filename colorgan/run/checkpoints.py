@@ -14,13 +14,11 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import jax
-import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 from orbax.checkpoint.checkpoint_manager import METRIC_ITEM_NAME as METRICS_ITEM
-from orbax.checkpoint.future import CommitFutureAwaitingContractedSignals, Future
 
 from colorgan import library_patches, sharding
 from colorgan.errors import Stopped, StoppedTogether, UserError
@@ -33,6 +31,7 @@ from colorgan.run.access_errors import (
     is_unreachable,
     short_reason,
 )
+from colorgan.run.background_save import BackgroundHandler, copy_on_devices
 from colorgan.run.checksums import checksums
 from colorgan.run.preemption import means_lost_process
 from colorgan.run.storage import bucket_errors, is_remote
@@ -70,30 +69,6 @@ class _Manager(ocp.CheckpointManager):
         if metrics is None:  # missing, or in a folder that cannot be searched
             check_access(self.directory / str(step) / METRICS_ITEM)
         return metrics
-
-
-class _BackgroundHandler(ocp.StandardCheckpointHandler):
-    """Copies arrays to the host in the background, and deletes them once they are there: save a copy of the state.
-
-    Orbax's own handler (0.12.8) waits for the transfers (`transfer_arrays_to_host` in
-    orbax/checkpoint/_src/serialization/replica_slices.py), since the next step may donate what it saves. This one
-    leaves them to a thread of Orbax. What runs there is local to each device; the barriers between processes are where
-    they were.
-    """
-
-    @classmethod
-    def typestr(cls) -> str:
-        return str(ocp.StandardCheckpointHandler.typestr())  # written into the checkpoint, whose format is the same
-
-    async def async_save(self, directory: epath.Path, args: ocp.args.StandardSave) -> list[Future]:
-        return [CommitFutureAwaitingContractedSignals(self._save(directory, args), name="save_arrays")]
-
-    async def _save(self, directory: epath.Path, args: ocp.args.StandardSave) -> None:
-        writes = await super().async_save(directory, args=args)
-        for array in jax.tree.leaves(args.item):
-            array.delete()
-        for write in writes:
-            write.result()
 
 
 class Checkpoints:
@@ -135,7 +110,7 @@ class Checkpoints:
             with bucket_errors(self._folder), library_patches.orbax_without_warnings():
                 options = ocp.CheckpointManagerOptions(best_fn=rank, create=False, **keep)
                 handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
-                handlers.add(None, ocp.args.StandardSave, _BackgroundHandler())
+                handlers.add(None, ocp.args.StandardSave, BackgroundHandler())
                 self._manager = _Manager(self._folder, options=options, handler_registry=handlers)
         except OSError as error:
             if is_remote(self._folder) or error.errno in DAMAGE_ERRNOS:
@@ -227,7 +202,7 @@ class Checkpoints:
         description = {"meta": dict(meta), "metrics": metrics, "checksums": checksums(dict(networks))}
         self._saving, self._failure = step, ""
         with self._reporting_failures():
-            items = {name: ocp.args.StandardSave(network) for name, network in _copy(dict(networks)).items()}
+            items = {name: ocp.args.StandardSave(network) for name, network in copy_on_devices(dict(networks)).items()}
             items[_META] = ocp.args.JsonSave(description | {"checksum": _checksum_of_json(description)})
             self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
 
@@ -370,16 +345,6 @@ def _create_reader() -> ocp.Checkpointer:
     items = ocp.CompositeOptions(multiprocessing_options=alone)
     handler = ocp.CompositeCheckpointHandler(composite_options=items)
     return ocp.Checkpointer(handler, multiprocessing_options=alone)
-
-
-def _copy(tree: Any) -> Any:
-    """A copy of arrays on their devices, which the next step cannot donate; placed in the same way."""
-    # `_copied` is not a lambda: jax.jit finds the compiled program by its function.
-    return jax.jit(_copied, out_shardings=jax.tree.map(lambda x: x.sharding, tree))(tree)
-
-
-def _copied(tree: Any) -> Any:
-    return jax.tree.map(jnp.copy, tree)
 
 
 def _checksum_of_json(values: Any) -> int:
