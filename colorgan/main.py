@@ -37,8 +37,6 @@ def _next_commands(workdir: epath.Path, validation: str) -> str:
     from colorgan.run.workdir import SAMPLES_FOLDER, TENSORBOARD_FOLDER, find_pictures
 
     logs, colorgan = workdir / TENSORBOARD_FOLDER, command_line.program("colorgan")
-    # TensorBoard names a run by its path in --logdir: "mine/tensorboard" in runs/, "." in the folder itself.
-    shown = workdir.parent if workdir.parent.name == "runs" else logs
     pictures = "".join(f"\n  {printable(str(path))}" for path in find_pictures(workdir))
     worth_opening = f"\n\nWorth opening:{pictures}" if pictures else ""
     return f"""
@@ -49,10 +47,18 @@ The run is complete.
 
 Next:
   {colorgan} evaluate {shlex.quote(f"--workdir={workdir}")} {shlex.quote(f"--data={validation}")}
-  {command_line.program("tensorboard")} {shlex.quote(f"--logdir={shown}")}
+  {command_line.program("tensorboard")} {shlex.quote(_tensorboard_flag(workdir))}
 To color photographs, name them or their folder at the end:
   {colorgan} colorize {shlex.quote(f"--workdir={workdir}")} --output=colored
 """
+
+
+def _tensorboard_flag(workdir: epath.Path) -> str:
+    """The flag with which TensorBoard shows a run as NAME/tensorboard, without searching folders of other things."""
+    if workdir.parent.name == "runs":
+        return f"--logdir={workdir.parent}"
+    is_plain = ":" not in workdir.name and "," not in str(workdir)  # these separate names and runs
+    return f"--logdir_spec={workdir.name}:{workdir}" if is_plain else f"--logdir={workdir}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -180,7 +180,7 @@ def test_next_commands_can_be_pasted_into_the_shell_that_started_the_run(tmp_pat
         workdir = "--workdir=my runs/it's $HOME"
         assert done.stdout.splitlines() == [
             *("colorgan", "evaluate", workdir, "--data=folder:a b/*"),
-            *("tensorboard", "--logdir=my runs/it's $HOME/tensorboard"),
+            *("tensorboard", "--logdir_spec=it's $HOME:my runs/it's $HOME"),
             *("colorgan", "colorize", workdir, "--output=colored"),
         ]
         assert not done.stderr
@@ -189,7 +189,28 @@ def test_next_commands_can_be_pasted_into_the_shell_that_started_the_run(tmp_pat
 def test_tensorboard_names_runs_by_their_folder():
     assert "tensorboard --logdir=my/runs\n" in main._next_commands(epath.Path("my/runs/mine"), "validation")
     alone = main._next_commands(epath.Path("photos/mine"), "validation")  # the other folder may be large
-    assert "tensorboard --logdir=photos/mine/tensorboard\n" in alone
+    assert "tensorboard --logdir_spec=mine:photos/mine\n" in alone
+    bucket = main._next_commands(epath.Path("gs://bucket/mine"), "validation")
+    assert "tensorboard --logdir_spec=mine:gs://bucket/mine\n" in bucket
+    separators = main._next_commands(epath.Path("photos/a,b"), "validation")
+    assert "tensorboard --logdir=photos/a,b\n" in separators
+
+
+def test_tensorboard_shows_the_name_of_a_run_in_any_folder(tmp_path):
+    from tensorboard.backend.event_processing.data_ingester import _parse_event_files_spec
+    from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+    from tensorboardX import SummaryWriter
+
+    for workdir in (tmp_path / "mine", tmp_path / "runs" / "mine"):
+        with SummaryWriter(str(workdir / "tensorboard")) as writer:
+            writer.add_scalar("loss", 1.0, 1)
+        flag, _, value = main._tensorboard_flag(epath.Path(workdir)).partition("=")
+        folders = _parse_event_files_spec(value) if flag == "--logdir_spec" else {value: None}
+        runs = EventMultiplexer()
+        for folder, name in folders.items():
+            runs.AddRunsFromDirectory(folder, name)
+        runs.Reload()
+        assert list(runs.Runs()) == ["mine/tensorboard"]
 
 
 def test_the_end_of_a_run_names_three_pictures(tmp_path):
