@@ -6,13 +6,19 @@ from colorgan.version import __version__
 
 if TYPE_CHECKING:
     from colorgan.inference.colorizer import Colorizer
+    from colorgan.inference.hints import Hint
 
-__all__ = ["Colorizer", "__version__"]
+__all__ = ["Colorizer", "Hint", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Colorizer":  # imported on first use: data workers import this package too
+    # Imported on first use: data workers import this package too.
+    if name == "Colorizer":
         from colorgan.inference.colorizer import Colorizer
 
         return Colorizer
+    if name == "Hint":
+        from colorgan.inference.hints import Hint
+
+        return Hint
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

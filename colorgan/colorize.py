@@ -17,7 +17,7 @@ import jax
 
 from colorgan import command_line
 from colorgan.errors import UserError
-from colorgan.inference import colorize_files, find_inputs, model_flags
+from colorgan.inference import colorize_files, find_inputs, hints, model_flags
 from colorgan.inference.colorizer import BORDERS, LEVELS
 from colorgan.inference.video import VideoReport
 from colorgan.run import devices
@@ -30,6 +30,7 @@ def main(arguments: argparse.Namespace) -> None:
     folder = output.parent if output and find_inputs.is_file_name(inputs, output) else output
     result = colorize_files.Result()
     files = list(find_inputs.find_files(inputs, output, result.failures))
+    arguments.hints = hints.read_for_one(arguments.hints, inputs) if arguments.hints else None
     num_missing = len(result.failures)
     if folder:
         _check_writable(folder)
@@ -79,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--strength", type=command_line.between(0, 1), default=1.0, help=strength_help)
     saturation_help = "factor of the colors, from 0 to 2; 1 is as predicted (default)"
     parser.add_argument("--saturation", type=command_line.between(0, 2), default=1.0, help=saturation_help)
+    hints_help = f"file of places and their colors, for one photograph (default: NAME{hints.SUFFIX} beside NAME.EXT)"
+    parser.add_argument("--hints", type=parse_local_path, metavar="FILE", help=hints_help)
     border_help = "auto leaves the border of a scan as it is (default); color treats it as part of the photograph"
     parser.add_argument("--border", choices=BORDERS, default=BORDERS[0], help=border_help)
     levels_help = "auto: colors of a faded photograph as at full contrast; write: full contrast too (default: keep)"

@@ -2,4 +2,6 @@
 
 __version__ = "0.2.0"
 
-FILE_VERSION = 1  # of exported files and their description; files until 2026-11-23 have no number
+# Of exported files and their description. None: until 2026-11-23. 1: without hints. 2: with planes of hints as input.
+FILE_VERSION = 2
+VERSION_WITHOUT_HINTS = 1  # of files of networks that take none, which earlier versions of colorgan can read

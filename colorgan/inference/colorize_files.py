@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import logging
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,14 +17,16 @@ from colorgan.data import transforms
 from colorgan.data.folder import IMAGE_SUFFIXES
 from colorgan.data.workers import num_cores
 from colorgan.errors import printable, reason
-from colorgan.inference import color_detection, video
+from colorgan.inference import color_detection, hints, video
 from colorgan.inference.find_inputs import real_path
+from colorgan.inference.hints import Hint
 from colorgan.media import photo_file
 from colorgan.media.video_file import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from colorgan.inference.colorizer import Colorizer
 
+log = logging.getLogger(__name__)
 MAX_THREADS = 8
 _MAX_SHARED_PIXELS = 16_000_000  # of photographs that are in memory together: up to 0.1 GB each, 0.3 GB with 16 bits
 
@@ -37,6 +40,7 @@ class Settings:
       smoothing: see `video.colorize_video`.
       overwrite: whether existing files are replaced.
       skip_color: whether photographs that have color already are left.
+      hints: of the one photograph; None for those in files beside photographs.
     """
 
     strength: float = 1.0
@@ -46,6 +50,7 @@ class Settings:
     border: str = "auto"
     levels: str = "keep"
     skip_color: bool = False
+    hints: Sequence[Hint] | None = None
 
 
 @dataclasses.dataclass
@@ -165,19 +170,32 @@ def _colorize_photograph(
     if target.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError("neither a photograph nor a video that can be read: save it as JPEG or MP4")
     try:
-        return _colorize_pixels(photo_file.read_photo(source, _MAX_SHARED_PIXELS), target, colorizer, settings)
+        return _colorize_pixels(photo_file.read_photo(source, _MAX_SHARED_PIXELS), source, target, colorizer, settings)
     except transforms.TooManyPixelsError:
         with large:
-            return _colorize_pixels(photo_file.read_photo(source), target, colorizer, settings)
+            return _colorize_pixels(photo_file.read_photo(source), source, target, colorizer, settings)
 
 
-def _colorize_pixels(photo: photo_file.Photo, target: Path, colorizer: "Colorizer", settings: Settings) -> bool:
+def _find_hints(source: Path, colorizer: "Colorizer", settings: Settings) -> Sequence[Hint]:
+    """The hints of a photograph. Those beside it do nothing for a network that takes none."""
+    if settings.hints is not None:
+        return settings.hints
+    path = hints.find_beside(source)
+    if path and not colorizer.takes_hints:
+        log.warning("%s is not used: this network takes no hints", printable(str(path)))
+        return ()
+    return hints.read_hints(path) if path else ()
+
+
+def _colorize_pixels(
+    photo: photo_file.Photo, source: Path, target: Path, colorizer: "Colorizer", settings: Settings
+) -> bool:
     had_color = color_detection.has_color(photo.pixels)
     if had_color and settings.skip_color:
         return True
     colored = photo.as_rgb()
     options = settings.strength, settings.saturation, colored.pixels, settings.border, settings.levels
-    colorizer.colorize(photo.pixels, *options)
+    colorizer.colorize(photo.pixels, *options, _find_hints(source, colorizer, settings))
     del photo  # if it was gray, it is not in memory while the file is encoded
     photo_file.write_photo(target, colored)
     return had_color

@@ -1,7 +1,7 @@
 """A trained generator as a function from photographs to colored photographs."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -11,7 +11,9 @@ from PIL import Image
 
 from colorgan import color
 from colorgan.data import transforms
+from colorgan.errors import UserError
 from colorgan.inference.batching import BatchedPredict
+from colorgan.inference.hints import Hint, Placed
 from colorgan.inference.load_exported import ColorizeFn
 from colorgan.inference.paint import Levels, Prediction, paint, shrink
 from colorgan.inference.scan_border import find_photograph
@@ -36,13 +38,21 @@ class Colorizer:
     Attributes:
       image_size: side of the network's square, in pixels.
       description: of the network, such as its step and checkpoint, as far as it is known.
+      takes_hints: whether the network takes color hints.
     """
 
     def __init__(
-        self, predict_fn: ColorizeFn, image_size: int, description: Mapping[str, Any] = MappingProxyType({})
+        self,
+        predict_fn: ColorizeFn,
+        image_size: int,
+        description: Mapping[str, Any] = MappingProxyType({}),
+        takes_hints: bool = False,
     ) -> None:
-        """`predict_fn` takes gray float32 [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in [-1,1], S being `image_size`."""
-        self.image_size, self.description = image_size, description
+        """`predict_fn` takes gray float32 [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in [-1,1], S being `image_size`.
+
+        If it `takes_hints`, their planes [B,S,S,3] (`hint_planes`) are the second argument, where there are any.
+        """
+        self.image_size, self.description, self.takes_hints = image_size, description, takes_hints
         self._predict_fn = BatchedPredict(predict_fn)
 
     def set_batch_size(self, max_size: int) -> None:
@@ -79,13 +89,13 @@ class Colorizer:
         from colorgan.inference import load_exported
 
         model = load_exported.load(Path(path))
-        return cls(model.predict, model.image_size, model.description)
+        return cls(model.predict, model.image_size, model.description, model.takes_hints)
 
     @classmethod
     def from_loaded(cls, loaded: "LoadedGenerator") -> Self:
         """A generator that is loaded already."""
         description = {"step": loaded.step, "checkpoint": loaded.checkpoint, **loaded.description}
-        return cls(loaded.create_predict_fn(), loaded.image_size, description)
+        return cls(loaded.create_predict_fn(), loaded.image_size, description, loaded.generator.takes_hints)
 
     @overload
     def __call__(
@@ -95,6 +105,7 @@ class Colorizer:
         saturation: float = 1.0,
         border: str = "auto",
         levels: str = "keep",
+        hints: Sequence[Hint] = (),
     ) -> Image.Image: ...
 
     @overload
@@ -105,6 +116,7 @@ class Colorizer:
         saturation: float = 1.0,
         border: str = "auto",
         levels: str = "keep",
+        hints: Sequence[Hint] = (),
     ) -> np.ndarray: ...
 
     def __call__(
@@ -114,6 +126,7 @@ class Colorizer:
         saturation: float = 1.0,
         border: str = "auto",
         levels: str = "keep",
+        hints: Sequence[Hint] = (),
     ) -> Image.Image | np.ndarray:
         """Colors a photograph, which is treated as gray.
 
@@ -127,6 +140,8 @@ class Colorizer:
           levels: "auto" predicts the colors of a faded photograph from its luma at full contrast, and multiplies their
             chroma by the square root of its contrast: as predicted they look too strong beside its luma, and faded as
             much as that, pale; "write" writes the luma at full contrast too; "keep" does neither.
+          hints: places and their colors, for a network that takes hints. Of those at one place the last one counts;
+            those in a border that is left do nothing. `strength` and `saturation` change their colors too.
 
         Returns:
           For a path, a Pillow image of 8 bits, "RGB", or "RGBA" if the photograph has transparency, with its ICC
@@ -135,11 +150,13 @@ class Colorizer:
 
         Raises:
           TypeError: `image` is of another type.
+          ValueError: a hint is outside of the photograph, or another argument out of range.
+          colorgan.errors.UserError: there are hints, and the network takes none.
           FileNotFoundError: there is no such file.
           Exception: of many types, from the decoder, for a file that is not a photograph.
         """
         colorize = functools.partial(
-            self.colorize, strength=strength, saturation=saturation, border=border, levels=levels
+            self.colorize, strength=strength, saturation=saturation, border=border, levels=levels, hints=hints
         )
         if isinstance(image, str | Path):
             return _colorize_file(Path(image), colorize)
@@ -165,6 +182,7 @@ class Colorizer:
         out: np.ndarray | None = None,
         border: str = "auto",
         levels: str = "keep",
+        hints: Sequence[Hint] = (),
     ) -> np.ndarray:
         """The same for arrays. With `pixels` as `out` (see `paint`), a large photograph is in memory once.
 
@@ -179,10 +197,14 @@ class Colorizer:
             )
         if not (0 <= strength <= 1 and 0 <= saturation <= 2):
             raise ValueError(f"strength is from 0 to 1 and saturation from 0 to 2, not {strength} and {saturation}")
-        return paint(pixels, self.predict(pixels, border, levels), strength, saturation, out)
+        return paint(pixels, self.predict(pixels, border, levels, hints), strength, saturation, out)
 
-    def predict(self, pixels: np.ndarray, border: str = "auto", levels: str = "keep") -> Prediction:
-        """The colors of an array as for `colorize`. Raises ValueError."""
+    def predict(
+        self, pixels: np.ndarray, border: str = "auto", levels: str = "keep", hints: Sequence[Hint] = ()
+    ) -> Prediction:
+        """The colors of an array as for `colorize`. Raises ValueError and UserError."""
+        if hints and not self.takes_hints:
+            raise UserError("this network takes no hints: it was trained without config.model.hints")
         if border not in BORDERS or levels not in LEVELS:
             raise ValueError(f"border is one of {BORDERS} and levels one of {LEVELS}, not {border!r} and {levels!r}")
         height, width = pixels.shape[:2]
@@ -190,22 +212,38 @@ class Colorizer:
         box = (top / height, bottom / height, left / width, right / width)
         small = shrink(pixels[top:bottom, left:right], self.image_size)
         if levels == "keep":
-            return Prediction(small, self.predict_chroma(small[None])[0], box)
+            return Prediction(small, self._predict_small(small, Placed(hints, (height, width), box, small)), box)
         found = Levels.of(small)
-        stretched = found.stretch(small)
-        chroma = self.predict_chroma(stretched[None])[0]
+        stretched, factor = found.stretch(small), np.sqrt(np.float32(found.contrast))
+        written = stretched if levels == "write" else small
+        placed = Placed(hints, (height, width), box, written)
         if levels == "write":
-            return Prediction(stretched, chroma, box, found)
-        return Prediction(small, chroma * np.sqrt(np.float32(found.contrast)), box)
+            return Prediction(stretched, self._predict_small(stretched, placed), box, found)
+        placed.chroma /= factor  # the colors are as asked for after the product below
+        return Prediction(small, factor * self._predict_small(stretched, placed), box)
 
-    def predict_chroma(self, gray: np.ndarray) -> np.ndarray:
-        """Luma from `shrink`, [B,h,w] in [-1,1], to (Cb, Cr) [B,h,w,2] as in `color.chroma_to_rgb`."""
+    def _predict_small(self, gray: np.ndarray, placed: Placed) -> np.ndarray:
+        """Luma [h,w] and its hints to chroma [h,w,2]."""
+        if not len(placed.places):
+            return self.predict_chroma(gray[None])[0]
+        planes = placed.planes(self.image_size, self._offset(*gray.shape))
+        return self.predict_chroma(gray[None], planes[None])[0]
+
+    def _offset(self, height: int, width: int) -> tuple[int, int]:
+        """Where an image that fills one side of the square is in it."""
+        return (self.image_size - height) // 2, (self.image_size - width) // 2
+
+    def predict_chroma(self, gray: np.ndarray, hints: np.ndarray | None = None) -> np.ndarray:
+        """Luma from `shrink`, [B,h,w] in [-1,1], to (Cb, Cr) [B,h,w,2] as in `color.chroma_to_rgb`.
+
+        `hints` are planes [B,S,S,3] of the square in whose middle the image is.
+        """
         height, width = gray.shape[1:]
-        top, left = (self.image_size - height) // 2, (self.image_size - width) // 2
+        top, left = self._offset(height, width)
         # The rest of the square is filled with the mirrored image.
         padding = ((0, 0), (top, self.image_size - height - top), (left, self.image_size - width - left))
         padded = np.pad(gray, padding, mode="symmetric")[..., None]
-        rgb = self._predict_fn(padded)
+        rgb = self._predict_fn(padded, hints)
         return color.rgb_to_chroma(np.asarray(rgb, np.float32)[:, top : top + height, left : left + width])
 
 

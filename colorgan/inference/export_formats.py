@@ -53,14 +53,14 @@ def to_stablehlo(loaded: LoadedGenerator) -> Converted:
         raise UserError("StableHLO needs flatbuffers: pip install flatbuffers") from error
     variables = jax.device_get(loaded.variables)  # off the devices of this machine
 
-    def color_all(gray: jax.Array) -> jax.Array:
+    def color_all(*inputs: jax.Array) -> jax.Array:
         cpu, gpu, tpu = (float32_fn(loaded, platform) for platform in ("cpu", "gpu", "tpu"))
-        return jax.lax.platform_dependent(variables, gray, cpu=cpu, cuda=gpu, default=tpu)  # weights once
+        return jax.lax.platform_dependent(variables, *inputs, cpu=cpu, cuda=gpu, default=tpu)  # weights once
 
-    size = loaded.image_size
-    gray = jax.ShapeDtypeStruct((*export.symbolic_shape("batch"), size, size, 1), np.float32)
+    batch = export.symbolic_shape("batch")
+    shapes = [jax.ShapeDtypeStruct((*batch, *shape), np.float32) for shape in input_shapes(loaded).values()]
     with exact_products():
-        program = export.export(jax.jit(color_all), platforms=("cpu", "cuda", "tpu"))(gray)
+        program = export.export(jax.jit(color_all), platforms=("cpu", "cuda", "tpu"))(*shapes)
     serialized = bytes(program.serialize())
 
     def write(path: Path, description: dict[str, Any]) -> None:
@@ -84,16 +84,16 @@ def to_onnx(loaded: LoadedGenerator) -> Converted:
         import onnxruntime  # noqa: F401 (for the comparison)
     except ImportError as error:
         raise UserError(f"ONNX needs {error.name}: {INSTALL_ONNX}") from error
-    version, size = importlib.metadata.version("jax2onnx"), loaded.image_size
+    version, inputs = importlib.metadata.version("jax2onnx"), input_shapes(loaded)
     color_all = functools.partial(float32_fn(loaded, "tpu"), jax.device_get(loaded.variables))
     try:
         with exact_products():
             model = jax2onnx.to_onnx(
                 color_all,
-                [("batch", size, size, 1)],
+                [("batch", *shape) for shape in inputs.values()],
                 model_name="colorgan",
                 opset=_OPSET,
-                input_names=[load_exported.INPUT_NAME],
+                input_names=list(inputs),
                 output_names=[load_exported.OUTPUT_NAME],
             )
     except Exception as error:  # of any type, with an unknown version of JAX or Flax
@@ -128,8 +128,15 @@ def to_safetensors(loaded: LoadedGenerator, large_dtype: DTypeLike = np.float32)
     return Converted(write, {})
 
 
-def float32_fn(loaded: LoadedGenerator, platform: str) -> Callable[[Any, jax.Array], jax.Array]:
-    """`predict` of (variables, gray) in float32, independent of the run's precision."""
+def input_shapes(loaded: LoadedGenerator) -> dict[str, tuple[int, int, int]]:
+    """The inputs of an exported program by name, without the axis of the batch."""
+    size = loaded.image_size
+    hints = {load_exported.HINTS_NAME: (size, size, 3)} if loaded.generator.takes_hints else {}
+    return {load_exported.INPUT_NAME: (size, size, 1)} | hints
+
+
+def float32_fn(loaded: LoadedGenerator, platform: str) -> Callable[..., jax.Array]:
+    """`predict` of (variables, gray, hints) in float32, independent of the run's precision. Hints are optional."""
     return functools.partial(predict, loaded.generator.clone(dtype=np.float32, platform=platform))
 
 

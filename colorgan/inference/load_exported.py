@@ -17,9 +17,9 @@ from colorgan.version import FILE_VERSION
 
 META_FILE, PROGRAM_FILE = "meta.json", "model.stablehlo"  # inside a StableHLO file, which is a zip
 META_KEY = "colorgan"  # in the metadata_props of an ONNX file
-INPUT_NAME, OUTPUT_NAME = "gray", "rgb"  # of an ONNX file
+INPUT_NAME, HINTS_NAME, OUTPUT_NAME = "gray", "hints", "rgb"  # of an ONNX file
 
-ColorizeFn = Callable[[np.ndarray], np.ndarray]
+ColorizeFn = Callable[..., np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Model:
     """An exported generator.
 
     Attributes:
-      predict: gray float32 [B,S,S,1] in [-1,1] to RGB float32 [B,S,S,3] in [-1,1], NumPy arrays in and out.
+      predict: gray float32 [B,S,S,1] in [-1,1] to RGB float32 [B,S,S,3] in [-1,1], NumPy arrays in and out. If
+        `takes_hints`, the second argument is their planes [B,S,S,3] (`hint_planes`); by default there are none.
       image_size: S.
       description: of the file: sizes, color space, step, config hash, versions, difference at export.
     """
@@ -35,6 +36,11 @@ class Model:
     predict: ColorizeFn
     image_size: int
     description: dict[str, Any]
+
+    @property
+    def takes_hints(self) -> bool:
+        """Whether it takes color hints."""
+        return HINTS_NAME in self.description
 
 
 def load(path: Path) -> Model:
@@ -79,14 +85,19 @@ def _load_stablehlo(path: Path) -> Model:
         raise UserError(f"{path} is damaged ({error}); copy it again") from error
     try:
         predict = jax.jit(export.deserialize(bytearray(program)).call)
-        predict.lower(jax.ShapeDtypeStruct((1, size, size, 1), np.float32))  # fails for what JAX cannot read
+        shapes = [jax.ShapeDtypeStruct((1, size, size, n), np.float32) for n in _num_channels(description)]
+        predict.lower(*shapes)  # fails for what JAX cannot read
     except Exception as error:
         writer = description.get("jax", "of unknown version")
         raise UserError(
             f"JAX {jax.__version__} cannot read {path}, which JAX {writer} wrote ({reason(error)}): "
             "it reads files that are up to 6 months older or 3 weeks newer than itself; export the run again"
         ) from error
-    return Model(lambda gray: np.asarray(predict(np.asarray(gray, np.float32))), size, description)
+
+    def predict_fn(gray: np.ndarray, hints: np.ndarray | None = None) -> np.ndarray:
+        return np.asarray(predict(*_inputs(description, gray, hints)))
+
+    return Model(predict_fn, size, description)
 
 
 def _load_safetensors(path: Path) -> Model:
@@ -115,10 +126,25 @@ def _load_onnx(path: Path) -> Model:
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path} is damaged ({error}); copy it again") from error
 
-    def predict(gray: np.ndarray) -> np.ndarray:
-        return session.run([OUTPUT_NAME], {INPUT_NAME: np.asarray(gray, np.float32)})[0]
+    def predict(gray: np.ndarray, hints: np.ndarray | None = None) -> np.ndarray:
+        inputs = zip((INPUT_NAME, HINTS_NAME), _inputs(description, gray, hints), strict=False)
+        return session.run([OUTPUT_NAME], dict(inputs))[0]
 
     return Model(predict, size, description)
+
+
+def _num_channels(description: dict[str, Any]) -> tuple[int, ...]:
+    """Of each input of the program."""
+    return (1, 3) if HINTS_NAME in description else (1,)
+
+
+def _inputs(description: dict[str, Any], gray: np.ndarray, hints: np.ndarray | None) -> list[np.ndarray]:
+    """The inputs of the program: with planes of 0 for no hints."""
+    gray = np.asarray(gray, np.float32)
+    if HINTS_NAME not in description:
+        return [gray]
+    planes = np.zeros((*gray.shape[:3], 3), np.float32) if hints is None else np.asarray(hints, np.float32)
+    return [gray, planes]
 
 
 def _read_description(encoded: bytes | str, path: Path) -> dict[str, Any]:

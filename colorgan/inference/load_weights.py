@@ -49,25 +49,30 @@ class LoadedGenerator:
         """Side of the generator's square, in pixels."""
         return self.generator.image_size
 
-    def create_predict_fn(self) -> Callable[[np.ndarray], np.ndarray]:
+    def create_predict_fn(self) -> Callable[..., np.ndarray]:
         """A function from gray float32 [B,S,S,1] in [-1,1] to RGB [B,S,S,3] in [-1,1], compiled when it is called.
 
+        A generator that takes hints has their planes [B,S,S,3] (`hint_planes`) as second argument, None by default.
         On a CPU, single images use a program of their own that is compiled quickly.
         """
         jitted = jax.jit(functools.partial(predict, self.generator))
 
         @functools.cache
-        def program(is_single: bool) -> Callable[..., jax.Array]:
+        def program(is_single: bool, has_hints: bool) -> Callable[..., jax.Array]:
             if not (is_single and self.generator.platform == "cpu"):
                 return jitted
-            gray = jax.ShapeDtypeStruct((1, self.image_size, self.image_size, 1), np.float32)
-            lowered = jitted.lower(self.variables, gray)
+            arrays = [jax.ShapeDtypeStruct((1, self.image_size, self.image_size, n), np.float32) for n in (1, 3)]
+            lowered = jitted.lower(self.variables, *arrays[: 1 + has_hints])
             for options in (_QUICKER, _QUICK):
                 with contextlib.suppress(jax.errors.JaxRuntimeError):  # an option that this version does not know
                     return lowered.compile(options)
             return jitted
 
-        return lambda gray: np.asarray(program(len(gray) == 1)(self.variables, np.asarray(gray, np.float32)))
+        def predict_fn(gray: np.ndarray, hints: np.ndarray | None = None) -> np.ndarray:
+            arrays = [np.asarray(array, np.float32) for array in (gray, hints) if array is not None]
+            return np.asarray(program(len(gray) == 1, len(arrays) > 1)(self.variables, *arrays))
+
+        return predict_fn
 
 
 def load_weights(path: Path) -> LoadedGenerator:

@@ -53,6 +53,7 @@ def create_networks(
     platform: str,
     encoder: str = UNET,
     freeze_encoder_norm: bool = False,
+    hints: bool = False,
     **training_keys: Any,
 ) -> tuple[Generator, Critic]:
     """Generator and critic for square images of `image_size` pixels, without parameters.
@@ -68,10 +69,11 @@ def create_networks(
       platform: "cpu", "gpu" or "tpu"; determines how convolutions are computed.
       encoder: `UNET`, or a name in `ENCODERS`.
       freeze_encoder_norm: whether the encoder's batch statistics stay as they are.
+      hints: whether the generator takes color hints.
       training_keys: the other keys of `config.model`, which concern training alone: `TRAINING_KEYS`.
 
     Raises:
-      UserError: there is no such output, critic or encoder.
+      UserError: there is no such output, critic or encoder, or no hints for this output.
       TypeError: there are unknown keys.
     """
     if unknown := training_keys.keys() - TRAINING_KEYS:
@@ -84,12 +86,19 @@ def create_networks(
     ):
         if value not in known:
             raise UserError(f"config.model.{key} is {value!r} but must be one of {', '.join(known)}")
+    if hints and output != "chroma":
+        raise UserError("config.model.hints needs config.model.output='chroma': a hint has no brightness")
     sizes: dict[str, Any] = {"image_size": image_size, "width": width, "max_width": max_width}
     options: dict[str, Any] = {"dtype": jnp.dtype(precision), "platform": platform}
-    generator: Generator = UNet(**sizes, output=output, **options)
+    generator: Generator = UNet(**sizes, output=output, **options, takes_hints=hints)
     if encoder != UNET:
         generator = EncoderUNet(
-            **sizes, output=output, **options, create_encoder=ENCODERS[encoder], frozen_norm=freeze_encoder_norm
+            **sizes,
+            output=output,
+            **options,
+            takes_hints=hints,
+            create_encoder=ENCODERS[encoder],
+            frozen_norm=freeze_encoder_norm,
         )
     return generator, CRITICS[critic](width=width, max_width=max_width, **options)
 

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from colorgan.models import hints as hint_layers
 from colorgan.models.convolutions import convolve_down, convolve_up
 from colorgan.models.generator import OUTPUT_CHANNELS, Generator
 from colorgan.models.layers import LEAK, MOMENTUM, BatchNorm, Convolution, Momentum, Normalized
@@ -39,9 +40,17 @@ class UNet(Generator):
         self.decoder_norms = [BatchNorm(self.dtype) for _ in decoder_widths]
         self.dropout = nn.Dropout(DROPOUT)
         self.to_color = convolution(OUTPUT_CHANNELS[self.output], convolve_up)
+        if self.takes_hints:
+            layer = functools.partial(hint_layers.HintLayer, dtype=self.dtype, platform=self.platform)
+            self.latent_hints = hint_layers.HintStatistics(self.max_width, self.dtype)
+            self.decoder_hints = [layer(w) for w in (*decoder_widths, OUTPUT_CHANNELS[self.output])]
 
     def encode(
-        self, gray: jax.Array, training: bool = False, momentum: Momentum = MOMENTUM
+        self,
+        gray: jax.Array,
+        training: bool = False,
+        momentum: Momentum = MOMENTUM,
+        hints: jax.Array | None = None,
     ) -> tuple[jax.Array, list[Skip]]:
         """Encodes gray [B,S,S,1] in [-1,1] to latent vectors [B,1,max_width] and the skip connections."""
         x = gray
@@ -53,21 +62,34 @@ class UNet(Generator):
                 x, normalized = self.encoder_norms[n - 1](x, training, momentum)
             x = nn.leaky_relu(x, LEAK)
             skips.append((x, normalized))
-        latent = nn.relu(self.bottleneck(x))  # [B,1,1,max_width]
-        return latent[:, 0], skips
+        latent = self.bottleneck(x)  # [B,1,1,max_width]
+        if hints is not None:
+            latent += self.latent_hints(hints)[:, None, None]
+        return nn.relu(latent)[:, 0], skips
 
     def decode(
-        self, latent: jax.Array, skips: list[Skip], training: bool = False, momentum: Momentum = MOMENTUM
+        self,
+        latent: jax.Array,
+        skips: list[Skip],
+        training: bool = False,
+        momentum: Momentum = MOMENTUM,
+        hints: jax.Array | None = None,
     ) -> jax.Array:
         """The outputs of `encode` to RGB [B,S,S,3] or chroma [B,S,S,2], depending on `output`, in (-1,1), float32."""
         pieces: tuple[jax.Array, ...] = (latent[:, None],)
         rectified = None
         for n, (convolution, norm) in enumerate(zip(self.decoder, self.decoder_norms, strict=True)):
-            x, normalized = norm(convolution(*pieces, rectified=rectified), training, momentum)
+            x = convolution(*pieces, rectified=rectified)
+            if hints is not None:
+                x += self.decoder_hints[n](pieces[0], hints)
+            x, normalized = norm(x, training, momentum)
             if n < NUM_DROPOUTS:
                 x = self.dropout(x, deterministic=not training)
                 normalized = Normalized.without_change(x)
             skip, normalized_skip = skips[-1 - n]
             pieces = nn.relu(x), nn.relu(skip)
             rectified = normalized, normalized_skip  # the ReLU of a LeakyReLU is the ReLU of its input
-        return nn.tanh(self.to_color(*pieces, rectified=rectified).astype(jnp.float32))
+        x = self.to_color(*pieces, rectified=rectified)
+        if hints is not None:
+            x += self.decoder_hints[-1](pieces[0], hints)
+        return nn.tanh(x.astype(jnp.float32))

@@ -35,6 +35,7 @@ VALUES_BEFORE: dict[str, Any] = {
     "model.encoder_weights": "",
     "model.encoder_rate": 1.0,
     "model.freeze_encoder_norm": False,
+    "model.hints": False,
     "optimizer.weight_decay": 0.0,
     "loss.adversarial_weight": 1.0,
     "init_from": "",

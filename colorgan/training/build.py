@@ -63,6 +63,7 @@ def create_gan(config: ConfigDict, platform: str) -> GAN:
     if FEATURE in losses:
         feature_encoder = ENCODERS[FEATURE_ENCODER](dtype=jnp.dtype(config.precision), platform=platform)
     encoder_rate = {"encoder": config.model.encoder_rate} if config.model.encoder != UNET else {}
+    frozen = [module for module, rate in encoder_rate.items() if rate == 0]
     return GAN(
         generator,
         critic,
@@ -71,6 +72,7 @@ def create_gan(config: ConfigDict, platform: str) -> GAN:
         optimizer.SCHEDULES[rates.schedule],
         losses,
         feature_encoder,
+        frozen,
     )
 
 

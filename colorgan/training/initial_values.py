@@ -16,6 +16,7 @@ from colorgan import sharding
 from colorgan.errors import UserError
 from colorgan.models.build import ENCODERS, Variables, check_shapes
 from colorgan.models.encoders import weights
+from colorgan.models.hints import without_hints
 from colorgan.run import weights_file
 from colorgan.run import workdir as workdir_lib
 from colorgan.run.checkpoints import Checkpoints
@@ -62,9 +63,15 @@ def _read(config: ConfigDict, gan: GAN, mesh: Mesh) -> dict[str, Variables]:
         initial = _of_run(path, mesh, is_adversarial) if is_folder else {"generator": weights_file.read(Path(path))[0]}
         expected = abstract_state(gan, sharding.replicated(mesh)).networks()
         known_as = f"{source} (for --config=pretrained or gpu)" if source == SHIPPED_NAME else source
+        wanted = {name: network.variables for name, network in expected.items() if name in initial}
+        plain = without_hints(initial["generator"])
+        if not gan.generator.takes_hints:
+            initial["generator"] = plain
+        elif len(jax.tree.leaves(plain)) == len(jax.tree.leaves(initial["generator"])):
+            wanted["generator"] = without_hints(wanted["generator"])
+            log.info("%s takes no hints: the layers for them begin with zeros, which change nothing", source)
         for name, variables in initial.items():
-            what = f"config.init_from: the {name} of {known_as} does not fit"
-            check_shapes(variables, expected[name].variables, what)
+            check_shapes(variables, wanted[name], f"config.init_from: the {name} of {known_as} does not fit")
         log.info("initial values: %s of %s", ", ".join(sorted(initial)), source)
         if is_adversarial and "critic" not in initial:
             log.info("the critic has random initial values: %s has none that was trained", source)

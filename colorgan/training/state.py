@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import struct
+from flax import struct, traverse_util
 from jax.sharding import Mesh
 
 from colorgan.sharding import abstract_arrays, is_spread, mesh_of, replicated, spread
@@ -35,6 +35,7 @@ class GAN:
       schedule: of the learning rate, see `optimizer.SCHEDULES`.
       losses: names of the generator's losses. Without `losses.ADVERSARIAL` the critic is not trained.
       feature_encoder: of the feature loss; None without it.
+      frozen: modules of the generator that are not trained.
     """
 
     generator: "Generator"
@@ -44,6 +45,7 @@ class GAN:
     schedule: "Schedule"
     losses: Collection[str]
     feature_encoder: "Encoder | None" = None
+    frozen: Collection[str] = ()
 
 
 class NetworkState(struct.PyTreeNode):
@@ -115,8 +117,8 @@ def create_state(gan: GAN, seed: int, shardings: Any, initial: Mapping[str, "Var
       gan: the networks.
       seed: of the random initial values.
       shardings: one for all arrays, or `state_shardings`.
-      initial: variables that are not random, the same in all processes, by network: all of "generator", or only those
-        of its encoder; "critic"; and "feature_encoder".
+      initial: variables that are not random, the same in all processes, by network: all of "generator", or without
+        those of hints, or only those of its encoder; "critic"; and "feature_encoder".
     """
 
     def create(data: np.ndarray, initial: dict[str, "Variables"]) -> GANState:
@@ -142,8 +144,10 @@ def create_state(gan: GAN, seed: int, shardings: Any, initial: Mapping[str, "Var
 
 
 def _merge(variables: Mapping[str, Any], initial: Mapping[str, Any]) -> dict[str, Any]:
-    """`variables` with the modules of `initial` in place of theirs."""
-    return {name: {**modules, **initial.get(name, {})} for name, modules in variables.items()}
+    """`variables` with the arrays of `initial` in place of theirs."""
+    flat = traverse_util.flatten_dict(dict(variables)) | traverse_util.flatten_dict(dict(initial))
+    merged: dict[str, Any] = traverse_util.unflatten_dict(flat)
+    return merged
 
 
 def _create_network(variables: Mapping[str, Any], optimizer: optax.GradientTransformation) -> NetworkState:

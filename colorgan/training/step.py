@@ -13,6 +13,7 @@ from colorgan import color, sharding
 from colorgan.data import degradation
 from colorgan.models.layers import MOMENTUM, decay_warmup
 from colorgan.run.pending_metrics import StepMetrics
+from colorgan.training import simulated_hints
 from colorgan.training.hyperparameters import Hyperparameters
 from colorgan.training.losses import ADVERSARIAL, FEATURE, LOSSES
 from colorgan.training.losses.adversarial import critic_loss, generator_adversarial_loss
@@ -53,6 +54,10 @@ def train_step(
     if hyperparameters.degrade is not None:
         rng = jax.random.fold_in(random_stream(key, "degradation"), state.step)
         real = degradation.degrade_some(real, rng, jnp.asarray(hyperparameters.degrade))
+    hints = None
+    if gan.generator.takes_hints:
+        rng = jax.random.fold_in(random_stream(key, "hints"), state.step)
+        real, hints = simulated_hints.simulate(real, rng)
     gray = color.luma(real)  # [B,S,S,1]
     momentum = decay_warmup(MOMENTUM, state.step)
     weights = hyperparameters.loss_weights
@@ -61,11 +66,13 @@ def train_step(
     critic_variables = state.critic.variables | {"params": sharding.gather(mesh, state.critic.params)}
 
     def generator_loss_fn(params: optax.Params) -> tuple[jax.Array, Any]:
+        params = {name: jax.lax.stop_gradient(p) if name in gan.frozen else p for name, p in params.items()}
         fake, updated = gan.generator.apply(
             {"params": sharding.gather(mesh, params, gan.generator.dtype), "batch_stats": state.generator.batch_stats},
             gray,
             training=True,
             momentum=momentum,
+            hints=hints,
             mutable=["batch_stats"],
             rngs={"dropout": dropout_rng},
         )
