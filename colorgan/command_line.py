@@ -85,6 +85,13 @@ def between(low: float, high: float) -> Callable[[str], float]:
     return number
 
 
+def counts(text: str) -> tuple[int, ...]:
+    """A type for argparse: numbers of 0 or more, such as "0,1,10"."""
+    if not all(part.isdecimal() for part in text.split(",")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 0,1,10")
+    return tuple(int(part) for part in text.split(","))
+
+
 def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:
     """Parses the command line and calls `main`. A `UserError` becomes one line on stderr and exit code 1.
 

@@ -4,23 +4,18 @@ Prints a table and one JSON object, and draws the best, median and worst images.
 """
 
 import argparse
-import functools
 import json
 import sys
 
-from colorgan import command_line, sharding
+from colorgan import command_line
 from colorgan.data import check, degradation, pipeline
 from colorgan.errors import UserError, printable
-from colorgan.evaluation import contact_sheet, lpips, predictions, report
+from colorgan.evaluation import contact_sheet, lpips, report
 from colorgan.evaluation.metrics import METRICS, VERSION
-from colorgan.inference import evaluation_images, model_flags
-from colorgan.inference.colorizer import Colorizer
-from colorgan.models.generator import predict
+from colorgan.inference import evaluation_images, model_flags, prediction_sets
 from colorgan.run import devices
 from colorgan.run.storage import bucket_errors, folder_errors, parse_local_path, parse_path, write_image, write_whole
 from colorgan.run.workdir import CONTACT_SHEET_FILE, EVALUATION_FOLDER
-
-_BATCH_SIZE = 32
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -40,23 +35,24 @@ def main(arguments: argparse.Namespace) -> None:
         source = degradation.DegradedSource(pipeline.Images(source, loaded.image_size, max_bad_fraction=None))
     with folder_errors(output, "--output"), bucket_errors(output):
         output.mkdir(parents=True, exist_ok=True)
-    if arguments.size == "own":
-        predict_set = predictions.create_full_size_fn(Colorizer.from_loaded(loaded), image_metrics)
-    else:
-        predict_fn, mesh = functools.partial(predict, loaded.generator), sharding.create_mesh()
-        predict_set = predictions.create_square_fn(
-            predict_fn, loaded.variables, loaded.image_size, _BATCH_SIZE, mesh, image_metrics
-        )
+    predict_set = prediction_sets.create(loaded, arguments.size, image_metrics)
+    hints: dict[int, dict[str, float]] = {}
     try:
         with folder_errors(arguments.save_images, "--save_images"):
             result = report.evaluate_set(source, predict_set, save)
+        for number in arguments.num_hints:
+            predict_with_hints = prediction_sets.create(loaded, arguments.size, image_metrics, number)
+            hints[number] = (report.evaluate_set(source, predict_with_hints) if number else result).rows["prediction"]
     except UserError as error:
         raise UserError(f"{image_set.name}: {error}") from error
     print(result.table(), file=sys.stderr)
+    if hints:
+        print(report.table_of_hints(hints), file=sys.stderr)
     values = {
         **result.rows,
         "confidence_95": result.intervals,
         "folders": {name: {"num_images": folder.num_images} | folder.rows for name, folder in result.folders.items()},
+        **({"hints": hints} if hints else {}),
         "metrics_version": VERSION,
         "num_images": result.num_images,
         "num_bad": result.num_bad,
@@ -85,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", default="model", choices=("model", "own"), help=size_help)
     degrade_help = "degrades each image like an old photograph, always in the same way; only with --size=model"
     parser.add_argument("--degrade", action="store_true", help=degrade_help)
+    hints_help = "also with so many color hints for each image, its colors at random places, such as 0,1,10,100"
+    parser.add_argument("--num_hints", type=command_line.counts, default=(), metavar="N,N", help=hints_help)
     parser.add_argument("--lpips", choices=lpips.NETWORKS, help="LPIPS too, by this network; needs the extra lpips")
     output_help = "folder of the results (default: evaluation/ in the run's folder or, without one, in the current one)"
     parser.add_argument("--output", type=parse_path, help=output_help)

@@ -16,6 +16,7 @@ from colorgan.data import pipeline, transforms
 from colorgan.data.source import Source
 from colorgan.errors import printable, reason
 from colorgan.evaluation import metrics
+from colorgan.evaluation.hints import random_places
 from colorgan.evaluation.steps import PredictFn, compare_step
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ def create_square_fn(
     batch_size: int,
     mesh: Mesh,
     image_metrics: Mapping[str, metrics.Metric] = metrics.METRICS,
+    num_hints: int = 0,
 ) -> PredictSetFn:
     """Colors the central square of every image at the generator's size, like the validation of a run.
 
@@ -57,32 +59,40 @@ def create_square_fn(
       batch_size: images in a batch, rounded up to a multiple of the devices.
       mesh: the devices.
       image_metrics: by name.
+      num_hints: hints for each image, at the places of `hints.random_places`.
     """
     batch_size = -(-batch_size // mesh.size) * mesh.size
     step = functools.partial(compare_step, predict_fn=predict_fn, image_metrics=image_metrics)
-    step_fn = sharding.jit(step, mesh, ("replicated", "batch"), "batch")
+    inputs = ("replicated", "batch", "batch") if num_hints else ("replicated", "batch")
+    step_fn = sharding.jit(step, mesh, inputs, "batch")
 
     def predict_set(source: Source) -> Iterator[Predictions]:
         images = pipeline.Images(source, image_size, max_bad_fraction=None)
         for n, batch in enumerate(pipeline.ordered_batches(images, batch_size, pipeline.Loading())):
-            outputs = jax.device_get(step_fn(variables, sharding.to_global(mesh, batch.image)))
+            first = n * batch_size
+            places = [random_places(range(first, first + batch_size), num_hints)] if num_hints else []
+            arrays = [sharding.to_global(mesh, array) for array in (batch.image, *places)]
+            outputs = jax.device_get(step_fn(variables, *arrays))
             good = np.flatnonzero(batch.mask)
             predictions, rows = jax.tree.map(lambda values, good=good: values[good], outputs)
             if len(good):
                 truths = batch.image[good]
-                yield Predictions(n * batch_size + good, list(truths), list(predictions.astype(np.uint8)), rows)
+                yield Predictions(first + good, list(truths), list(predictions.astype(np.uint8)), rows)
 
     return predict_set
 
 
 def create_full_size_fn(
-    color_fn: Callable[[np.ndarray], np.ndarray], image_metrics: Mapping[str, metrics.Metric] = metrics.METRICS
+    color_fn: Callable[..., np.ndarray],
+    image_metrics: Mapping[str, metrics.Metric] = metrics.METRICS,
+    num_hints: int = 0,
 ) -> PredictSetFn:
     """Colors every image whole, like `colorgan colorize`, and compares at its own size in NumPy (nothing to compile).
 
     Args:
-      color_fn: from uint8 [H,W,3] to uint8 [H,W,3].
+      color_fn: from uint8 [H,W,3], and with hints their places [num_hints,2], to uint8 [H,W,3].
       image_metrics: by name.
+      num_hints: hints for each image, at the places of `hints.random_places`.
     """
 
     def predict_set(source: Source) -> Iterator[Predictions]:
@@ -95,7 +105,7 @@ def create_full_size_fn(
                 log.warning("bad record %s: %s", pipeline.LEFT_OUT, problem)
                 continue
             truth = np.asarray(photo)
-            prediction = color_fn(truth)
+            prediction = color_fn(truth, *random_places([index], num_hints)) if num_hints else color_fn(truth)
             real, fake, gray = (image[None].astype(np.float32) for image in (truth, prediction, to_gray(truth)))
             yield Predictions(
                 np.array([index]), [truth], [prediction], metrics.compare(real, fake, gray, image_metrics)

@@ -5,7 +5,7 @@ docs/evaluation.md is the protocol: what the metrics mean, and their limits.
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,6 +59,14 @@ class Report:
             values = [f"{value:{len(key)}.3f}" for key, value in folder.rows["prediction"].items()]
             lines.append(f"{printable(name):22}{folder.num_images:6}  " + "  ".join(values))
         return "\n".join(lines)
+
+
+def table_of_hints(rows: Mapping[int, Mapping[str, float]]) -> str:
+    """The metrics of predictions by their number of hints, as rows of text."""
+    names = ("psnr", "auc", "ciede2000")
+    lines = ["", f"{'hints':>10}" + "".join(f"{name:>12}" for name in names)]
+    lines += [f"{number:10}" + "".join(f"{row[name]:12.3f}" for name in names) for number, row in rows.items()]
+    return "\n".join(lines)
 
 
 def evaluate_set(

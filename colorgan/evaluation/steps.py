@@ -12,12 +12,12 @@ from jax.sharding import Mesh
 
 from colorgan import color, sharding
 from colorgan.errors import printable
-from colorgan.evaluation import metrics
+from colorgan.evaluation import hints, metrics
 
 log = logging.getLogger(__name__)
 
-# (variables, gray [B,S,S,1] in [-1,1]) to RGB [B,S,S,3] in [-1,1]; traceable by JAX.
-PredictFn = Callable[[Any, jax.Array], jax.Array]
+# (variables, gray [B,S,S,1] in [-1,1], maybe planes of hints [B,S,S,3]) to RGB [B,S,S,3] in [-1,1]; traceable by JAX.
+PredictFn = Callable[..., jax.Array]
 _MAX_AHEAD = 3  # batches that are dispatched ahead of the one that is finished
 SumStepFn = Callable[[Any, jax.Array, jax.Array], Any]
 
@@ -25,6 +25,7 @@ SumStepFn = Callable[[Any, jax.Array, jax.Array], Any]
 def compare_step(
     variables: Any,
     images: jax.Array,
+    places: jax.Array | None = None,
     *,
     predict_fn: PredictFn,
     image_metrics: Mapping[str, metrics.Metric] = metrics.METRICS,
@@ -34,14 +35,17 @@ def compare_step(
     Args:
       variables: of `predict_fn`, usually the moving average.
       images: uint8 [B,S,S,3] at the generator's image size.
+      places: where the generator gets the colors of `images` as hints, see `hints.random_places`; None without hints.
       predict_fn: the generator.
       image_metrics: by name.
 
     Returns:
       The predictions, [B,S,S,3] in 0..255, rounded, and the result of `metrics.compare`.
     """
-    gray = color.luma(color.to_signed(images))
-    prediction = color.to_pixels(predict_fn(variables, gray))
+    real = color.to_signed(images)
+    gray = color.luma(real)
+    planes = [] if places is None else [hints.true_planes(real, places)]
+    prediction = color.to_pixels(predict_fn(variables, gray, *planes))
     gray_rgb = color.to_pixels(color.gray_to_rgb(gray))
     return prediction, metrics.compare(images.astype(jnp.float32), prediction, gray_rgb, image_metrics)
 

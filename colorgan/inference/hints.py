@@ -131,6 +131,19 @@ def read_for_one(path: Path, inputs: Sequence[Path]) -> list[Hint]:
     return read_hints(path)
 
 
+def from_truth(pixels: np.ndarray, places: np.ndarray) -> list[Hint]:
+    """Hints with the mean colors of a photograph, uint8 [H,W,3], at places [N,2]: (row, column) as fractions."""
+    height, width = pixels.shape[:2]
+    side = hint_planes.PLACE_SIZE * max(height, width)
+    centers = places * (height, width)
+    first, end = ((centers + sign * side / 2).round().astype(int) for sign in (-1, 1))
+    hints = []
+    for (row, column), (top, left), (bottom, right) in zip(places.tolist(), first.clip(0), end, strict=True):
+        mean = pixels[top : max(bottom, top + 1), left : max(right, left + 1)].mean(axis=(0, 1)).round().astype(int)
+        hints.append(Hint(column, row, "#{:02x}{:02x}{:02x}".format(*mean)))
+    return hints
+
+
 def find_beside(photo: Path) -> Path | None:
     """The file of hints beside a photograph, if there is one."""
     path = photo.with_name(photo.stem + SUFFIX)
