@@ -78,7 +78,7 @@ def test_ciede2000():
     fake[1, :5] = real[1, :5]
     fake[1, 5:10] = (50, 0, 0)
     expected = deltaE_ciede2000(real, fake)
-    pixels = metrics._ciede2000_of_pixels(real.astype(np.float32), fake.astype(np.float32))
+    pixels = metrics.ciede2000_of_pixels(real.astype(np.float32), fake.astype(np.float32))
     np.testing.assert_allclose(pixels, expected, atol=2e-3)
     for module in (np, jnp):
         images = (module.asarray(lab, module.float32) for lab in (real, fake))

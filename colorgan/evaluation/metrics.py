@@ -219,13 +219,13 @@ def ciede2000(real: Array, fake: Array) -> Array:
     Sharma, Wu and Dalal 2005 (doi:10.1002/col.20070), with all weights 1. Lightness counts too.
     """
     if real.__array_namespace__() is not np:
-        return _ciede2000_of_pixels(real, fake).mean(axis=(1, 2))
+        return ciede2000_of_pixels(real, fake).mean(axis=(1, 2))
     strips = range(0, real.shape[1], _STRIP_ROWS)  # as in `ssim`
-    rows = (_ciede2000_of_pixels(real[:, n : n + _STRIP_ROWS], fake[:, n : n + _STRIP_ROWS]) for n in strips)
+    rows = (ciede2000_of_pixels(real[:, n : n + _STRIP_ROWS], fake[:, n : n + _STRIP_ROWS]) for n in strips)
     return sum(row.sum(axis=(1, 2), dtype=np.float64) for row in rows) / (real.shape[1] * real.shape[2])
 
 
-def _ciede2000_of_pixels(real: Array, fake: Array) -> Array:
+def ciede2000_of_pixels(real: Array, fake: Array) -> Array:
     """[...,3] to [...]. The names are those of the paper, with 1 for real and 2 for fake."""
     xp = real.__array_namespace__()
     (l1, a1, b1), (l2, a2, b2) = ((lab[..., 0], lab[..., 1], lab[..., 2]) for lab in (real, fake))

@@ -18,6 +18,9 @@ FILE_VERSION = 1
 UNITS = ("fraction", "pixel")
 _KEYS = {"x", "y", "color", "size", "unit"}  # of an entry of a file
 _MAX_SIZE = 0.25
+# Standard deviations of `correct`, in pixels of the network and in luma; and its window.
+_DISTANCE, _LUMA_DISTANCE = 3.0, 0.15
+_REACH = 7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,6 +203,31 @@ class Placed:
         for (top, left), (bottom, right), chroma in zip(first, end, self.chroma, strict=True):
             planes[top:bottom, left:right] = (*chroma, 1)
         return planes
+
+
+def correct(chroma: np.ndarray, gray: np.ndarray, planes: np.ndarray) -> np.ndarray:
+    """Chroma that has the colors of hints where they are, and nearby where the luma is similar.
+
+    A network comes close to a hint. The difference that remains is added to it, with weights of a bilateral filter
+    (Tomasi and Manduchi 1998).
+
+    Args:
+      chroma: of the network, [h,w,2].
+      gray: luma, [h,w] in [-1,1].
+      planes: of `hint_planes`, [h,w,3].
+    """
+    differences = planes[..., 2:] * np.concatenate([planes[..., :2] - chroma, planes[..., 2:]], axis=-1)
+    sums, highest = np.zeros_like(differences), np.zeros_like(gray)
+    height, width = gray.shape
+    for down in range(-_REACH, _REACH + 1):
+        for right in range(-_REACH, _REACH + 1):
+            to = slice(max(down, 0), height + min(down, 0)), slice(max(right, 0), width + min(right, 0))
+            origin = slice(max(-down, 0), height + min(-down, 0)), slice(max(-right, 0), width + min(-right, 0))
+            nearness = (down**2 + right**2) / _DISTANCE**2 + ((gray[to] - gray[origin]) / _LUMA_DISTANCE) ** 2
+            weight = np.exp(-nearness / 2) * planes[origin][..., 2]
+            sums[to] += weight[..., None] * differences[origin]
+            highest[to] = np.maximum(highest[to], weight)
+    return chroma + highest[..., None] * sums[..., :2] / np.maximum(sums[..., 2:], 1e-6)
 
 
 def _is_number(value: Any) -> bool:
