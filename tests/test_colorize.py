@@ -176,6 +176,7 @@ def _arguments(tmp_path, *inputs, **changes):
         "smoothing": 0.9,
         "border": "auto",
         "levels": "keep",
+        "hints": None,
     }
     return argparse.Namespace(**given | changes)
 

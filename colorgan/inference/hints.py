@@ -183,7 +183,7 @@ class Placed:
         planes = np.zeros((side, side, 3), np.float32)
         centers, reach = self.places + offset, np.maximum(self.sizes, 1)[:, None] / 2
         # Pixels with their centers inside, as in `hint_planes.render`.
-        first, end = (np.ceil(centers + sign * reach - 0.5).astype(int).clip(0, side) for sign in (-1, 1))
+        first, end = (np.floor(centers + sign * reach + 0.5).astype(int).clip(0, side) for sign in (-1, 1))
         for (top, left), (bottom, right), chroma in zip(first, end, self.chroma, strict=True):
             planes[top:bottom, left:right] = (*chroma, 1)
         return planes
