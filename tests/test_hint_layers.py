@@ -20,7 +20,14 @@ GENERATORS = [("unet", 32), ("tiny", 96)]
 def _generator(encoder="tiny", image_size=32, hints=True, precision="float32", output="chroma"):
     sizes = {"width": 4, "max_width": 16}
     return create_networks(
-        image_size, **sizes, output=output, critic="patch", precision=precision, platform="cpu", encoder=encoder, hints=hints
+        image_size,
+        **sizes,
+        output=output,
+        critic="patch",
+        precision=precision,
+        platform="cpu",
+        encoder=encoder,
+        hints=hints,
     )[0]
 
 
