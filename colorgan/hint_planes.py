@@ -51,7 +51,7 @@ def _covered(places: ArrayT, sizes: ArrayT, side: int) -> tuple[ArrayT, ArrayT]:
     reach = xp.maximum(sizes, 1.0)[..., None] / 2
     rows, columns = (
         # With one end only, so that a place of one pixel between two pixels does not cover both.
-        ((centers - places[..., axis, None] >= -reach) & (centers - places[..., axis, None] < reach)).astype(np.float32)
+        ((centers - places[..., axis, None] > -reach) & (centers - places[..., axis, None] <= reach)).astype(np.float32)
         for axis in (0, 1)
     )
     return rows, columns

@@ -32,7 +32,7 @@ import pytest
 from jax.sharding import Mesh
 from PIL import Image
 
-from colorgan import library_patches, sharding
+from colorgan import color, library_patches, sharding
 from colorgan.configs import baseline
 from colorgan.training import build
 from colorgan.training import state as train_state
@@ -135,6 +135,12 @@ def run_command(
     if check and (done.returncode or "Warning" in done.stderr or "Traceback" in done.stderr):
         pytest.fail(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def follow_hints(gray: np.ndarray, planes: np.ndarray | None = None) -> np.ndarray:
+    """A network that colors where there are hints, and nothing else."""
+    chroma = np.zeros((*gray.shape[:3], 2), np.float32) if planes is None else planes[..., :2]
+    return color.chroma_to_rgb(gray, chroma)
 
 
 def create_step_fn(config: ml_collections.ConfigDict, gan: train_state.GAN, mesh: Mesh) -> Callable:

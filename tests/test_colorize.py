@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, run_command
+from conftest import ROOT, follow_hints, run_command
 from PIL import Image
 
-from colorgan.colorize import main
+from colorgan.colorize import _parser, main
 from colorgan.data import sources
 from colorgan.errors import UserError
 from colorgan.inference import colorize_files, video
@@ -176,6 +176,7 @@ def _arguments(tmp_path, *inputs, **changes):
         "smoothing": 0.9,
         "border": "auto",
         "levels": "keep",
+        "hints": None,
     }
     return argparse.Namespace(**given | changes)
 
@@ -194,6 +195,101 @@ def orange(monkeypatch):
         return np.clip(gray + np.array((0.3, 0.0, -0.3), np.float32), -1, 1)
 
     monkeypatch.setattr(Colorizer, "from_workdir", classmethod(lambda cls, *_: cls(predict, 32)))
+
+
+@pytest.fixture
+def following(monkeypatch):
+    """Commands get a network that colors where there are hints."""
+    colorizer = Colorizer(follow_hints, 32, takes_hints=True)
+    monkeypatch.setattr(Colorizer, "from_workdir", classmethod(lambda cls, *_: colorizer))
+
+
+def _write_hint(path, **changes):
+    """One hint, brown in the top left quarter."""
+    entry = {"x": 0.25, "y": 0.25, "color": "#a06050", "size": 0.1} | changes
+    path.write_text(json.dumps({"version": 1, "hints": [entry]}))
+    return path
+
+
+def _is_brown(path):
+    """Whether a photograph has the color of the hint, and no color elsewhere."""
+    pixels = np.asarray(Image.open(path)).astype(int)
+    red_less_blue = pixels[..., 0] - pixels[..., 2]
+    assert abs(red_less_blue[-8:]).max() < 3
+    return bool(red_less_blue[8, 8] > 30)
+
+
+def test_hints_of_one_photograph(following, tmp_path, capsys):
+    Image.new("L", (32, 32), 120).save(tmp_path / "a.png")
+    given = _write_hint(tmp_path / "elsewhere.json")
+    flags = [f"--hints={given}", "--workdir=runs/none", f"--output={tmp_path / 'out'}", str(tmp_path / "a.png")]
+    main(_parser().parse_args(flags))
+    assert _is_brown(tmp_path / "out" / "a.png")
+    _write_hint(tmp_path / "a.hints.json", x=7)  # of which nothing is read
+    main(_arguments(tmp_path, tmp_path / "a.png", hints=given, overwrite=True))
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["num_colored"] == 1
+    assert _is_brown(tmp_path / "out" / "a.png")
+    given.write_text('{"version": 1, "hints": []}')  # without hints, not those of a.hints.json
+    main(_arguments(tmp_path, tmp_path / "a.png", hints=given, overwrite=True))
+    assert not _is_brown(tmp_path / "out" / "a.png")
+
+
+def test_hints_beside_photographs(following, tmp_path, capsys):
+    """A file that is not valid, or a place outside, fails its photograph alone."""
+    for name in ("a", "b", "c", "d"):
+        Image.new("L", (32, 32), 120).save(tmp_path / f"{name}.png")
+    _write_hint(tmp_path / "a.hints.json")
+    _write_hint(tmp_path / "c.hints.json", color="reddish")
+    _write_hint(tmp_path / "d.hints.json", x=32, y=0, unit="pixel")
+    with pytest.raises(UserError, match="^2 of 4 files failed$"):
+        main(_arguments(tmp_path, tmp_path))
+    output = capsys.readouterr()
+    assert output.err.splitlines() == [  # files of hints are not said to be left out
+        f"colored, into {tmp_path / 'out'}: 2, the last one {tmp_path / 'out' / 'b.png'}",
+        f"failed: {tmp_path / 'c.png'}: {tmp_path / 'c.hints.json'}: hint 1: color is a color such as "
+        "\"#8a2b2b\", not 'reddish'",
+        f"failed: {tmp_path / 'd.png'}: (32, 0) is outside of the photograph, which has 32 x 32 pixels",
+    ]
+    assert json.loads(output.out)["num_failed"] == 2
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["a.png", "b.png"]
+    assert _is_brown(tmp_path / "out" / "a.png")
+    assert not _is_brown(tmp_path / "out" / "b.png")
+    main(_arguments(tmp_path, tmp_path / "a.png", output=None))
+    assert _is_brown(tmp_path / "a-colorized.png")
+
+
+def test_hints_for_several_or_in_a_file_that_is_not_valid_are_refused_before_anything_is_colored(following, tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.new("L", (32, 32), 120).save(tmp_path / name)
+    given = _write_hint(tmp_path / "h.json")
+    for inputs in ([tmp_path], [tmp_path / "a.png", tmp_path / "b.png"]):
+        with pytest.raises(UserError, match=r"^--hints is for one photograph; of several, each has its own in NAME"):
+            main(_arguments(tmp_path, *inputs, hints=given))
+    _write_hint(given, size=2)
+    with pytest.raises(UserError, match=f"^{given}: hint 1: size is a fraction of the longer side"):
+        main(_arguments(tmp_path, tmp_path / "a.png", hints=given))
+    with pytest.raises(UserError, match=f"^cannot read {tmp_path / 'gone.json'}: No such file"):
+        main(_arguments(tmp_path, tmp_path / "a.png", hints=tmp_path / "gone.json"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_video_takes_no_hints(following, tmp_path, capsys):
+    (tmp_path / "a.mp4").write_bytes(b"video")
+    with pytest.raises(UserError, match="1 of 1 files failed"):
+        main(_arguments(tmp_path, tmp_path / "a.mp4", hints=_write_hint(tmp_path / "h.json")))
+    assert "a.mp4: a video takes no hints, which are for one photograph" in capsys.readouterr().err
+
+
+def test_a_network_without_hints(orange, tmp_path, capsys, caplog):
+    """It colors as without the file beside a photograph, and says so; hints that are asked for fail."""
+    Image.new("L", (32, 32), 120).save(tmp_path / "a.png")
+    hints_file = _write_hint(tmp_path / "a.hints.json")
+    main(_arguments(tmp_path, tmp_path))
+    assert json.loads(capsys.readouterr().out)["num_colored"] == 1
+    assert caplog.messages == [f"{hints_file} is not used: this network takes no hints"]
+    with pytest.raises(UserError, match="1 of 1 files failed"):
+        main(_arguments(tmp_path, tmp_path / "a.png", hints=hints_file, overwrite=True))
+    assert "a.png: this network takes no hints: it was trained without config.model.hints" in capsys.readouterr().err
 
 
 def test_depth_alpha_and_orientation_are_kept_and_a_bad_file_does_not_stop_others(orange, tmp_path, capsys):

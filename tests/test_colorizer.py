@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, follow_hints
 from PIL import Image, ImageCms
 
 import colorgan
 from colorgan import color
+from colorgan.errors import UserError
 from colorgan.inference import paint
 from colorgan.inference.colorizer import Colorizer
 from colorgan.inference.guided_upsampling import GuidedChroma
@@ -204,3 +206,42 @@ def test_the_package_alone_imports_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'Colorist'"):
         colorgan.Colorist  # noqa: B018
+
+
+def test_hints_for_arrays_pillow_images_and_files(tmp_path):
+    colorizer, gray = Colorizer(follow_hints, 32, takes_hints=True), _noise((40, 60))
+    hints = [colorgan.Hint(15, 10, "#a06050", size=0.1, unit="pixel"), colorgan.Hint(0.75, 0.75, "#5060a0", size=0.1)]
+    colored = colorizer(gray, hints=hints)
+    np.testing.assert_array_equal(colorizer.colorize(gray, hints=hints), colored)
+    brown, blue = colored[10, 15].astype(int), colored[30, 45].astype(int)
+    assert brown[0] - brown[2] > 20
+    assert blue[2] - blue[0] > 20
+    assert np.ptp(colored[36:, :8].astype(int), axis=-1).max() <= 2
+    np.testing.assert_allclose(colored @ LUMA, gray, atol=0.501)
+    Image.fromarray(gray).save(tmp_path / "a.png")
+    rgba = Image.fromarray(np.dstack([gray] * 4))
+    for image in (Image.fromarray(gray), tmp_path / "a.png", str(tmp_path / "a.png"), rgba):
+        np.testing.assert_array_equal(np.asarray(colorizer(image, hints=hints))[..., :3], colored)
+    pale = np.ptp(colorizer(gray, hints=hints, strength=0.5)[10, 15].astype(int))
+    assert pale == pytest.approx(np.ptp(brown) / 2, abs=2)
+    for none in ((), []):
+        np.testing.assert_array_equal(colorizer(gray, hints=none), colorizer(gray))
+
+
+def test_a_network_without_hints_refuses_them():
+    for colorizer in (Colorizer(_orange, 32), Colorizer.default()):
+        assert not colorizer.takes_hints
+        with pytest.raises(UserError, match="^this network takes no hints: it was trained without config.model.hints$"):
+            colorizer(_noise((20, 30)), hints=[colorgan.Hint(0.5, 0.5, "red")])
+
+
+def test_photographs_of_threads_with_and_without_hints_are_colored_as_alone():
+    colorizer = Colorizer(follow_hints, 32, takes_hints=True)
+    photos = [_noise((20 + n, 30)) for n in range(12)]
+    given = [[colorgan.Hint(0.5, 0.5, f"hsl({30 * n}, 50%, 50%)", size=0.2)] if n % 2 else [] for n in range(12)]
+    expected = [colorizer(photo, hints=hints) for photo, hints in zip(photos, given, strict=True)]
+    colorizer.set_batch_size(4)
+    with ThreadPoolExecutor(12) as threads:
+        results = threads.map(lambda inputs: colorizer(inputs[0], hints=inputs[1]), zip(photos, given, strict=True))
+        for result, alone in zip(results, expected, strict=True):
+            np.testing.assert_array_equal(result, alone)

@@ -14,14 +14,18 @@ import zipfile
 import jax
 import numpy as np
 import pytest
-from conftest import COMMAND_ENVIRONMENT, run_command
+from conftest import COMMAND_ENVIRONMENT, TINY, run_command
 
 from colorgan import evaluate, export
+from colorgan.configs import default
 from colorgan.errors import UserError
 from colorgan.inference import export_formats, export_model, load_exported, load_run, load_weights, model_flags
+from colorgan.inference.colorizer import Colorizer
+from colorgan.models import build
+from colorgan.models import hints as hint_layers
 from colorgan.models.generator import predict
 from colorgan.run import migrations, weights_file
-from colorgan.version import FILE_VERSION
+from colorgan.version import FILE_VERSION, VERSION_WITHOUT_HINTS
 
 HAS_ONNX = all(importlib.util.find_spec(name) for name in ("jax2onnx", "onnx", "onnxruntime"))
 FORMATS = [
@@ -61,7 +65,7 @@ def test_export(finished_run, tmp_path, file_format):
     assert (description["input"]["name"], description["input"]["shape"]) == ("gray", ["batch", 32, 32, 1])
     assert (description["output"]["name"], description["output"]["shape"]) == ("rgb", ["batch", 32, 32, 3])
     config = migrations.migrate_config(json.loads((finished_run / "config.json").read_text()))
-    assert description["format_version"] == FILE_VERSION
+    assert description["format_version"] == VERSION_WITHOUT_HINTS
     assert description["config_sha256"] == hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
     difference = description["difference"]
     assert 0 < difference["mean"] < difference["max"] < 0.01
@@ -342,3 +346,71 @@ def test_single_images_have_a_program_of_their_own(finished_run, options, monkey
     together = predict_fn(gray)
     single = np.concatenate([predict_fn(one) for one in np.split(gray, 2)])
     np.testing.assert_allclose(single, together, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def with_hints():
+    """A generator whose parameters for hints have random values, as if it was trained."""
+    config = default.get_config()
+    config.update_from_flattened_dict(TINY | {"model.hints": True})
+    generator = build.create_generator(config.to_dict(), "cpu", "the test")
+    variables = jax.jit(generator.init)(jax.random.key(0), np.zeros((1, 32, 32, 1), np.float32))
+    rng = np.random.default_rng(0)
+
+    def change(path, value):
+        is_of_hints = hint_layers.is_of_hints([key.key for key in path])
+        return value + rng.normal(0, 0.3, value.shape).astype(np.float32) if is_of_hints else value
+
+    variables = jax.tree_util.tree_map_with_path(change, dict(variables))
+    return load_weights.LoadedGenerator(config.to_dict(), 7, "best", generator, variables)
+
+
+@pytest.mark.parametrize("file_format", ["safetensors", *FORMATS])
+def test_a_generator_with_hints(with_hints, tmp_path, file_format):
+    path = tmp_path / f"model.{file_format}"
+    description = export_model.export_model(with_hints, path, file_format)
+    assert description["format_version"] == FILE_VERSION == 2
+    assert description["hints"]["shape"] == ["batch", 32, 32, 3]
+    assert description["difference"]["max"] < 0.1
+    model = load_exported.load(path)
+    assert model.takes_hints
+    assert Colorizer.from_file(path).takes_hints
+    rng = np.random.default_rng(1)
+    gray = rng.uniform(-0.7, 0.7, (3, 32, 32, 1)).astype(np.float32)
+    planes = np.zeros((3, 32, 32, 3), np.float32)
+    planes[:2, 8:12, 8:12] = (0.3, -0.2, 1)
+    live = jax.jit(functools.partial(predict, with_hints.generator))
+    results = []
+    for inputs in ((gray,), (gray, planes)):
+        results.append(np.asarray(live(with_hints.variables, *inputs)))
+        for some in (slice(3), slice(1)):
+            rgb = model.predict(*(array[some] for array in inputs))
+            assert (rgb.dtype, rgb.shape) == (np.float32, results[-1][some].shape)
+            np.testing.assert_allclose(rgb, results[-1][some], atol=1e-4)
+    difference = np.abs(results[1] - results[0]).max(axis=(1, 2, 3))
+    assert (difference[:2] > 0.05).all()
+    assert difference[2] < 1e-5
+
+
+def test_a_model_that_is_wrong_with_hints_alone_is_refused(with_hints, tmp_path, monkeypatch):
+    def predict_wrongly(gray, *hints, original):
+        rgb = original(gray, *hints).copy()
+        if hints:
+            rgb[-1, 3, 5] += 0.6 / 127.5
+        return rgb
+
+    def load(path, original=load_exported.load):
+        model = original(path)
+        return dataclasses.replace(model, predict=functools.partial(predict_wrongly, original=model.predict))
+
+    monkeypatch.setattr(load_exported, "load", load)
+    with pytest.raises(UserError, match="differs from the run by up to 0.6 gray levels"):
+        export_model.export_model(with_hints, tmp_path / "model.safetensors", "safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_without_hints_has_the_version_of_before(with_hints):
+    generator = with_hints.generator.clone(takes_hints=False)
+    description = export_model.describe(dataclasses.replace(with_hints, generator=generator))
+    assert description["format_version"] == VERSION_WITHOUT_HINTS == 1
+    assert "hints" not in description

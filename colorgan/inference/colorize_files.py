@@ -202,6 +202,8 @@ def _colorize_pixels(
 
 
 def _colorize_video(source: Path, target: Path, colorizer: "Colorizer", settings: Settings) -> video.VideoReport:
+    if settings.hints is not None:
+        raise ValueError("a video takes no hints, which are for one photograph")
     bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} elapsed, {remaining} left"
     options: dict[str, Any] = {"leave": False, "dynamic_ncols": True, "disable": None}
     with tqdm(total=1.0, desc=printable(source.name), bar_format=bar_format, file=sys.stderr, **options) as bar:

@@ -19,6 +19,7 @@ from colorgan.data.folder import (
 )
 from colorgan.data.folder import find_files as find_folder_files
 from colorgan.errors import UserError, printable
+from colorgan.inference import hints
 from colorgan.media import photo_file, video_file
 from colorgan.media.video_file import VIDEO_SUFFIXES, WRITTEN_SUFFIXES
 
@@ -170,7 +171,7 @@ def describe_files(inputs: Sequence[Path], files: Sequence[tuple[Path, Path]]) -
     lines = [f"results in another format: {counts}"] if changes else []
     folders = [path for path in inputs if path.is_dir()]
     names = ((folder, name) for folder in folders for name in find_folder_files(str(folder), lambda error: None))
-    found = [path for folder, name in names if (path := folder / name).is_file()]
+    found = [path for folder, name in names if not name.endswith(hints.SUFFIX) and (path := folder / name).is_file()]
     others = collections.Counter(path.suffix or "no suffix" for path in found if path.suffix.lower() not in SUFFIXES)
     counts = ", ".join(f"{count} {printable(suffix)}" for suffix, count in sorted(others.items()))
     lines += [f"left out, as neither photographs nor videos by their suffixes: {counts}"] if others else []

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import numbers
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,11 @@ class Hint:
     def rgb(self) -> tuple[int, int, int]:
         """The color, 0 to 255. Raises ValueError if it is none."""
         try:
-            return ImageColor.getrgb(self.color)[:3]
+            red, green, blue, *_ = ImageColor.getrgb(self.color)
+            bytes((red, green, blue))  # Pillow takes "rgb(300, 0, 0)"
         except (ValueError, AttributeError, TypeError) as error:
             raise ValueError(f'color is a color such as "#8a2b2b", not {self.color!r}') from error
+        return red, green, blue
 
     def as_fraction(self, width: int, height: int) -> tuple[float, float]:
         """(x, y) as fractions of a photograph of this size in pixels. Raises ValueError for a place outside of it."""
@@ -88,7 +91,7 @@ def read_hints(path: Path) -> list[Hint]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("hints"), list):
         raise UserError(f'{path} is not a file of hints: it needs {{"version": {FILE_VERSION}, "hints": [...]}}')
@@ -124,7 +127,7 @@ def write_hints(path: Path, hints: Sequence[Hint]) -> None:
         {key: value for key, value in dataclasses.asdict(hint).items() if value != defaults[key]} for hint in hints
     ]
     content = {"version": FILE_VERSION, "hints": entries}
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(content, indent=1, default=float) + "\n", encoding="utf-8")  # of NumPy's numbers
 
 
 def read_for_one(path: Path, inputs: Sequence[Path]) -> list[Hint]:
@@ -199,7 +202,7 @@ class Placed:
         planes = np.zeros((side, side, 3), np.float32)
         centers, reach = self.places + offset, np.maximum(self.sizes, 1)[:, None] / 2
         # Pixels with their centers inside, as in `hint_planes.render`.
-        first, end = (np.ceil(centers + sign * reach - 0.5).astype(int).clip(0, side) for sign in (-1, 1))
+        first, end = (np.floor(centers + sign * reach + 0.5).astype(int).clip(0, side) for sign in (-1, 1))
         for (top, left), (bottom, right), chroma in zip(first, end, self.chroma, strict=True):
             planes[top:bottom, left:right] = (*chroma, 1)
         return planes
@@ -231,4 +234,5 @@ def correct(chroma: np.ndarray, gray: np.ndarray, planes: np.ndarray) -> np.ndar
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_real and abs(value) < math.inf  # not `isfinite`, which large integers overflow

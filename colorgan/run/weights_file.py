@@ -31,7 +31,7 @@ def write(path: Path, variables: Mapping[str, Any], description: Mapping[str, An
       OSError: the file cannot be written.
     """
     flat = traverse_util.flatten_dict(variables, sep="/")
-    arrays = {name: np.asarray(value, order="C") for name, value in flat.items()}
+    arrays = {name: np.asarray(value, order="C") for name, value in flat.items()}  # scalars too
     config = migrations.with_format_version(description["config"])
     # `safetensors.numpy.save_file` would write a file that only its owner can read.
     path.write_bytes(save(arrays, {META_KEY: json.dumps({**description, "config": config})}))
