@@ -1,9 +1,9 @@
 """Measures whether a network does what a color hint asks for. Prints one line of JSON for each kind of color and size.
 
-Each photograph is colored without a hint and with one hint at a random place, the same at every size. The color that is
-asked for is the photograph's own there, or that with its hue turned by 90 or 180 degrees; at the luma of each pixel, as
-far as RGB has it. Measured are CIEDE2000 at the place, how far the region around it has moved towards that color, and the
-change elsewhere. The region is what is connected to the place in the real photograph and has a similar color there.
+Each photograph is colored without a hint and with one hint at a random place, the same at every size. The color that
+is asked for is the photograph's own there, or that with its hue turned by 90 or 180 degrees; at the luma of each pixel,
+as far as RGB has it. Measured are CIEDE2000 at the place, how far the region around it has moved towards that color,
+and the change elsewhere. The region is what is connected to the place in the real photograph and has a similar color.
 
 python benchmarks/obedience.py --photos=PHOTOS [--model=FILE] [--sizes=256,1024] [--num_photos=100]
 """
