@@ -1,9 +1,10 @@
 """Measures whether a network does what a color hint asks for. Prints one line of JSON for each kind of color and size.
 
-Each photograph is colored without a hint and with one hint at a random place, the same at every size. The color that
-is asked for is the photograph's own there, or that with its hue turned by 90 or 180 degrees; at the luma of each pixel,
-as far as RGB has it. Measured are CIEDE2000 at the place, how far the region around it has moved towards that color,
-and the change elsewhere. The region is what is connected to the place in the real photograph and has a similar color.
+Each photograph is colored without a hint and with one. The color that is asked for is the photograph's own there, or
+that with its hue turned by 90 or 180 degrees; at the luma of each pixel, as far as RGB has it. Measured are CIEDE2000
+at the place, how far the region around it has moved towards that color, and the change elsewhere. The region is what is
+connected to the place in the real photograph and has a similar color. The place is random, but in a region of at least
+1% and at most half of the photograph, where people would put a hint, and is the same at every size.
 
 python benchmarks/obedience.py --photos=PHOTOS [--model=FILE] [--sizes=256,1024] [--num_photos=100]
 """
@@ -13,7 +14,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from colorgan import color, hint_planes
@@ -24,8 +25,10 @@ from colorgan.inference.colorizer import Colorizer
 from colorgan.inference.hints import Hint
 
 TURNS = (0, 90, 180)
-_SIMILAR = 12.0  # distance in Lab of pixels of a region from the color at the place
-_MIN_REGION = 0.002  # share of the photograph; smaller regions are left out of that measure
+_SIMILAR = 15.0  # distance in Lab of pixels of a region from the color at the place
+_SMOOTH = 5  # pixels of the median filter before regions are found, so that texture does not divide them
+_MIN_REGION, _MAX_REGION = 0.01, 0.5  # share of the photograph
+_NUM_PLACES = 30  # of which the first in such a region is taken; a photograph without one is left out
 _MIN_CHANGE = 5.0  # CIEDE2000 between the color asked for and the one without a hint; less leaves nothing to obey
 _REGION_SIDE = 256  # regions are found at this size
 
@@ -41,18 +44,23 @@ def turn_hue(rgb: np.ndarray, degrees: float) -> np.ndarray:
 
 
 def find_region(photo: Image.Image, place: np.ndarray) -> np.ndarray:
-    """A mask [H,W] at the photograph's size: pixels of similar color that are connected to `place`, fractions [2]."""
+    """A mask at `_REGION_SIDE`: pixels of similar color that are connected to `place`, fractions [2]."""
     scale = _REGION_SIDE / max(photo.size)
-    small = np.asarray(photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))))
-    lab = color.rgb_to_lab(small.astype(np.float32))
-    row, column = np.minimum((place * small.shape[:2]).astype(int), np.array(small.shape[:2]) - 1)
-    reach = max(1, round(hint_planes.PLACE_SIZE * _REGION_SIDE / 2))
-    around = lab[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
-    similar = np.linalg.norm(lab - np.median(around, axis=(0, 1)), axis=-1) < _SIMILAR
+    small = photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale))))
+    lab = color.rgb_to_lab(np.asarray(small.filter(ImageFilter.MedianFilter(_SMOOTH))).astype(np.float32))
+    row, column = np.minimum((place * lab.shape[:2]).astype(int), np.array(lab.shape[:2]) - 1)
+    similar = np.linalg.norm(lab - lab[row, column], axis=-1) < _SIMILAR
     labels, _ = ndimage.label(similar)
-    found = labels[row, column]
-    region = (labels == found) & similar if found else np.zeros_like(similar)
-    return np.asarray(Image.fromarray(region).resize(photo.size, Image.Resampling.NEAREST))
+    return labels == labels[row, column]
+
+
+def choose_place(photo: Image.Image, index: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """A place, fractions [2], and its region; None if there is none."""
+    for place in true_hints.random_places([index], _NUM_PLACES)[0]:
+        region = find_region(photo, place)
+        if _MIN_REGION <= region.mean() <= _MAX_REGION:
+            return place, region
+    return None
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -61,9 +69,10 @@ def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return metrics.ciede2000_of_pixels(*labs)
 
 
-def measure(colorizer: Colorizer, photo: Image.Image, without: np.ndarray, place: np.ndarray, turn: int) -> dict:
-    """The measures of one hint."""
-    truth = np.asarray(photo)
+def measure(
+    colorizer: Colorizer, truth: np.ndarray, without: np.ndarray, place: np.ndarray, region: np.ndarray, turn: int
+) -> dict[str, float]:
+    """The measures of one hint, in a photograph [H,W,3] and what it is without the hint."""
     height, width = truth.shape[:2]
     half = max(hint_planes.PLACE_SIZE * max(height, width) / 2, 0.5)
     (top, left), (bottom, right) = ((place * (height, width) + sign * half).round().astype(int) for sign in (-1, 1))
@@ -74,11 +83,11 @@ def measure(colorizer: Colorizer, photo: Image.Image, without: np.ndarray, place
     gray = color.luma(truth.astype(np.float32) / 127.5 - 1)
     chroma = np.broadcast_to(color.rgb_to_chroma(asked.astype(np.float32) / 127.5 - 1), (*gray.shape[:2], 2))
     wanted = (color.chroma_to_rgb(gray, chroma) + 1) * 127.5
-    region = find_region(photo, place)
+    region = np.asarray(Image.fromarray(region).resize((width, height), Image.Resampling.NEAREST))
     before, after, changed = difference(without, wanted), difference(colored, wanted), difference(colored, without)
-    result = {"at_place": after[at_place].mean(), "outside": changed[~region].mean() if not region.all() else 0.0}
-    if region.mean() >= _MIN_REGION and before[region].mean() >= _MIN_CHANGE:
-        result["moved"] = 1 - after[region].mean() / before[region].mean()
+    result = {"at_place": float(after[at_place].mean()), "outside": float(changed[~region].mean())}
+    if before[region].mean() >= _MIN_CHANGE:
+        result["moved"] = float(1 - after[region].mean() / before[region].mean())
     return result
 
 
@@ -90,19 +99,19 @@ def main() -> None:
     parser.add_argument("--num_photos", type=int, default=100, help="evenly spaced")
     arguments = parser.parse_args()
     colorizer = Colorizer.from_file(arguments.model) if arguments.model else Colorizer.default()
-    names = find_images(str(arguments.photos))
+    names = list(find_images(str(arguments.photos)))
     chosen = np.unique(np.linspace(0, len(names) - 1, min(arguments.num_photos, len(names))).astype(int)).tolist()
-    places = true_hints.random_places(chosen, 1)[:, 0]
-    rows = []
+    photos = [(Image.open(arguments.photos / names[index]).convert("RGB"), index) for index in chosen]
+    with_places = [(photo, found) for photo, index in photos if (found := choose_place(photo, index))]
     for size in map(int, arguments.sizes.split(",")):
-        results: dict[int, list[dict]] = {turn: [] for turn in TURNS}
-        for index, place in zip(chosen, places, strict=True):
-            photo = Image.open(arguments.photos / names[index]).convert("RGB")
+        results: dict[int, list[dict[str, float]]] = {turn: [] for turn in TURNS}
+        for photo, (place, region) in with_places:
             scale = size / max(photo.size)
-            photo = photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale))))
-            without = colorizer(np.asarray(photo), border="color")
+            resized = photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale))))
+            truth = np.asarray(resized)
+            without = colorizer(truth, border="color")
             for turn in TURNS:
-                results[turn].append(measure(colorizer, photo, without, place, turn))
+                results[turn].append(measure(colorizer, truth, without, place, region, turn))
         for turn, values in results.items():
             moved = [value["moved"] for value in values if "moved" in value]
             at_place, outside = (np.array([value[name] for value in values]) for name in ("at_place", "outside"))
@@ -117,7 +126,6 @@ def main() -> None:
                 "moved_half_share": float((np.array(moved) >= 0.5).mean()) if moved else None,
                 "outside_mean": float(outside.mean()),
             }
-            rows.append(row)
             print(json.dumps({key: round(v, 3) if isinstance(v, float) else v for key, v in row.items()}), flush=True)
 
 

@@ -13,7 +13,7 @@ from colorgan import color
 from colorgan.data import transforms
 from colorgan.errors import UserError
 from colorgan.inference.batching import BatchedPredict
-from colorgan.inference.hints import Hint, Placed
+from colorgan.inference.hints import Hint, Placed, correct
 from colorgan.inference.load_exported import ColorizeFn
 from colorgan.inference.paint import Levels, Prediction, paint, shrink
 from colorgan.inference.scan_border import find_photograph
@@ -227,7 +227,9 @@ class Colorizer:
         if not len(placed.places):
             return self.predict_chroma(gray[None])[0]
         planes = placed.planes(self.image_size, self._offset(*gray.shape))
-        return self.predict_chroma(gray[None], planes[None])[0]
+        top, left = self._offset(*gray.shape)
+        inside = planes[top : top + gray.shape[0], left : left + gray.shape[1]]
+        return correct(self.predict_chroma(gray[None], planes[None])[0], gray, inside)
 
     def _offset(self, height: int, width: int) -> tuple[int, int]:
         """Where an image that fills one side of the square is in it."""
