@@ -130,10 +130,10 @@ def test_a_color_is_passed_on_unchanged_to_near_places_and_to_similar_ones():
     features = np.ones((1, 16, 16, 8), np.float32)
     features[:, :, 8:] *= np.where(np.arange(8) % 2, 1, -1)  # the right half looks different
     layer = PassOn(4, platform="cpu")
-    variables = layer.init(jax.random.key(0), features, planes)
+    variables = jax.jit(layer.init)(jax.random.key(0), features, planes)
     for name in ("query", "key"):
         variables["params"][name]["kernel"] = jnp.eye(8, 32)
-    passed = np.asarray(layer.apply(variables, features, planes))[0]
+    passed = np.asarray(jax.jit(layer.apply)(variables, features, planes))[0]
     for head in (passed[..., :3], passed[..., 3:]):
         share = head[..., 2]
         np.testing.assert_allclose(head[..., :2], share[..., None] * (0.3, -0.2), atol=1e-6)

@@ -15,6 +15,8 @@ from colorgan.errors import UserError
 from colorgan.inference import load_run
 from colorgan.inference.colorizer import Colorizer
 from colorgan.models.build import abstract_variables
+from colorgan.models.generator import predict
+from colorgan.models.hints import without_hints
 from colorgan.run import weights_file
 from colorgan.training import build, initial_values, loop
 from colorgan.training.state import create_state
@@ -144,6 +146,46 @@ def test_missing_values_are_reported_before_data_is_loaded(changes, message, tmp
     config = _config(**changes, data__train=f"folder:{tmp_path}/missing")
     with pytest.raises(UserError, match=message):
         loop.train(config, epath.Path(tmp_path / "run"))
+
+
+def test_a_network_without_hints_starts_one_with_them(finished_run, exported):
+    """It colors as the other one, with hints too until it is trained."""
+    run = load_run.load_run(finished_run, "best")
+    gray = np.random.default_rng(0).uniform(-0.8, 0.8, (2, 32, 32, 1)).astype(np.float32)
+    planes = np.full((2, 32, 32, 3), (0.2, -0.3, 1), np.float32)
+    for source in (finished_run, exported[0]):
+        config = _config(init_from=str(source), seed=8, model__hints=True)
+        gan, initial, mesh = _load(config)
+        assert gan.generator.takes_hints
+        state = create_state(gan, config.seed, sharding.replicated(mesh), initial)
+        for variables in (state.generator.variables, state.generator_ema):
+            plain = without_hints(variables)
+            assert len(jax.tree.leaves(plain)) < len(jax.tree.leaves(variables))
+            jax.tree.map(np.testing.assert_array_equal, plain, initial["generator"])
+    expected = predict(run.generator, run.variables, gray)
+    first = create_state(gan, config.seed, sharding.replicated(mesh), _load(_config(init_from=str(finished_run)))[1])
+    for inputs in ((gray,), (gray, planes)):
+        np.testing.assert_allclose(predict(gan.generator, first.generator_ema, *inputs), expected, atol=1e-5)
+
+
+def test_a_network_with_hints_starts_one_with_or_without_them(exported, tmp_path):
+    config = _config(model__hints=True)
+    gan = build.create_gan(config, "cpu")
+    _, description = weights_file.read(exported[0])
+    gray = np.zeros((1, 32, 32, 1), np.float32)
+    variables = jax.device_get(jax.jit(gan.generator.init)(jax.random.key(0), gray))
+    variables = jax.tree.map(lambda value: value + np.float32(0.01), dict(variables))
+    path = tmp_path / "hints.safetensors"
+    model = description["config"]["model"] | {"hints": True}
+    weights_file.write(path, variables, description | {"config": description["config"] | {"model": model}})
+    _, with_hints, _ = _load(_config(init_from=str(path), model__hints=True))
+    jax.tree.map(np.testing.assert_array_equal, with_hints["generator"], variables)
+    _, without, _ = _load(_config(init_from=str(path)))
+    jax.tree.map(np.testing.assert_array_equal, without["generator"], without_hints(variables))
+    del variables["params"]["latent_hints"]
+    weights_file.write(path, variables, description | {"config": description["config"] | {"model": model}})
+    with pytest.raises(UserError, match="does not fit: it has no params/latent_hints"):
+        _load(_config(init_from=str(path), model__hints=True))
 
 
 def test_a_bucket_that_cannot_be_reached_is_one_sentence(monkeypatch):

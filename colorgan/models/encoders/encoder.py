@@ -70,7 +70,6 @@ class SpatialConvolution(nn.Module):
       use_bias: whether it has a bias.
       dtype: the type of computation.
       platform: how it is computed: the fastest way for "cpu", "gpu" or "tpu".
-      kernel_init: the initial values of the kernel.
     """
 
     features: int
@@ -80,13 +79,12 @@ class SpatialConvolution(nn.Module):
     use_bias: bool = False
     dtype: DTypeLike = jnp.float32
     platform: str = "tpu"
-    kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolves `x` [B,H,W,C] to [B,H/stride,W/stride,features], with "same" padding."""
         shape = (self.size, self.size, 1 if self.is_depthwise else x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape).astype(self.dtype)
+        kernel = self.param("kernel", nn.initializers.he_normal(), shape).astype(self.dtype)
         convolve_fn = depthwise if self.is_depthwise else convolve
         y = convolve_fn(x.astype(self.dtype), kernel, self.stride, self.platform)
         if self.use_bias:
