@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from colorgan import color, hint_planes
 
 MAX_HINTS = 256
-_SHARE_WITHOUT = 1 / 3  # of the images, which have no hint, so that the network colors without hints as before
+# Of the batches, which have no hints, so that the network colors without hints as before. Whole batches, since the losses
+# that compare the colors of a batch would otherwise be satisfied by images with hints, and those without become pale.
+_SHARE_WITHOUT = 1 / 3
 _SHARE_RECOLORED = 0.5  # of the images with hints
 _MAX_SIZE = 9 / 128  # of a place, as a share of the image
 # Of the noise of a hint's chroma, for a color from memory: less than CIEDE2000 3 for 99% of the colors of RGB.
@@ -33,7 +35,7 @@ class Simulated(NamedTuple):
 def simulate(real: jax.Array, rng: jax.Array) -> Simulated:
     """Hints for images [B,S,S,3] in [-1,1].
 
-    A third of the images has none. The others have 1 to `MAX_HINTS`, small numbers as often as large ones (uniform in
+    A third of the batches has none. In the others images have 1 to `MAX_HINTS`, small numbers as often as large ones (uniform in
     the logarithm), of 1 to 9 pixels at 128 px, with the mean chroma of the image there and some noise. In half of the
     images the places are random, in the others chosen within regions without texture, as people do. In some images the
     color of a region is another than the photograph's, and one hint at least is in that region: the network learns to
@@ -42,7 +44,7 @@ def simulate(real: jax.Array, rng: jax.Array) -> Simulated:
     batch, side = real.shape[:2]
     rngs = iter(jax.random.split(rng, 8))
     number = jnp.exp(jax.random.uniform(next(rngs), (batch,), maxval=math.log(MAX_HINTS + 1))).astype(jnp.int32)
-    number = jnp.where(jax.random.bernoulli(next(rngs), _SHARE_WITHOUT, (batch,)), 0, number)
+    number = jnp.where(jax.random.bernoulli(next(rngs), _SHARE_WITHOUT), 0, number)
     gray = color.luma(real)
     places = _places(gray, next(rngs))  # [B,N,2]
     sizes = side * jax.random.uniform(next(rngs), places.shape[:2], maxval=_MAX_SIZE)
