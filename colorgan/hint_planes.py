@@ -4,18 +4,18 @@ A place is a square of one color. The planes [B,S,S,3] are Cb, Cr (as in `color.
 there is a hint; all are 0 elsewhere. This is the "local hints" input of Zhang et al. 2017 (arXiv:1705.02999).
 """
 
-from typing import TypeVar
+from typing import Any
 
 import jax
 import numpy as np
 
-ArrayT = TypeVar("ArrayT", np.ndarray, jax.Array)
+Array = Any  # numpy.ndarray or jax.Array
 
 # Side of a place as a share of the square: the 7 of 256 pixels that Zhang et al. reveal.
 PLACE_SIZE = 7 / 256
 
 
-def render(places: ArrayT, sizes: ArrayT, chroma: ArrayT, weights: ArrayT, side: int) -> ArrayT:
+def render(places: Array, sizes: Array, chroma: Array, weights: Array, side: int) -> Array:
     """The planes [B,side,side,3] of hints, float32.
 
     A pixel gets the mean color of the hints that cover it, weighted with their weights.
@@ -36,7 +36,7 @@ def render(places: ArrayT, sizes: ArrayT, chroma: ArrayT, weights: ArrayT, side:
     return xp.where(total > 0, sums / xp.where(total > 0, total, 1.0), 0.0).astype(np.float32)
 
 
-def means(image: ArrayT, places: ArrayT, sizes: ArrayT) -> ArrayT:
+def means(image: Array, places: Array, sizes: Array) -> Array:
     """The mean [B,N,C] of `image` [B,S,S,C] in each place, see `render`."""
     rows, columns = _covered(places, sizes, image.shape[1])
     sums = _einsum("bnh,bhwc,bnw->bnc", rows, image, columns)
@@ -44,7 +44,7 @@ def means(image: ArrayT, places: ArrayT, sizes: ArrayT) -> ArrayT:
     return sums / num_pixels.clip(1)[..., None]
 
 
-def _covered(places: ArrayT, sizes: ArrayT, side: int) -> tuple[ArrayT, ArrayT]:
+def _covered(places: Array, sizes: Array, side: int) -> tuple[Array, Array]:
     """Which rows, and which columns, each place covers: float32 [B,N,side]."""
     xp = places.__array_namespace__()
     centers = xp.arange(side, dtype=np.float32) + np.float32(0.5)
@@ -57,7 +57,7 @@ def _covered(places: ArrayT, sizes: ArrayT, side: int) -> tuple[ArrayT, ArrayT]:
     return rows, columns
 
 
-def _einsum(formula: str, first: ArrayT, second: ArrayT, third: ArrayT) -> ArrayT:
+def _einsum(formula: str, first: Array, second: Array, third: Array) -> Array:
     if isinstance(first, np.ndarray):
         return np.einsum(formula, first, second, third, optimize=True)
     return jax.numpy.einsum(formula, first, second, third, precision="highest")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from colorgan import color, hint_planes
 
 MAX_HINTS = 256
-# Of the batches, which have no hints, so that the network colors without hints as before. Whole batches, since the losses
+# Of the batches, which have no hints, so that the network colors without hints as before. Whole batches, since losses
 # that compare the colors of a batch would otherwise be satisfied by images with hints, and those without become pale.
 _SHARE_WITHOUT = 1 / 3
 _SHARE_RECOLORED = 0.5  # of the images with hints
@@ -35,10 +35,10 @@ class Simulated(NamedTuple):
 def simulate(real: jax.Array, rng: jax.Array) -> Simulated:
     """Hints for images [B,S,S,3] in [-1,1].
 
-    A third of the batches has none. In the others images have 1 to `MAX_HINTS`, small numbers as often as large ones (uniform in
-    the logarithm), of 1 to 9 pixels at 128 px, with the mean chroma of the image there and some noise. In half of the
-    images the places are random, in the others chosen within regions without texture, as people do. In some images the
-    color of a region is another than the photograph's, and one hint at least is in that region: the network learns to
+    A third of the batches has none. In the others images have 1 to `MAX_HINTS`, small numbers as often as large ones
+    (uniform in the logarithm), of 1 to 9 pixels at 128 px, with the mean chroma of the image there and some noise. In
+    half of the images the places are random, in the others chosen within regions without texture, as people do. In some
+    images the color of a region is another than the photograph's, and one hint at least is in that region: the network learns to
     obey hints that are not likely.
     """
     batch, side = real.shape[:2]
