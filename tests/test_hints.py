@@ -203,6 +203,11 @@ def test_corners_are_in_the_photograph():
             np.testing.assert_array_equal(np.argwhere(_planes(_photograph(*shape), at_pixel)[..., 2]), found)
 
 
+def test_a_pixel_is_its_middle():
+    assert Hint(3, 0, "red", unit="pixel").as_fraction(8, 4) == (3.5 / 8, 0.5 / 4)
+    assert Hint(0.3, 1, "red").as_fraction(8, 4) == (0.3, 1)
+
+
 def test_a_pixel_outside_of_the_photograph_is_an_error():
     photo = _photograph(20, 30)
     for x, y in ((30, 0), (0, 20), (10**400, 0)):
