@@ -243,7 +243,7 @@ def _add_photographs(gr: Any, colorizer: Colorizer, visits: Visits, examples: li
         return changes | (repainted(message.key, opened, event) if is_shown else {})
 
     if colorizer.takes_hints:
-        sent.input(hint, sent, [images, answer, messages], **options)
+        sent.change(hint, sent, [images, answer, messages], **options)  # `input` is for keys
         answer.change(None, answer, None, js=page_hints.SHOW)
 
     def write_one(key: str, request: gr.Request) -> Iterator[dict]:

@@ -120,7 +120,7 @@
     fit() {
       const stage = this.canvas.parentElement, ratio = this.image.naturalWidth / this.image.naturalHeight;
       stage.style.aspectRatio = ratio;
-      stage.style.width = `min(100%, ${ratio * 70}vh)`;
+      stage.style.width = `min(100%, ${ratio * 60}vh)`;
       this.draw();
     }
 
