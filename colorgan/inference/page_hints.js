@@ -29,7 +29,10 @@
     .swatch {width: 28px; height: 28px; padding: 0; border: 1px solid #8888}
     .swatch[aria-pressed=true] {box-shadow: 0 0 0 2px var(--body-background-fill, white), 0 0 0 4px currentColor}
     input[type=color] {width: 44px; height: 28px; padding: 0; border: 1px solid #8888; border-radius: 6px}
-    [hidden] {display: none !important}`;
+    :host(:fullscreen) .row {flex-wrap: nowrap; overflow-x: auto; flex: none; padding: 4px} /* the photograph stays where it is */
+    :host(:fullscreen) .row > * {flex: none}
+    :host(:fullscreen) #help {display: none}
+    #status {min-height: 1.5em}`;
   const CONTENT = `<style>${STYLE}</style>
     <div class="stage"><img alt="" draggable="false"><canvas tabindex="0" role="application" aria-describedby="help"
       aria-label="Photograph with color hints"></canvas></div>
@@ -342,7 +345,6 @@
       this.picker.value = this.color;
       const used = [...new Set(hints.slice(-500).map((hint) => hint.color).reverse())].slice(0, 8);
       this.list("used", used.map((color) => ["", color]));
-      find("used").hidden = !used.length;
       for (const swatch of this.shadowRoot.querySelectorAll(".swatch"))
         swatch.setAttribute("aria-pressed", String(swatch.dataset.color === this.color));
       for (const [id, is_possible] of [["undo", undo.length], ["remove", this.hint], ["clear", hints.length], ["save", hints.length]]) {
@@ -377,7 +379,7 @@
         circle(hint, radius + 1, "white");
         circle(hint, radius, hint.color);
       }
-      if (this.hint) ["black", "white", "black", this.hint.color].forEach((color, n) => circle(this.hint, 12 - 2 * n, color));
+      if (this.hint && are_shown) ["black", "white", "black", this.hint.color].forEach((color, n) => circle(this.hint, 12 - 2 * n, color));
       if (this.cursor && !this.hint && this.shadowRoot.activeElement === canvas) {
         const [x, y] = to_screen(this.cursor);
         for (const [color, line] of [["black", 4], ["white", 2]]) {
