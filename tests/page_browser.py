@@ -46,7 +46,7 @@ def serving(script: str, workdir: Path, tmp_path: Path, **variables: str) -> Ite
     with open(output, "wb") as file:
         server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while "the page is at" not in output.read_text():
             assert server.poll() is None, output.read_text()
             assert time.monotonic() < deadline, output.read_text()
@@ -67,8 +67,9 @@ def serving(script: str, workdir: Path, tmp_path: Path, **variables: str) -> Ite
 @contextlib.contextmanager
 def browsing() -> Iterator[Any]:
     """A browser without a window."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=20_000)  # milliseconds; other programs may use the processors
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield browser
@@ -94,8 +95,8 @@ def open_photos(tab: Any, *paths: Path) -> None:
 
 
 def wait_until(is_true: Callable[[], object]) -> None:
-    """Fails after 10 seconds."""
-    deadline = time.monotonic() + 10
+    """Fails after 30 seconds."""
+    deadline = time.monotonic() + 30
     while not is_true():
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -447,5 +447,9 @@ def test_hints_belong_to_their_photograph_and_are_downloaded(tab, tmp_path):
     assert [_is_green(image, 0.3, 0.6) for image in images] == [False, True]
     tab.get_by_role("tab", name="Compare").click()
     images = tab.get_by_test_id("imageslider-image")
-    body = tab.request.get(images.last.get_attribute("src")).body()
-    assert _is_green(np.asarray(Image.open(io.BytesIO(body))).astype(int), 0.3, 0.6)
+
+    def compared() -> np.ndarray:
+        body = tab.request.get(images.last.get_attribute("src")).body()
+        return np.asarray(Image.open(io.BytesIO(body))).astype(int)
+
+    wait_until(lambda: _is_green(compared(), 0.3, 0.6))

@@ -123,7 +123,7 @@ def _add_photographs(gr: Any, colorizer: Colorizer, visits: Visits, examples: li
             show_label=False, interactive=False, allow_preview=False, buttons=[], elem_classes="thumbnails"
         )
         with gr.Row():
-            images = _add_images(gr, colorizer.takes_hints)
+            images, compare = page_hints.add_images(gr, colorizer.takes_hints)
             with gr.Column(scale=1, min_width=240):
                 strength = gr.Slider(0, 1, 1, step=0.05, label="Strength", info="0 is gray.")
                 saturation = gr.Slider(0, 2, 1, step=0.05, label="Saturation", info="1 is as predicted.")
@@ -210,17 +210,14 @@ def _add_photographs(gr: Any, colorizer: Colorizer, visits: Visits, examples: li
         except KeyError as error:
             raise UserError("The photograph has been deleted from this machine: drop it again.") from error
 
-    def repainted(key: str, opened: page_visits.Opened, event: str = "answer") -> dict:
-        changes: dict = {images: (opened.gray, opened.colored)}
-        return changes | ({answer: page_hints.describe(key, opened, event)} if colorizer.takes_hints else {})
-
     def adjust(key: str, strength: float, saturation: float, request: gr.Request) -> dict:
         try:
             opened = find(key, request)
             page_visits.repaint(opened, strength, saturation)
         except (UserError, OSError) as error:
             return {messages: say([_sentence(error)])}
-        return repainted(key, opened)
+        changes: dict = {images: (opened.gray, opened.colored)}
+        return changes | ({answer: page_hints.describe(key, opened, "answer")} if colorizer.takes_hints else {})
 
     # `input` for the keyboard; `release` for the button that resets. Of changes in the meantime only the last counts.
     changes = [event for slider in (strength, saturation) for event in (slider.input, slider.release)]
@@ -238,13 +235,19 @@ def _add_photographs(gr: Any, colorizer: Colorizer, visits: Visits, examples: li
             page_hints.apply(colorizer, opened, message)
         except (UserError, OSError) as error:
             event, sentences = "answer", [page_hints.shorten(_sentence(error))]
-        changes = {messages: say(sentences)}
         is_shown = visits.of(request.session_hash).shown == message.key
-        return changes | (repainted(message.key, opened, event) if is_shown else {})
+        changes = {answer: page_hints.describe(message.key, opened, event)} if is_shown else {}
+        return changes | {messages: say(sentences)}
+
+    def show_images(key: str, request: gr.Request) -> tuple[Path, Path]:
+        opened = find(key, request)
+        return opened.gray, opened.colored
 
     if colorizer.takes_hints:
-        sent.change(hint, sent, [images, answer, messages], **options)  # `input` is for keys
+        sent.change(hint, sent, [answer, messages], **options)  # `input` is for keys
         answer.change(None, answer, None, js=page_hints.SHOW)
+        # Not after each hint: the browser would decode two images that are not seen.
+        compare.select(show_images, shown, images, show_progress="hidden", queue=False)
 
     def write_one(key: str, request: gr.Request) -> Iterator[dict]:
         yield {save: gr.Button("Writing the file ...", interactive=False)}
@@ -273,19 +276,6 @@ def _add_photographs(gr: Any, colorizer: Colorizer, visits: Visits, examples: li
         options = {"show_progress_on": images, **_ONE_AT_A_TIME}
         written = button.click(write, inputs, [button, path, messages], **options)
         written.success(None, path, None, js=_SAVE)
-
-
-def _add_images(gr: Any, takes_hints: bool) -> Any:
-    """The comparison and, in a tab beside it, the editor of hints."""
-    options: dict[str, Any] = {"show_label": False, "buttons": ["fullscreen"], "max_height": 700}
-    if not takes_hints:
-        return gr.ImageSlider(scale=4, **options)
-    with gr.Column(scale=4):
-        with gr.Tab("Compare"):
-            images = gr.ImageSlider(**options)
-        with gr.Tab("Color hints"):
-            gr.HTML(page_hints.EDITOR)
-    return images
 
 
 def _add_video(gr: Any, colorizer: Colorizer, visits: Visits) -> None:

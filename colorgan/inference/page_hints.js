@@ -401,6 +401,7 @@
     const answer = JSON.parse(text), {key, event, hints, revision} = answer;
     if (event !== "show" && state?.key !== key) return; // another photograph is shown by now
     if (state?.key !== key && editor) editor.cursor = null;
+    if (event !== "show") answer.palette = state.palette;
     state = answer;
     if (!photos.has(key)) photos.set(key, {hints, selected: -1, undo: [], tag: null, revision});
     else if (event === "file") {

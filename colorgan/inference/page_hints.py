@@ -44,6 +44,19 @@ def head() -> str:
     return f"<script>{Path(__file__).with_suffix('.js').read_text(encoding='utf-8')}</script>"
 
 
+def add_images(gr: Any, takes_hints: bool) -> tuple[Any, Any]:
+    """The comparison of a photograph in gray and in color, and its tab, where there is one for the editor too."""
+    options: dict[str, Any] = {"show_label": False, "buttons": ["fullscreen"], "max_height": 700}
+    if not takes_hints:
+        return gr.ImageSlider(scale=4, **options), None
+    with gr.Column(scale=4):
+        with gr.Tab("Compare") as tab:
+            images = gr.ImageSlider(**options)
+        with gr.Tab("Color hints"):
+            gr.HTML(EDITOR)
+    return images, tab
+
+
 @dataclasses.dataclass(frozen=True)
 class Message:
     """What the editor sends.
@@ -132,7 +145,7 @@ def describe(key: str, opened: "page_visits.Opened", event: str) -> str:
         "name": opened.source.stem,
         "src": str(opened.colored),
         "hints": [] if event == "answer" else [_entry(hint) for hint in opened.hints],
-        "palette": find_palette(opened.thumbnail),
+        "palette": find_palette(opened.thumbnail) if event == "show" else [],
         "plausible": plausible_colors(opened, *opened.place) if opened.place else [],
     }
     return json.dumps(content)
