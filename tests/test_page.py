@@ -1,16 +1,13 @@
 """The page: uploads that are accepted and refused, and its use in a browser, with Gradio, Playwright and Chromium."""
 
 import contextlib
-import importlib.util
 import io
 import json
 import os
 import re
 import shutil
-import signal
 import socket
 import struct
-import subprocess
 import sys
 import time
 import urllib.error
@@ -18,15 +15,16 @@ import urllib.parse
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import COMMAND_ENVIRONMENT, ROOT
+from conftest import ROOT
 from etils import epath
+from page_browser import NEEDS_GRADIO, browsing, open_photos, serving, skip_without_browser, visiting, wait_until
 from PIL import Image
 
 from colorgan import page
@@ -36,10 +34,6 @@ from colorgan.inference import colorize_files, find_inputs, page_heading, page_v
 from colorgan.inference.colorizer import Colorizer
 from colorgan.run.workdir import find_samples
 
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell"))), None
-)
-NEEDS_GRADIO = pytest.mark.skipif(importlib.util.find_spec("gradio") is None, reason="pip install 'colorgan[page]'")
 TINTED = Colorizer(lambda gray: 0 * gray + np.array((0.3, 0, -0.3), np.float32), 32)
 # The command with a network of one color. It prints when the network runs and when another machine is looked up. The
 # network waits while there is a file $HOLD.
@@ -374,32 +368,8 @@ def test_missing_gradio_and_a_used_port_are_reported(monkeypatch, tmp_path):
             page.main(page._parser().parse_args([f"--workdir={tmp_path}", f"--port={port}"]))
 
 
-@contextlib.contextmanager
-def _serving(workdir: Path, tmp_path: Path, **variables: str) -> Iterator[tuple[str, Path]]:
-    """The address of the page and the file with its output. It must end with Ctrl-C and leave no files."""
-    folder, output = tmp_path / "temporary", tmp_path / "output.txt"
-    folder.mkdir()
-    command = [sys.executable, "-c", SERVER, f"--workdir={workdir}"]
-    environment = COMMAND_ENVIRONMENT | {"TMPDIR": str(folder)} | variables
-    with open(output, "wb") as file:
-        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT)
-    try:
-        deadline = time.monotonic() + 60
-        while "the page is at" not in output.read_text():
-            assert server.poll() is None, output.read_text()
-            assert time.monotonic() < deadline, output.read_text()
-            time.sleep(0.1)
-        yield output.read_text().partition("the page is at ")[2].split()[0], output
-        server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=20) == 75
-    finally:
-        server.kill()
-        server.wait()
-    said = output.read_text()
-    assert said.endswith("colorgan: interrupted\n")
-    assert "Traceback" not in said
-    assert "looks up" not in said
-    assert not list(folder.glob("colorgan-page-*"))
+def _serving(workdir: Path, tmp_path: Path, **variables: str) -> contextlib.AbstractContextManager[tuple[str, Path]]:
+    return serving(SERVER, workdir, tmp_path, **variables)
 
 
 def _status(url: str | urllib.request.Request) -> int:
@@ -447,35 +417,19 @@ def test_without_pyav_the_page_names_what_to_install(workdir, tmp_path):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Iterator[SimpleNamespace]:
     """One server and one browser for all tests below, with the folders of the run and of the server."""
-    if CHROMIUM is None or importlib.util.find_spec("playwright") is None:
-        pytest.skip("pip install playwright, and Chromium in PATH or in the variable CHROMIUM")
-    pytest.importorskip("gradio")
-    from playwright.sync_api import sync_playwright
-
+    skip_without_browser()
     folder = tmp_path_factory.mktemp("site")
     workdir, hold = _create_run(folder), folder / "hold"
-    with _serving(workdir, folder, HOLD=str(hold)) as (address, output), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+    with _serving(workdir, folder, HOLD=str(hold)) as (address, output), browsing() as browser:
         (root,) = (folder / "temporary").glob("colorgan-page-*")
         yield SimpleNamespace(address=address, output=output, workdir=workdir, hold=hold, root=root, browser=browser)
-        browser.close()
 
 
 @pytest.fixture
 def tab(site) -> Iterator[Any]:
     """A tab of a new visitor, who meets this machine only."""
-    context = site.browser.new_context()
-    tab = context.new_page()
-    hosts: set[str | None] = set()
-    tab.on("request", lambda request: hosts.add(urllib.parse.urlparse(request.url).hostname))
-    tab.goto(site.address)
-    yield tab
-    assert hosts <= {"127.0.0.1", None}  # None for data:
-    context.close()
-
-
-def _open(tab: Any, *paths: Path) -> None:
-    tab.set_input_files("input[type=file] >> nth=0", paths)
+    with visiting(site.browser, site.address) as tab:
+        yield tab
 
 
 def _shown(tab: Any) -> list[np.ndarray]:
@@ -498,20 +452,13 @@ def _save(tab: Any, button: str) -> Any:
     return downloading.value
 
 
-def _wait_until(is_true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def test_in_a_browser(site, tab, photo, tmp_path):
     from playwright.sync_api import expect
 
     num_before = site.output.read_text().count("the network runs")
     expect(tab.get_by_text("Run run, best checkpoint, step 1,234")).to_be_visible()
     images = tab.get_by_test_id("imageslider-image")
-    _open(tab, photo)
+    open_photos(tab, photo)
     gray, colored = _shown(tab)
     assert gray.shape == colored.shape == (800, 1600, 3)
     assert _colorfulness(gray) < 2
@@ -535,7 +482,7 @@ def test_in_a_browser(site, tab, photo, tmp_path):
     tab.get_by_label("number input for Strength").fill("0")
     tab.get_by_label("number input for Strength").blur()
     expect(images.last).not_to_have_attribute("src", before)
-    _wait_until(lambda: _colorfulness(_shown(tab)[1]) < 2)
+    wait_until(lambda: _colorfulness(_shown(tab)[1]) < 2)
     with Image.open(_save(tab, "Download at full size").path()) as whole:
         assert _colorfulness(np.asarray(whole).astype(int)) < 2
     assert len(list(site.root.rglob("grandmother-colorized.jpg"))) == 1  # the one before goes
@@ -543,7 +490,7 @@ def test_in_a_browser(site, tab, photo, tmp_path):
     tab.get_by_label("range slider for Strength").focus()
     for _ in range(20):
         tab.keyboard.press("ArrowRight")
-    _wait_until(lambda: _colorfulness(_shown(tab)[1]) > 20)
+    wait_until(lambda: _colorfulness(_shown(tab)[1]) > 20)
     expect(tab.get_by_label("number input for Strength")).to_have_value("1")
     assert site.output.read_text().count("the network runs") == num_before + 1
 
@@ -581,7 +528,7 @@ def test_several_photographs_have_sliders_of_their_own_and_one_zip(tab, tmp_path
 
     paths = [_write_level(tmp_path / f"photo_{level}.png", level) for level in (60, 120, 180)]
     (tmp_path / "notes.jpg").write_text("no photograph")
-    _open(tab, *paths, tmp_path / "notes.jpg")
+    open_photos(tab, *paths, tmp_path / "notes.jpg")
     expect(tab.get_by_text("notes.jpg is not a photograph of a known format.")).to_be_visible()
     thumbnails = tab.locator(".thumbnails button:has(img)")
     expect(thumbnails).to_have_count(3)
@@ -591,17 +538,17 @@ def test_several_photographs_have_sliders_of_their_own_and_one_zip(tab, tmp_path
         gray, colored = _shown(tab)
         return abs(gray.mean() - level) < 10 and (_colorfulness(colored) < 2) == is_gray
 
-    _wait_until(lambda: shows(60, is_gray=False))
+    wait_until(lambda: shows(60, is_gray=False))
     thumbnails.nth(1).click()
-    _wait_until(lambda: shows(120, is_gray=False))
+    wait_until(lambda: shows(120, is_gray=False))
     strength.fill("0")
     strength.blur()
-    _wait_until(lambda: shows(120, is_gray=True))
+    wait_until(lambda: shows(120, is_gray=True))
     thumbnails.nth(2).click()
-    _wait_until(lambda: shows(180, is_gray=False))
+    wait_until(lambda: shows(180, is_gray=False))
     expect(strength).to_have_value("1")
     thumbnails.nth(1).click()
-    _wait_until(lambda: shows(120, is_gray=True))
+    wait_until(lambda: shows(120, is_gray=True))
     expect(strength).to_have_value("0")
     saved = _save(tab, "Download all as a zip")
     assert saved.suggested_filename == "photographs-colorized.zip"
@@ -656,8 +603,8 @@ def test_two_visitors_at_once_see_their_own_photographs_only(site, tab, tmp_path
             folder = tmp_path / str(level)
             folder.mkdir()
             paths[level] = _write_level(folder / "family.png", level)
-            _open(visitor, paths[level])
-        _wait_until(lambda: len(list(site.root.glob("*/family.png"))) == 2)  # both are uploaded
+            open_photos(visitor, paths[level])
+        wait_until(lambda: len(list(site.root.glob("*/family.png"))) == 2)  # both are uploaded
     finally:
         site.hold.unlink()
     urls = []
@@ -694,12 +641,12 @@ def test_a_visitor_beyond_the_queue_gets_a_sentence(site, tab, photo):
         answers = [_join_queue(site, example, f"visitor{number}", [0]) for number in range(30)]
         assert answers.count(200) in (20, 21)  # one may run already
         assert set(answers) == {200, 503}
-        _open(tab, photo)
+        open_photos(tab, photo)
         expect(tab.get_by_text("This application is currently busy. Please try again.")).to_be_visible()
     finally:
         site.hold.unlink()
     tab.reload()
-    _open(tab, photo)
+    open_photos(tab, photo)
     _shown(tab)
 
 
@@ -716,23 +663,23 @@ def test_broken_slow_and_truncated_uploads_are_answered(site, tab, photo, tmp_pa
         for connection in (slow, broken):
             connection.sendall(head + bytes(100))
         broken.close()
-        _open(tab, photo)  # nobody waits for the slow one
+        open_photos(tab, photo)  # nobody waits for the slow one
         _shown(tab)
         slow.sendall(bytes(100))
 
     tab.route("**/upload*", lambda route: route.abort())
-    _open(tab, photo)
+    open_photos(tab, photo)
     expect(tab.get_by_text("Connection errored out.")).to_be_visible()
     tab.unroute("**/upload*")
     (tmp_path / "truncated.jpg").write_bytes(photo.read_bytes()[:3000])
-    _open(tab, tmp_path / "truncated.jpg")
+    open_photos(tab, tmp_path / "truncated.jpg")
     expect(tab.get_by_text("truncated.jpg cannot be read: ")).to_be_visible()
     expect(tab.get_by_test_id("imageslider-image")).to_have_count(0)
     (tmp_path / "notes.jpg").write_text("no photograph")
-    _open(tab, tmp_path / "notes.jpg")
+    open_photos(tab, tmp_path / "notes.jpg")
     expect(tab.get_by_text("notes.jpg is not a photograph of a known format.")).to_be_visible()
     expect(tab.get_by_text("truncated.jpg")).to_have_count(0)
-    _open(tab, photo)
+    open_photos(tab, photo)
     _shown(tab)
     expect(tab.get_by_text("notes.jpg")).to_have_count(0)
 
@@ -741,9 +688,9 @@ def test_files_of_a_visitor_who_closes_the_tab_are_deleted(site, photo):
     context = site.browser.new_context()
     tab = context.new_page()
     tab.goto(site.address)
-    _open(tab, photo)
+    open_photos(tab, photo)
     _shown(tab)
     url = tab.get_by_test_id("imageslider-image").last.get_attribute("src")
     assert _status(url) == 200
     context.close()
-    _wait_until(lambda: _status(url) == 403)
+    wait_until(lambda: _status(url) == 403)

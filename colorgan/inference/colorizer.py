@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 
 import numpy as np
 from PIL import Image
@@ -23,6 +23,22 @@ if TYPE_CHECKING:
 
 BORDERS = ("auto", "color")
 LEVELS = ("keep", "auto", "write")
+
+
+class Prepared(NamedTuple):
+    """A photograph as the network sees it.
+
+    Attributes:
+      small: luma of the part that is colored, [h,w] in [-1,1], from `shrink`.
+      box: this part, see `Prediction`.
+      size: (height, width) of the photograph in pixels.
+      levels: see `Colorizer.__call__`.
+    """
+
+    small: np.ndarray
+    box: tuple[float, float, float, float]
+    size: tuple[int, int]
+    levels: str
 
 
 class Colorizer:
@@ -203,20 +219,30 @@ class Colorizer:
         self, pixels: np.ndarray, border: str = "auto", levels: str = "keep", hints: Sequence[Hint] = ()
     ) -> Prediction:
         """The colors of an array as for `colorize`. Raises ValueError and UserError."""
-        if hints and not self.takes_hints:
-            raise UserError("this network takes no hints: it was trained without config.model.hints")
+        return self.predict_prepared(self.prepare(pixels, border, levels), hints)
+
+    def prepare(self, pixels: np.ndarray, border: str = "auto", levels: str = "keep") -> Prepared:
+        """What `predict_prepared` needs of an array: it can be done again, with other hints, without the array.
+
+        Raises ValueError.
+        """
         if border not in BORDERS or levels not in LEVELS:
             raise ValueError(f"border is one of {BORDERS} and levels one of {LEVELS}, not {border!r} and {levels!r}")
         height, width = pixels.shape[:2]
         top, bottom, left, right = find_photograph(pixels) if border == "auto" else (0, height, 0, width)
         box = (top / height, bottom / height, left / width, right / width)
-        small = shrink(pixels[top:bottom, left:right], self.image_size)
+        return Prepared(shrink(pixels[top:bottom, left:right], self.image_size), box, (height, width), levels)
+
+    def predict_prepared(self, prepared: Prepared, hints: Sequence[Hint] = ()) -> Prediction:
+        """The colors of what `prepare` returned. Raises ValueError and UserError as `predict`."""
+        if hints and not self.takes_hints:
+            raise UserError("this network takes no hints: it was trained without config.model.hints")
+        small, box, size, levels = prepared
         if levels == "keep":
-            return Prediction(small, self._predict_small(small, Placed(hints, (height, width), box, small)), box)
+            return Prediction(small, self._predict_small(small, Placed(hints, size, box, small)), box)
         found = Levels.of(small)
         stretched, factor = found.stretch(small), np.sqrt(np.float32(found.contrast))
-        written = stretched if levels == "write" else small
-        placed = Placed(hints, (height, width), box, written)
+        placed = Placed(hints, size, box, stretched if levels == "write" else small)
         if levels == "write":
             return Prediction(stretched, self._predict_small(stretched, placed), box, found)
         placed.chroma /= factor  # the colors are as asked for after the product below

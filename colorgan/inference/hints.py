@@ -88,19 +88,29 @@ def read_hints(path: Path) -> list[Hint]:
       UserError: it cannot be read, or an entry is not valid, which the message names.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return parse_hints(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"{path} is not JSON: {error}") from error
+
+
+def parse_hints(text: str, source: str) -> list[Hint]:
+    """The hints in the text of a file. `source` names it in messages. Raises UserError as `read_hints`."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{source} is not JSON: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("hints"), list):
-        raise UserError(f'{path} is not a file of hints: it needs {{"version": {FILE_VERSION}, "hints": [...]}}')
+        raise UserError(f'{source} is not a file of hints: it needs {{"version": {FILE_VERSION}, "hints": [...]}}')
     version = content.get("version")
     if version != FILE_VERSION:
         what = f"of version {version}" if version else "without a version"
-        raise UserError(f"{path} is a file of hints {what}, but this version of colorgan reads version {FILE_VERSION}")
+        raise UserError(
+            f"{source} is a file of hints {what}, but this version of colorgan reads version {FILE_VERSION}"
+        )
     if unknown := sorted(content.keys() - {"version", "unit", "hints"}):
-        raise UserError(f"{path}: unknown key {unknown[0]!r}; the keys are version, unit and hints")
+        raise UserError(f"{source}: unknown key {unknown[0]!r}; the keys are version, unit and hints")
     hints = []
     for number, entry in enumerate(content["hints"], 1):
         try:
@@ -108,7 +118,7 @@ def read_hints(path: Path) -> list[Hint]:
         except (TypeError, ValueError) as error:
             text = f'not an object such as {{"x": 0.4, "y": 0.6, "color": "#8a2b2b"}}: {entry!r}'
             problem = error if isinstance(entry, dict) else text
-            raise UserError(f"{path}: hint {number}: {problem}") from error
+            raise UserError(f"{source}: hint {number}: {problem}") from error
     return hints
 
 
@@ -122,12 +132,17 @@ def _parse(entry: dict[str, Any]) -> Hint:
 
 def write_hints(path: Path, hints: Sequence[Hint]) -> None:
     """Writes hints for `read_hints`. Raises OSError."""
+    path.write_text(format_hints(hints), encoding="utf-8")
+
+
+def format_hints(hints: Sequence[Hint]) -> str:
+    """The text of a file of hints, for `parse_hints`."""
     defaults = {field.name: field.default for field in dataclasses.fields(Hint)}
     entries = [
         {key: value for key, value in dataclasses.asdict(hint).items() if value != defaults[key]} for hint in hints
     ]
     content = {"version": FILE_VERSION, "hints": entries}
-    path.write_text(json.dumps(content, indent=1, default=float) + "\n", encoding="utf-8")  # of NumPy's numbers
+    return json.dumps(content, indent=1, default=float) + "\n"  # of NumPy's numbers
 
 
 def read_for_one(path: Path, inputs: Sequence[Path]) -> list[Hint]:

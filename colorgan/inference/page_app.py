@@ -21,7 +21,7 @@ from PIL import Image
 from colorgan.data.folder import IMAGE_SUFFIXES
 from colorgan.data.synthetic.scenes import create_image
 from colorgan.errors import UserError
-from colorgan.inference import page_visits
+from colorgan.inference import page_hints, page_visits
 from colorgan.inference.colorizer import Colorizer
 from colorgan.inference.page_heading import read_report
 from colorgan.inference.page_visits import MAX_PHOTOS, MAX_VIDEO_SECONDS, Visits
@@ -123,7 +123,7 @@ def _add_photographs(gr: Any, colorizer: Colorizer, visits: Visits, examples: li
             show_label=False, interactive=False, allow_preview=False, buttons=[], elem_classes="thumbnails"
         )
         with gr.Row():
-            images = gr.ImageSlider(show_label=False, buttons=["fullscreen"], max_height=700, scale=4)
+            images, compare = page_hints.add_images(gr, colorizer.takes_hints)
             with gr.Column(scale=1, min_width=240):
                 strength = gr.Slider(0, 1, 1, step=0.05, label="Strength", info="0 is gray.")
                 saturation = gr.Slider(0, 2, 1, step=0.05, label="Saturation", info="1 is as predicted.")
@@ -139,7 +139,9 @@ def _add_photographs(gr: Any, colorizer: Colorizer, visits: Visits, examples: li
     )
     # What the browser holds, so that an event is about the photograph that was shown when it was sent.
     shown, path = gr.Textbox(visible="hidden"), gr.Textbox(visible="hidden")
-    view = [shown, images, strength, saturation]
+    # What the editor of hints sends, and gets.
+    sent, answer = gr.Textbox(visible="hidden", elem_id="color-hints-sent"), gr.Textbox(visible="hidden")
+    view = [shown, images, strength, saturation, answer]
 
     def show(key: str, opened: page_visits.Opened) -> dict:
         return {
@@ -147,6 +149,7 @@ def _add_photographs(gr: Any, colorizer: Colorizer, visits: Visits, examples: li
             images: (opened.gray, opened.colored),
             strength: opened.strength,
             saturation: opened.saturation,
+            answer: page_hints.describe(key, opened, "show") if colorizer.takes_hints else "",
         }
 
     def show_all(visit: page_visits.Visit) -> dict:
@@ -213,12 +216,38 @@ def _add_photographs(gr: Any, colorizer: Colorizer, visits: Visits, examples: li
             page_visits.repaint(opened, strength, saturation)
         except (UserError, OSError) as error:
             return {messages: say([_sentence(error)])}
-        return {images: (opened.gray, opened.colored)}
+        changes: dict = {images: (opened.gray, opened.colored)}
+        return changes | ({answer: page_hints.describe(key, opened, "answer")} if colorizer.takes_hints else {})
 
     # `input` for the keyboard; `release` for the button that resets. Of changes in the meantime only the last counts.
     changes = [event for slider in (strength, saturation) for event in (slider.input, slider.release)]
-    sent = [shown, strength, saturation]
-    gr.on(changes, adjust, sent, [images, messages], trigger_mode="always_last", show_progress="hidden")
+    options = {"trigger_mode": "always_last", "show_progress": "hidden", "concurrency_id": "previews"}
+    gr.on(changes, adjust, [shown, strength, saturation], [images, answer, messages], **options)
+
+    def hint(text: str, request: gr.Request) -> dict:
+        try:
+            message = page_hints.read_message(text)
+            opened = find(message.key, request)
+        except UserError as error:
+            return {messages: say([_sentence(error)])}
+        event, sentences = "file" if message.source else "answer", list[str]()
+        try:
+            page_hints.apply(colorizer, opened, message)
+        except (UserError, OSError) as error:
+            event, sentences = "answer", [page_hints.shorten(_sentence(error))]
+        is_shown = visits.of(request.session_hash).shown == message.key
+        changes = {answer: page_hints.describe(message.key, opened, event)} if is_shown else {}
+        return changes | {messages: say(sentences)}
+
+    def show_images(key: str, request: gr.Request) -> tuple[Path, Path]:
+        opened = find(key, request)
+        return opened.gray, opened.colored
+
+    if colorizer.takes_hints:
+        sent.change(hint, sent, [answer, messages], **options)  # `input` is for keys
+        answer.change(None, answer, None, js=page_hints.SHOW)
+        # Not after each hint: the browser would decode two images that are not seen.
+        compare.select(show_images, shown, images, show_progress="hidden", queue=False)
 
     def write_one(key: str, request: gr.Request) -> Iterator[dict]:
         yield {save: gr.Button("Writing the file ...", interactive=False)}
@@ -323,14 +352,17 @@ def serve(colorizer: Colorizer, network: str, workdir: epath.Path | None, host: 
 
     Behind a server with another address, such as nginx, GRADIO_ROOT_PATH is that address.
     """
-    colorizer.predict_chroma(np.zeros((1, colorizer.image_size, colorizer.image_size), np.float32))  # compiles it
+    side = colorizer.image_size
+    for planes in (None, np.zeros((1, side, side, 3), np.float32))[: 1 + colorizer.takes_hints]:
+        colorizer.predict_chroma(np.zeros((1, side, side), np.float32), planes)  # compiles it
     with tempfile.TemporaryDirectory(prefix="colorgan-page-", ignore_cleanup_errors=True) as folder:
         os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=folder)  # read at its import
         # Gradio asks its own server whether it has started, which a proxy cannot reach.
         os.environ.update(NO_PROXY=f"127.0.0.1,localhost,{host}", no_proxy=f"127.0.0.1,localhost,{host}")
         visits = Visits(Path(folder))
         page = create_page(colorizer, network, workdir, Path(folder), visits)
-        options = {"css": _CSS, "app_kwargs": _app_options(workdir), **_LIMITS, **_LOCAL}
+        options: dict[str, Any] = {"css": _CSS, "head": page_hints.head() if colorizer.takes_hints else None}
+        options |= {"app_kwargs": _app_options(workdir), **_LIMITS, **_LOCAL}
         _, url, _ = page.launch(server_name=host, server_port=port or None, prevent_thread_lock=True, **options)
         print(f"the page is at {url} (Ctrl-C ends it)", flush=True)
         while True:

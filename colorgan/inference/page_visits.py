@@ -20,12 +20,13 @@ from colorgan.data import transforms
 from colorgan.data.folder import IMAGE_SUFFIXES
 from colorgan.errors import UserError, reason
 from colorgan.inference import find_inputs, video
+from colorgan.inference.hints import Hint
 from colorgan.inference.paint import Prediction, paint, shrink
 from colorgan.media import video_file
 from colorgan.media.photo_file import Photo, read_photo, write_photo
 
 if TYPE_CHECKING:
-    from colorgan.inference.colorizer import Colorizer
+    from colorgan.inference.colorizer import Colorizer, Prepared
 
 MAX_PHOTOS = 50  # of one visitor
 MAX_VIDEO_SECONDS = 60
@@ -44,22 +45,32 @@ class Opened:
     Attributes:
       source: the upload.
       name: of the result.
-      prediction: of `Colorizer.predict`.
+      prediction: with the hints.
+      prepared: what another prediction needs.
+      unhinted: the chroma of the prediction without hints, as `Prediction.chroma`.
       gray: a file with what the browser shows, in gray.
       colored: the same in color.
       thumbnail: small, in color.
       strength: that of `colored`.
       saturation: that of `colored`.
+      hints: those of `prediction`, with fractions.
+      revision: of the last `page_hints.Message`.
+      place: of the last `page_hints.Message`.
     """
 
     source: Path
     name: str
     prediction: Prediction
+    prepared: "Prepared"
+    unhinted: np.ndarray
     gray: Path
     colored: Path
     thumbnail: Path
     strength: float = 1.0
     saturation: float = 1.0
+    hints: list[Hint] = dataclasses.field(default_factory=list)
+    revision: int = 0
+    place: tuple[float, float] | None = None
 
 
 @dataclasses.dataclass
@@ -225,7 +236,9 @@ def open_photo(colorizer: "Colorizer", source: Path, megapixels: int) -> Opened:
     gray = Image.fromarray(np.clip(np.rint((preview + 1) * 127.5), 0, 255).astype(np.uint8))
     folder = Path(tempfile.mkdtemp(dir=source.parent))
     gray_path, colored_path, thumbnail = (folder / name for name in ("gray.jpg", "colored-0.jpg", "thumbnail.jpg"))
-    opened = Opened(source, target.name, colorizer.predict(pixels), gray_path, colored_path, thumbnail)
+    prepared = colorizer.prepare(pixels)
+    predicted = colorizer.predict_prepared(prepared)
+    opened = Opened(source, target.name, predicted, prepared, predicted.chroma, gray_path, colored_path, thumbnail)
     gray.save(opened.gray, quality=95)
     _draw(opened)
     with Image.open(opened.colored) as colored:
@@ -248,7 +261,7 @@ def add_photo(colorizer: "Colorizer", visit: Visit, upload: Path, megapixels: in
 
 
 def repaint(opened: Opened, strength: float, saturation: float) -> None:
-    """Draws the preview again, without the network. Deletes the one before the last: the browser may load the last."""
+    """Draws the preview again, from its prediction. Deletes the one before the last: the browser may load the last."""
     number = int(opened.colored.stem.partition("-")[2])
     opened.colored.with_name(f"colored-{number - 1}.jpg").unlink(missing_ok=True)
     opened.colored = opened.colored.with_name(f"colored-{number + 1}.jpg")
