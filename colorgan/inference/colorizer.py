@@ -252,8 +252,8 @@ class Colorizer:
         """Luma [h,w] and its hints to chroma [h,w,2]."""
         if not len(placed.places):
             return self.predict_chroma(gray[None])[0]
-        planes = placed.planes(self.image_size, self._offset(*gray.shape))
         top, left = self._offset(*gray.shape)
+        planes = placed.planes(self.image_size, (top, left))
         inside = planes[top : top + gray.shape[0], left : left + gray.shape[1]]
         return correct(self.predict_chroma(gray[None], planes[None])[0], gray, inside)
 
