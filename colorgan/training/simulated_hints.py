@@ -38,8 +38,8 @@ def simulate(real: jax.Array, rng: jax.Array) -> Simulated:
     A third of the batches has none. In the others images have 1 to `MAX_HINTS`, small numbers as often as large ones
     (uniform in the logarithm), of 1 to 9 pixels at 128 px, with the mean chroma of the image there and some noise. In
     half of the images the places are random, in the others chosen within regions without texture, as people do. In some
-    images the color of a region is another than the photograph's, and one hint at least is in that region: the network learns to
-    obey hints that are not likely.
+    images a region has another color than in the photograph, and one hint at least is in it: the network learns to obey
+    hints that are not likely.
     """
     batch, side = real.shape[:2]
     rngs = iter(jax.random.split(rng, 8))
