@@ -342,3 +342,27 @@ def test_a_file_beside_a_photograph_is_found(tmp_path):
     assert hints.find_beside(photo) is None
     (tmp_path / "a.b.hints.json").touch()
     assert hints.find_beside(photo) == tmp_path / "a.b.hints.json"
+
+
+def test_colors_are_as_asked_for_where_hints_are_and_only_near_them():
+    """Whatever the network does; here it ignores them."""
+    photo = _photograph(64, 96)
+    colorizer = Colorizer(lambda gray, planes=None: follow_hints(gray), 96, takes_hints=True)
+    given = [Hint(0.25, 0.5, "#a03030"), Hint(0.75, 0.5, "#3040a0", size=0.06)]
+    chroma = color.rgb_to_chroma(colorizer(photo, hints=given).astype(np.float32) / 127.5 - 1)
+    for hint, column in zip(given, (24, 72), strict=True):
+        np.testing.assert_allclose(chroma[32, column], _chroma(hint.color), atol=0.02)
+    assert np.abs(chroma[:, 42:54]).max() < 0.02
+
+
+def test_what_a_network_misses_is_added_to_similar_pixels_alone():
+    gray = np.zeros((16, 16), np.float32)
+    gray[:, 8:] = 0.8
+    planes = np.zeros((16, 16, 3), np.float32)
+    planes[8, 6] = (0.2, -0.1, 1)
+    before = np.full((16, 16, 2), 0.05, np.float32)
+    after = hints.correct(before, gray, planes)
+    np.testing.assert_allclose(after[8, 6], (0.2, -0.1), atol=1e-6)
+    assert after[8, 5, 0] > 0.18  # one pixel away, with the same luma
+    np.testing.assert_allclose(after[8, 8], before[8, 8], atol=1e-4)  # two pixels away, with another
+    np.testing.assert_array_equal(hints.correct(before, gray, np.zeros_like(planes)), before)

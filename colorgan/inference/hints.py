@@ -157,10 +157,11 @@ def from_truth(pixels: np.ndarray, places: np.ndarray) -> list[Hint]:
     height, width = pixels.shape[:2]
     side = hint_planes.PLACE_SIZE * max(height, width)
     centers = places * (height, width)
-    first, end = ((centers + sign * side / 2).round().astype(int) for sign in (-1, 1))
+    first = (centers - side / 2).round().astype(int).clip(0, (height - 1, width - 1))
+    end = np.maximum((centers + side / 2).round().astype(int), first + 1)
     hints = []
-    for (row, column), (top, left), (bottom, right) in zip(places.tolist(), first.clip(0), end, strict=True):
-        mean = pixels[top : max(bottom, top + 1), left : max(right, left + 1)].mean(axis=(0, 1)).round().astype(int)
+    for (row, column), (top, left), (bottom, right) in zip(places.tolist(), first, end, strict=True):
+        mean = pixels[top:bottom, left:right].mean(axis=(0, 1)).round().astype(int)
         hints.append(Hint(column, row, "#{:02x}{:02x}{:02x}".format(*mean)))
     return hints
 

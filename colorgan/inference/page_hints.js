@@ -19,6 +19,8 @@
     canvas {cursor: crosshair; touch-action: pinch-zoom}
     canvas:focus-visible {outline: 3px solid var(--color-accent, #f97316); outline-offset: 2px}
     .row {display: flex; flex-wrap: wrap; gap: 6px; align-items: center; min-height: 30px}
+    #plausible {flex-wrap: nowrap; overflow-x: auto; padding: 4px; min-height: 34px} /* the photograph stays where it is */
+    #plausible > * {flex: none}
     .row > span {min-width: 6.5em; opacity: .75; font-size: .85em}
     p {margin: 0; font-size: .85em; opacity: .75}
     label {display: inline-flex; gap: 4px; align-items: center}
@@ -29,18 +31,18 @@
     .swatch {width: 28px; height: 28px; padding: 0; border: 1px solid #8888}
     .swatch[aria-pressed=true] {box-shadow: 0 0 0 2px var(--body-background-fill, white), 0 0 0 4px currentColor}
     input[type=color] {width: 44px; height: 28px; padding: 0; border: 1px solid #8888; border-radius: 6px}
-    :host(:fullscreen) .row {flex-wrap: nowrap; overflow-x: auto; flex: none; padding: 4px} /* the photograph stays where it is */
+    :host(:fullscreen) .row {flex-wrap: nowrap; overflow-x: auto; flex: none; padding: 4px}
     :host(:fullscreen) .row > * {flex: none}
     :host(:fullscreen) #help {display: none}
     #status {min-height: 1.5em}`;
   const CONTENT = `<style>${STYLE}</style>
-    <div class="stage"><img alt="" draggable="false"><canvas tabindex="0" role="application" aria-describedby="help"
-      aria-label="Photograph with color hints"></canvas></div>
-    <p id="status" role="status"></p>
     <div class="row"><span>Color</span><label><input type="color" value="${FIRST_COLOR}" aria-label="Color of the hint"></label>
       <label title="Drag draws hints along the way"><input type="checkbox" id="stroke"> Stroke</label>
       <label><input type="checkbox" id="markers" checked> Show markers</label></div>
     <div class="row" id="plausible" role="group" aria-label="Plausible colors at this place"><span>For this place</span></div>
+    <div class="stage"><img alt="" draggable="false"><canvas tabindex="0" role="application" aria-describedby="help"
+      aria-label="Photograph with color hints"></canvas></div>
+    <p id="status" role="status"></p>
     <div class="row" id="palette" role="group" aria-label="Colors of the photograph"><span>Photograph</span></div>
     <div class="row" id="used" role="group" aria-label="Colors of the hints"><span>Hints</span></div>
     <div class="row"><button id="undo">Undo</button><button id="remove">Remove</button>
