@@ -224,8 +224,7 @@ def test_hints_for_arrays_pillow_images_and_files(tmp_path):
         np.testing.assert_array_equal(np.asarray(colorizer(image, hints=hints))[..., :3], colored)
     pale = np.ptp(colorizer(gray, hints=hints, strength=0.5)[10, 15].astype(int))
     assert pale == pytest.approx(np.ptp(brown) / 2, abs=2)
-    for none in ((), []):
-        np.testing.assert_array_equal(colorizer(gray, hints=none), colorizer(gray))
+    np.testing.assert_array_equal(colorizer(gray, hints=[]), colorizer(gray))
 
 
 def test_a_network_without_hints_refuses_them():

@@ -1,6 +1,7 @@
 """The layers by which a generator takes hints: nothing without hints, nothing before training, and colors after it."""
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -18,7 +19,7 @@ GENERATORS = [("unet", 32), ("tiny", 96)]
 
 
 def _generator(encoder="tiny", image_size=32, hints=True, precision="float32", output="chroma"):
-    sizes = {"width": 4, "max_width": 16}
+    sizes: dict[str, Any] = {"width": 4, "max_width": 16}
     return create_networks(
         image_size,
         **sizes,
@@ -59,7 +60,8 @@ def _planes(side, num=2, seed=3, weight=1.0):
     rng = np.random.default_rng(seed)
     places, chroma = rng.uniform(0, side, (num, 5, 2)), rng.uniform(-0.5, 0.5, (num, 5, 2))
     arrays = (places, np.full((num, 5), 3.0), chroma, np.full((num, 5), weight))
-    return hint_planes.render(*(array.astype(np.float32) for array in arrays), side)
+    rounded: Any = [array.astype(np.float32) for array in arrays]
+    return hint_planes.render(*(*rounded, side))
 
 
 @functools.cache

@@ -1,5 +1,7 @@
 """Places and their colors as planes, on the host and on a device."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,8 +19,8 @@ def _random(num, side, seed=0):
 
 def _one(place, size=1.0, chroma=(0.25, -0.5), side=8):
     """The planes [S,S,3] of one hint."""
-    arrays = (np.asarray(value, np.float32)[None, None] for value in (place, size, chroma, 1.0))
-    return hint_planes.render(*arrays, side)[0]
+    arrays: Any = (np.asarray(value, np.float32)[None, None] for value in (place, size, chroma, 1.0))
+    return hint_planes.render(*(*arrays, side))[0]
 
 
 def test_numpy_and_jax_agree():
@@ -28,8 +30,8 @@ def test_numpy_and_jax_agree():
     means = hint_planes.means(image, places, sizes)
     assert (type(planes), planes.dtype, planes.shape) == (np.ndarray, np.float32, (2, 24, 24, 3))
     assert (type(means), means.shape) == (np.ndarray, (2, 40, 2))
-    on_device = [jnp.asarray(array) for array in (places, sizes, chroma, weights)]
-    rendered = hint_planes.render(*on_device, 24)
+    on_device: Any = [jnp.asarray(array) for array in (places, sizes, chroma, weights)]
+    rendered = hint_planes.render(*(*on_device, 24))
     assert (type(rendered), rendered.dtype) == (type(on_device[0]), jnp.float32)
     np.testing.assert_allclose(rendered, planes, atol=1e-6)
     np.testing.assert_allclose(hint_planes.means(jnp.asarray(image), *on_device[:2]), means, atol=1e-6)
@@ -98,8 +100,10 @@ def test_means_are_of_the_same_pixels():
 
 def test_thousands_of_hints():
     places, sizes, chroma, weights = _random(3000, 64)
-    for convert_fn in (np.asarray, jnp.asarray):
-        planes = hint_planes.render(*map(convert_fn, (places, sizes, chroma, weights)), 64)
+    modules: tuple[Any, ...] = (np, jnp)
+    for xp in modules:
+        arrays: Any = [xp.asarray(array) for array in (places, sizes, chroma, weights)]
+        planes = hint_planes.render(*(*arrays, 64))
         assert np.isfinite(planes).all()
         assert planes[..., 2].mean() > 0.9
         assert np.abs(planes[..., :2]).max() <= 1

@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,9 +81,9 @@ def test_a_value_that_is_not_valid_is_named_in_python_and_in_a_file(values, mess
         Hint(**valid | values)
     assert str(error.value) == message
     path = _write(tmp_path / "a.hints.json", {"version": 1, "hints": [valid, valid | values]})
-    with pytest.raises(UserError) as error:
+    with pytest.raises(UserError) as user_error:
         hints.read_hints(path)
-    assert str(error.value) == f"{path}: hint 2: {message}"
+    assert str(user_error.value) == f"{path}: hint 2: {message}"
 
 
 @pytest.mark.parametrize(
@@ -136,10 +137,11 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 def test_a_file_has_the_hints_that_were_written(tmp_path):
+    numbers: Any = np.float32(0.1), np.int64(1)
     given = [
         Hint(0.25, 1, "#8a2b2b"),
         Hint(3, 0, "rgb(10, 20, 30)", unit="pixel"),
-        Hint(np.float32(0.1), np.int64(1), "darkred", size=0.25),
+        Hint(numbers[0], numbers[1], "darkred", size=0.25),
     ]
     for some in (given, []):
         hints.write_hints(tmp_path / "a.json", some)
@@ -231,17 +233,18 @@ def test_planes_are_as_in_training():
     gray = shrink(_photograph(SIDE, SIDE), SIDE)
     given = [Hint(0.1, 0.1, "#a06050", 0.2), Hint(0.55, 0.6, "#5060a0", 0.12), Hint(0.93, 0.2, "#50a060", 0.01)]
     placed = Placed(given, (SIDE, SIDE), WHOLE, gray)
-    arrays = (array[None] for array in (placed.places, placed.sizes, placed.chroma, np.ones(3)))
-    rendered = hint_planes.render(*(array.astype(np.float32) for array in arrays), SIDE)[0]
+    given_as = placed.places, placed.sizes, placed.chroma, np.ones(3)
+    arrays: Any = [array[None].astype(np.float32) for array in given_as]
+    rendered = hint_planes.render(*(*arrays, SIDE))[0]
     np.testing.assert_allclose(placed.planes(SIDE, (0, 0)), rendered, atol=1e-6)
 
 
 def test_thousands_of_hints_take_no_time():
     rng = np.random.default_rng(0)
     given = [Hint(x, y, "#a06050") for x, y in rng.uniform(0, 1, (10_000, 2))]
-    start = time.perf_counter()
+    start = time.process_time()
     planes = _planes(_photograph(300, 400), *given)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert planes[4:28, :, 2].all()
     assert not planes[:4].any()
 

@@ -1,8 +1,10 @@
 """A run that starts from another run or from a file with weights."""
 
+import functools
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import TINY, read_lines, run_command, tiny_flags
@@ -151,8 +153,8 @@ def test_missing_values_are_reported_before_data_is_loaded(changes, message, tmp
 def test_a_network_without_hints_starts_one_with_them(finished_run, exported):
     """It colors as the other one, with hints too until it is trained."""
     run = load_run.load_run(finished_run, "best")
-    gray = np.random.default_rng(0).uniform(-0.8, 0.8, (2, 32, 32, 1)).astype(np.float32)
-    planes = np.full((2, 32, 32, 3), (0.2, -0.3, 1), np.float32)
+    gray = jax.random.uniform(jax.random.key(0), (2, 32, 32, 1), minval=-0.8, maxval=0.8)
+    planes = jnp.broadcast_to(jnp.array((0.2, -0.3, 1)), (2, 32, 32, 3))
     for source in (finished_run, exported[0]):
         config = _config(init_from=str(source), seed=8, model__hints=True)
         gan, initial, mesh = _load(config)
@@ -162,10 +164,11 @@ def test_a_network_without_hints_starts_one_with_them(finished_run, exported):
             plain = without_hints(variables)
             assert len(jax.tree.leaves(plain)) < len(jax.tree.leaves(variables))
             jax.tree.map(np.testing.assert_array_equal, plain, initial["generator"])
-    expected = predict(run.generator, run.variables, gray)
+    expected = jax.jit(functools.partial(predict, run.generator))(run.variables, gray)
+    predict_fn = jax.jit(functools.partial(predict, gan.generator))
     first = create_state(gan, config.seed, sharding.replicated(mesh), _load(_config(init_from=str(finished_run)))[1])
     for inputs in ((gray,), (gray, planes)):
-        np.testing.assert_allclose(predict(gan.generator, first.generator_ema, *inputs), expected, atol=1e-5)
+        np.testing.assert_allclose(predict_fn(first.generator_ema, *inputs), expected, atol=1e-5)
 
 
 def test_a_network_with_hints_starts_one_with_or_without_them(exported, tmp_path):
