@@ -127,7 +127,7 @@ def _add_to_exported_colors(monkeypatch, value):
 
 
 def test_float16_kernels_take_half_the_size(finished_run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(export_formats, "_LARGE", 500)
+    monkeypatch.setattr(export_formats, "LARGE", 500)
     descriptions = []
     for name in ("safetensors", "safetensors-half"):
         export.main(_arguments(finished_run, tmp_path / f"{name}.safetensors", format=name))

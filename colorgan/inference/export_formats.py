@@ -26,7 +26,7 @@ INSTALL_ONNX = "pip install 'colorgan[onnx]' && pip install --no-deps jax2onnx==
 _OPSET = 18  # from 2022, which older runtimes read too
 # With all kernels in float16 a generator around EfficientNet-Lite0 colors up to 9 gray levels differently; with float32
 # for those of less than 10,000 values, which take 1% of the file, up to 0.1.
-_LARGE = 10_000
+LARGE = 10_000
 
 
 class Converted(NamedTuple):
@@ -113,10 +113,10 @@ def to_safetensors(loaded: LoadedGenerator, large_dtype: DTypeLike = np.float32)
 
     Args:
       loaded: the generator.
-      large_dtype: of arrays of `_LARGE` values or more; float16 halves the size of the file. Others stay float32.
+      large_dtype: of arrays of `LARGE` values or more; float16 halves the size of the file. Others stay float32.
     """
     variables = jax.tree.map(
-        lambda value: value.astype(large_dtype) if value.size >= _LARGE else value, jax.device_get(loaded.variables)
+        lambda value: value.astype(large_dtype) if value.size >= LARGE else value, jax.device_get(loaded.variables)
     )
     # A file computes in float32, and `model` may contain a path.
     model = {key: value for key, value in loaded.config["model"].items() if key not in TRAINING_KEYS}
