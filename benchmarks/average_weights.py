@@ -25,7 +25,7 @@ def main() -> None:
 
     def average(*values: np.ndarray) -> np.ndarray:
         mean = np.mean(values, axis=0, dtype=np.float64)
-        return mean.astype(np.float16 if mean.size >= LARGE else np.float32)
+        return np.asarray(mean, np.float16 if mean.size >= LARGE else np.float32)
 
     description = dict(descriptions[0])
     description.pop("difference", None)  # of that file

@@ -14,6 +14,7 @@ from colorgan.configs import default, gpu, pretrained
 from colorgan.errors import UserError
 from colorgan.export import _parser
 from colorgan.inference import export_model, load_weights, model_flags
+from colorgan.models.hints import without_hints
 from colorgan.run import weights_file
 from colorgan.run.weights_file import SHIPPED
 from colorgan.training import build, initial_values
@@ -70,12 +71,15 @@ def test_other_networks_do_not_start_from_it():
         initial_values.load(config, gan, sharding.create_mesh())
 
 
+@pytest.mark.parametrize("hints", [False, True])
 @pytest.mark.parametrize("module", [pretrained, gpu])
-def test_runs_start_from_it(module):
-    """It is trained further, without the package of the encoder's weights."""
+def test_runs_start_from_it(module, hints):
+    """It is trained further, with or without hints, without the package of the encoder's weights."""
     config = module.get_config()
+    config.model.hints = hints
     config.init_from = "shipped"
     initial_values.check_source(config)
     gan = build.create_gan(config, "cpu")
     initial = initial_values.load(config, gan, sharding.create_mesh())
-    jax.tree.map(np.testing.assert_array_equal, initial, {"generator": weights_file.read(SHIPPED)[0]})
+    shipped = weights_file.read(SHIPPED)[0]
+    jax.tree.map(np.testing.assert_array_equal, initial, {"generator": shipped if hints else without_hints(shipped)})

@@ -65,9 +65,11 @@ def _read(config: ConfigDict, gan: GAN, mesh: Mesh) -> dict[str, Variables]:
         known_as = f"{source} (for --config=pretrained or gpu)" if source == SHIPPED_NAME else source
         wanted = {name: network.variables for name, network in expected.items() if name in initial}
         plain = without_hints(initial["generator"])
-        if not gan.generator.takes_hints:
+        has_hints = len(jax.tree.leaves(plain)) < len(jax.tree.leaves(initial["generator"]))
+        if has_hints and not gan.generator.takes_hints:
             initial["generator"] = plain
-        elif len(jax.tree.leaves(plain)) == len(jax.tree.leaves(initial["generator"])):
+            log.info("%s takes hints, and this run does not, without config.model.hints=True", source)
+        elif gan.generator.takes_hints and not has_hints:
             wanted["generator"] = without_hints(wanted["generator"])
             log.info("%s takes no hints: the layers for them begin with zeros, which change nothing", source)
         for name, variables in initial.items():
