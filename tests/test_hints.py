@@ -369,3 +369,9 @@ def test_what_a_network_misses_is_added_to_similar_pixels_alone():
     assert after[8, 5, 0] > 0.18  # one pixel away, with the same luma
     np.testing.assert_allclose(after[8, 8], before[8, 8], atol=1e-4)  # two pixels away, with another
     np.testing.assert_array_equal(hints.correct(before, gray, np.zeros_like(planes)), before)
+
+
+def test_files_of_windows_editors_are_read(tmp_path):
+    text = hints.format_hints([Hint(0.5, 0.25, "red")])
+    (tmp_path / "a.hints.json").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert hints.read_hints(tmp_path / "a.hints.json") == [Hint(0.5, 0.25, "red")]

@@ -68,6 +68,14 @@ def test_predictions_and_colors_are_those_of_the_version_that_wrote_the_file(pat
     np.testing.assert_allclose(_quadrants(Colorizer.from_file(path)(PHOTO)), COLORED, atol=0.1)
 
 
+@FILES
+def test_networks_of_then_take_no_hints(path):
+    model = _load(path)
+    assert not model.takes_hints
+    with pytest.raises(UserError, match="this network takes no hints"):
+        model.predict(GRAY, np.zeros((1, 32, 32, 3), np.float32))
+
+
 @NEEDS_ONNX
 def test_both_formats_predict_the_same():
     noise = np.random.default_rng(0).uniform(-1, 1, (3, 32, 32, 1)).astype(np.float32)

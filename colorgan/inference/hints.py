@@ -88,7 +88,7 @@ def read_hints(path: Path) -> list[Hint]:
       UserError: it cannot be read, or an entry is not valid, which the message names.
     """
     try:
-        return parse_hints(path.read_text(encoding="utf-8"), str(path))
+        return parse_hints(path.read_text(encoding="utf-8-sig"), str(path))  # Windows adds a mark
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -139,9 +139,11 @@ def _num_channels(description: dict[str, Any]) -> tuple[int, ...]:
 
 
 def _inputs(description: dict[str, Any], gray: np.ndarray, hints: np.ndarray | None) -> list[np.ndarray]:
-    """The inputs of the program: with planes of 0 for no hints."""
+    """The inputs of the program: with planes of 0 for no hints. Raises UserError for hints that it does not take."""
     gray = np.asarray(gray, np.float32)
     if HINTS_NAME not in description:
+        if hints is not None:
+            raise UserError("this network takes no hints: it was trained without config.model.hints")
         return [gray]
     planes = np.zeros((*gray.shape[:3], 3), np.float32) if hints is None else np.asarray(hints, np.float32)
     return [gray, planes]
