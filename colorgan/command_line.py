@@ -106,6 +106,9 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     except SystemExit:  # after --help
         flush_stdout()
         raise
+    except BrokenPipeError as error:  # of --help, by the argparse of Python 3.11.2
+        flush_stdout()
+        raise SystemExit(0) from error
     has_config = "config" in arguments
     if not has_config:
         unknown = [*overrides, *unknown]

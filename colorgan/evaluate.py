@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", default="model", choices=("model", "own"), help=size_help)
     degrade_help = "degrades each image like an old photograph, always in the same way; only with --size=model"
     parser.add_argument("--degrade", action="store_true", help=degrade_help)
-    hints_help = "also with so many color hints for each image, its colors at random places, such as 0,1,10,100"
+    hints_help = "also with so many color hints for each image, its colors at random places: 0,1,10 (default: none)"
     parser.add_argument("--num_hints", type=command_line.counts, default=(), metavar="N,N", help=hints_help)
     parser.add_argument("--lpips", choices=lpips.NETWORKS, help="LPIPS too, by this network; needs the extra lpips")
     output_help = "folder of the results (default: evaluation/ in the run's folder or, without one, in the current one)"
