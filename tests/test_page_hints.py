@@ -219,6 +219,7 @@ def _is_green(image: np.ndarray, x: float, y: float) -> bool:
 
 def _point(editor: Any, x: float, y: float) -> tuple[float, float]:
     """A place of the photograph on the screen, where it fills the editor."""
+    editor.locator("canvas").scroll_into_view_if_needed()  # thumbnails above it may have moved it down
     box = editor.locator("img").bounding_box()
     return box["x"] + x * box["width"], box["y"] + y * box["height"]
 
