@@ -14,7 +14,7 @@ from colorgan.data import transforms
 from colorgan.errors import UserError
 from colorgan.inference.batching import BatchedPredict
 from colorgan.inference.hints import Hint, Placed, correct
-from colorgan.inference.load_exported import ColorizeFn
+from colorgan.inference.load_exported import TAKES_NO_HINTS, ColorizeFn
 from colorgan.inference.paint import Levels, Prediction, paint, shrink
 from colorgan.inference.scan_border import find_photograph
 
@@ -236,7 +236,7 @@ class Colorizer:
     def predict_prepared(self, prepared: Prepared, hints: Sequence[Hint] = ()) -> Prediction:
         """The colors of what `prepare` returned. Raises ValueError and UserError as `predict`."""
         if hints and not self.takes_hints:
-            raise UserError("this network takes no hints: it was trained without config.model.hints")
+            raise UserError(TAKES_NO_HINTS)
         small, box, size, levels = prepared
         if levels == "keep":
             return Prediction(small, self._predict_small(small, Placed(hints, size, box, small)), box)

@@ -137,12 +137,14 @@ def write_hints(path: Path, hints: Sequence[Hint]) -> None:
 
 def format_hints(hints: Sequence[Hint]) -> str:
     """The text of a file of hints, for `parse_hints`."""
-    defaults = {field.name: field.default for field in dataclasses.fields(Hint)}
-    entries = [
-        {key: value for key, value in dataclasses.asdict(hint).items() if value != defaults[key]} for hint in hints
-    ]
-    content = {"version": FILE_VERSION, "hints": entries}
+    content = {"version": FILE_VERSION, "hints": [to_entry(hint) for hint in hints]}
     return json.dumps(content, indent=1, default=float) + "\n"  # of NumPy's numbers
+
+
+def to_entry(hint: Hint) -> dict[str, Any]:
+    """The entry of a hint in a file, without the values that are the default."""
+    values = {field.name: (getattr(hint, field.name), field.default) for field in dataclasses.fields(hint)}
+    return {name: value for name, (value, default) in values.items() if value != default}
 
 
 def read_for_one(path: Path, inputs: Sequence[Path]) -> list[Hint]:

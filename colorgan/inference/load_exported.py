@@ -19,6 +19,8 @@ META_FILE, PROGRAM_FILE = "meta.json", "model.stablehlo"  # inside a StableHLO f
 META_KEY = "colorgan"  # in the metadata_props of an ONNX file
 INPUT_NAME, HINTS_NAME, OUTPUT_NAME = "gray", "hints", "rgb"  # of an ONNX file
 
+TAKES_NO_HINTS = "this network takes no hints: it was trained without config.model.hints"
+
 ColorizeFn = Callable[..., np.ndarray]
 
 
@@ -143,7 +145,7 @@ def _inputs(description: dict[str, Any], gray: np.ndarray, hints: np.ndarray | N
     gray = np.asarray(gray, np.float32)
     if HINTS_NAME not in description:
         if hints is not None:
-            raise UserError("this network takes no hints: it was trained without config.model.hints")
+            raise UserError(TAKES_NO_HINTS)
         return [gray]
     planes = np.zeros((*gray.shape[:3], 3), np.float32) if hints is None else np.asarray(hints, np.float32)
     return [gray, planes]

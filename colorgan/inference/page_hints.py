@@ -11,7 +11,7 @@ from PIL import Image
 from colorgan import color, hint_planes
 from colorgan.errors import UserError
 from colorgan.inference import page_visits
-from colorgan.inference.hints import Hint, parse_hints
+from colorgan.inference.hints import Hint, parse_hints, to_entry
 
 if TYPE_CHECKING:
     from colorgan.inference.colorizer import Colorizer
@@ -121,7 +121,7 @@ def apply(colorizer: "Colorizer", opened: "page_visits.Opened", message: Message
 def _plain(hint: Hint, width: int, height: int) -> Hint:
     """The same hint as the editor has them: at a fraction, with a color that browsers know."""
     x, y = hint.as_fraction(width, height)
-    return Hint(x, y, "#" + bytes(min(max(value, 0), 255) for value in hint.rgb()).hex(), hint.size)
+    return Hint(x, y, "#" + bytes(hint.rgb()).hex(), hint.size)
 
 
 def shorten(sentence: str) -> str:
@@ -144,16 +144,11 @@ def describe(key: str, opened: "page_visits.Opened", event: str) -> str:
         "revision": opened.revision,
         "name": opened.source.stem,
         "src": str(opened.colored),
-        "hints": [] if event == "answer" else [_entry(hint) for hint in opened.hints],
+        "hints": [] if event == "answer" else [to_entry(hint) for hint in opened.hints],
         "palette": find_palette(opened.thumbnail) if event == "show" else [],
         "plausible": plausible_colors(opened, *opened.place) if opened.place else [],
     }
     return json.dumps(content)
-
-
-def _entry(hint: Hint) -> dict[str, Any]:
-    size = {} if hint.size == hint_planes.PLACE_SIZE else {"size": hint.size}
-    return {"x": hint.x, "y": hint.y, "color": hint.color, **size}
 
 
 def find_palette(path: Path) -> list[str]:

@@ -12,6 +12,7 @@ from colorgan.evaluation.metrics import Metric
 from colorgan.evaluation.predictions import PredictSetFn
 from colorgan.inference.colorizer import Colorizer
 from colorgan.inference.hints import from_truth
+from colorgan.inference.load_exported import TAKES_NO_HINTS
 from colorgan.inference.load_weights import LoadedGenerator
 from colorgan.models.generator import predict
 
@@ -31,7 +32,7 @@ def create(loaded: LoadedGenerator, size: str, image_metrics: Mapping[str, Metri
       UserError: there are hints, and the generator takes none.
     """
     if num_hints and not loaded.generator.takes_hints:
-        raise UserError("this network takes no hints: it was trained without config.model.hints")
+        raise UserError(TAKES_NO_HINTS)
     if size == "model":
         predict_fn, mesh = functools.partial(predict, loaded.generator), sharding.create_mesh()
         return predictions.create_square_fn(

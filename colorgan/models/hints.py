@@ -63,7 +63,7 @@ class HintLayer(nn.Module):
           hints: of `pool`, [B,H,W,4].
         """
         batch, height, width, _ = features.shape
-        share, is_hinted = hints[..., 2:3], hints[..., 3:]
+        is_hinted = hints[..., 3:]
         block = -(-height // _MAX_KEYS)
         block = block if height % block == 0 else 1
         queries, keys = (_unit(nn.Dense(_KEY_SIZE, dtype=self.dtype, name=name)(features)) for name in ("query", "key"))
@@ -71,10 +71,7 @@ class HintLayer(nn.Module):
         num_hinted = jnp.maximum(_block_means(is_hinted, block), 1e-6)
         keys = _block_means(is_hinted * keys, block) / num_hinted
         values = _block_means(is_hinted * jnp.concatenate([hints[..., :2], is_hinted], axis=-1), block) / num_hinted
-        weights_of_keys = (_block_means(share, block) > 0).astype(jnp.float32)
-        queries, keys, values, weights_of_keys = (
-            x.reshape(batch, -1, x.shape[-1]) for x in (queries, keys, values, weights_of_keys)
-        )
+        queries, keys, values = (x.reshape(batch, -1, x.shape[-1]) for x in (queries, keys, values))
         similarity = jnp.einsum("bqc,bkc->bqk", queries, keys.astype(self.dtype), preferred_element_type=jnp.float32)
         squared_distance = _squared_distances(height, height // block)  # [Q,K]
         results = []
@@ -85,7 +82,7 @@ class HintLayer(nn.Module):
             no_hint = self.param(f"no_hint_{n}", nn.initializers.zeros, ())
             # At most the factor, which is small, so that no maximum needs to be subtracted.
             logits = jnp.exp(log_factor) * (similarity - 1) - squared_distance * jnp.exp(-2 * log_distance)
-            sums = jnp.einsum("bqk,bkc->bqc", jnp.exp(logits), weights_of_keys * values)
+            sums = jnp.einsum("bqk,bkc->bqc", jnp.exp(logits), values)  # 0 for blocks without a hint
             results.append(sums / (sums[..., 2:] + jnp.exp(no_hint - _NO_HINT)))
         return jnp.concatenate(results, axis=-1).reshape(batch, height, width, -1)
 
